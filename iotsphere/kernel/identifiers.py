@@ -1,0 +1,15 @@
+"""Every id is a UUID; the names keep one kind from being handed in for another."""
+
+from collections.abc import Callable
+from typing import NewType
+from uuid import UUID
+
+OrganisationId = NewType("OrganisationId", UUID)
+UserId = NewType("UserId", UUID)
+DeviceId = NewType("DeviceId", UUID)
+CredentialId = NewType("CredentialId", UUID)
+AssetId = NewType("AssetId", UUID)
+EventId = NewType("EventId", UUID)
+
+IdSource = Callable[[], UUID]
+"""Makes a new id. ``uuid4`` when running, a counter in tests."""

@@ -1,0 +1,50 @@
+"""Brings a store's schema to the newest revision of its own history in ``db/<store>``."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.engine import make_url
+
+HISTORIES = Path(__file__).parent.parent / "db"
+# Any number will do, as long as every process that migrates this database takes the same one.
+MIGRATION_LOCK = 4_072_026
+
+
+def upgrade(store: str, dsn: str) -> None:
+    """Run the revisions that are missing, in one transaction; two processes at once take turns."""
+    engine = create_engine(make_url(dsn).set(drivername="postgresql+psycopg"), connect_args={"connect_timeout": 5})
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        if _revision(connection) != _head(store):
+            command.upgrade(_config(store, connection), "head")
+    engine.dispose()
+
+
+def is_current(store: str, dsn: str) -> bool:
+    """Tell whether the schema is the one that this version of the code expects."""
+    engine = create_engine(make_url(dsn).set(drivername="postgresql+psycopg"), connect_args={"connect_timeout": 5})
+    with engine.connect() as connection:
+        current = _revision(connection) == _head(store)
+    engine.dispose()
+    return current
+
+
+def _config(store: str, connection: Connection | None = None) -> Config:
+    config = Config()
+    # Alembic reads options through a template language in which a percent sign is special.
+    config.set_main_option("script_location", str(HISTORIES / store).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _head(store: str) -> str | None:
+    return ScriptDirectory.from_config(_config(store)).get_current_head()
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
