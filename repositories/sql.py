@@ -4,22 +4,32 @@ The time-outs bound what a frozen server can cost a request: at most half a seco
 a second to open one, two for a statement (ADR 0006).
 """
 
-from collections.abc import Callable
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
 
 import asyncpg
 import msgspec
-from sqlalchemy import exc
+from sqlalchemy import Select, Table, exc, literal, tuple_
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 from repositories.availability import StoreGate
 
 POOL_WAIT_SECONDS = 0.5
 CONNECT_SECONDS = 1.0
 COMMAND_SECONDS = 2.0
+
+CONSTRAINT_NAMES = {
+    "pk": "pk_%(table_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+}
+"""The naming convention of every SQL store's metadata."""
 
 OUTAGES = (
     OSError,
@@ -67,6 +77,44 @@ def is_outage(error: BaseException | None) -> bool:
     return error is not None and error.__cause__ is not None and is_outage(error.__cause__)
 
 
+def violated_constraint(error: exc.IntegrityError) -> str | None:
+    """Give the name of the constraint that refused a statement; adapters look the domain error up by it."""
+    driver_error = error.orig.__cause__ if error.orig else None
+    return getattr(driver_error, "constraint_name", None)
+
+
+class Listed(Protocol):
+    """What a list in the order of creation sorts by."""
+
+    @property
+    def created_at(self) -> datetime: ...
+
+    @property
+    def id(self) -> UUID: ...
+
+
+L = TypeVar("L", bound=Listed)
+
+
+def after_cursor(query: Select[Any], table: Table, limit: int, cursor: str | None) -> Select[Any]:
+    """Order by creation, start behind the cursor, and ask for one row too many: it tells of a next page.
+
+    :raises CursorMalformedError: the cursor is not one that ``page_of`` made.
+    """
+    key = (table.c.created_at, table.c.id)
+    if cursor is not None:
+        last = decode_cursor(cursor, tuple[datetime, UUID])
+        values = (literal(value, column.type) for value, column in zip(last, key, strict=True))
+        query = query.where(tuple_(*key) > tuple_(*values))
+    return query.order_by(*key).limit(limit + 1)
+
+
+def page_of(found: list[L], limit: int) -> Page[L]:
+    """Make a page of what ``after_cursor`` found."""
+    last = found[limit - 1] if len(found) > limit else None
+    return Page(found[:limit], encode_cursor(last.created_at, last.id) if last else None)
+
+
 class SqlAlchemyUnitOfWork:
     """One transaction on one store; leaving without ``commit`` rolls back.
 
@@ -112,6 +160,3 @@ async def _abandon(connection: AsyncConnection) -> None:
             raw.driver_connection.terminate()
         await connection.invalidate()
     await connection.close()
-
-
-UnitOfWorkFactory = Callable[[], SqlAlchemyUnitOfWork]

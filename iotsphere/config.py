@@ -1,0 +1,128 @@
+"""The settings, read from the environment here and nowhere else."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from environs import Env, EnvError
+
+DEFAULT_PORT = 8080
+DEFAULT_ADMIN_EMAIL = "admin@iotsphere.local"
+MIN_SECRET_LENGTH = 32
+POSTGRESQL_SCHEMES = ("postgresql://", "postgres://")
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+class SettingsError(Exception):
+    """A setting is missing or cannot be used; the sentence names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a process needs to know. A DSN that is None is provided by the local stack.
+
+    DSNs are libpq URLs (``postgresql://user:password@host:5432/database``); ``shadow_url`` is a Redis URL.
+    """
+
+    registry_dsn: str | None
+    assets_dsn: str | None
+    telemetry_dsn: str | None
+    shadow_url: str | None
+    secret_key: str | None
+    admin_email: str
+    admin_password: str | None
+    host: str
+    port: int
+    data_dir: Path | None
+    cache_dir: Path | None
+    log_level: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Where the command line finds a platform, and as whom it speaks."""
+
+    url: str
+    email: str
+    password: str | None
+
+
+def read_settings() -> Settings:
+    """Read the settings.
+
+    :raises SettingsError: one of them cannot be used.
+    """
+    env = Env()
+    try:
+        return Settings(
+            registry_dsn=_dsn(env, "IOTSPHERE_REGISTRY_DSN", POSTGRESQL_SCHEMES),
+            assets_dsn=_dsn(env, "IOTSPHERE_ASSETS_DSN", POSTGRESQL_SCHEMES),
+            telemetry_dsn=_dsn(env, "IOTSPHERE_TELEMETRY_DSN", POSTGRESQL_SCHEMES),
+            shadow_url=_dsn(env, "IOTSPHERE_SHADOW_URL", REDIS_SCHEMES),
+            secret_key=_secret_key(env),
+            admin_email=_text(env, "IOTSPHERE_ADMIN_EMAIL") or DEFAULT_ADMIN_EMAIL,
+            admin_password=_text(env, "IOTSPHERE_ADMIN_PASSWORD"),
+            host=_text(env, "IOTSPHERE_HOST") or "127.0.0.1",
+            port=_port(env),
+            data_dir=_folder(env, "DATA_DIR"),
+            cache_dir=_folder(env, "IOTSPHERE_CACHE_DIR"),
+            log_level=(_text(env, "IOTSPHERE_LOG_LEVEL") or "info").lower(),
+        )
+    except EnvError as error:
+        raise SettingsError(str(error)) from error
+
+
+def read_client_settings() -> ClientSettings:
+    env = Env()
+    return ClientSettings(
+        url=_text(env, "IOTSPHERE_URL") or f"http://127.0.0.1:{_port(env)}",
+        email=_text(env, "IOTSPHERE_ADMIN_EMAIL") or DEFAULT_ADMIN_EMAIL,
+        password=_text(env, "IOTSPHERE_ADMIN_PASSWORD"),
+    )
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """Give the variables from which a process started by this one reads the same settings again."""
+    values = {
+        "IOTSPHERE_REGISTRY_DSN": settings.registry_dsn,
+        "IOTSPHERE_ASSETS_DSN": settings.assets_dsn,
+        "IOTSPHERE_TELEMETRY_DSN": settings.telemetry_dsn,
+        "IOTSPHERE_SHADOW_URL": settings.shadow_url,
+        "IOTSPHERE_SECRET_KEY": settings.secret_key,
+        "IOTSPHERE_HOST": settings.host,
+        "PORT": str(settings.port),
+        "IOTSPHERE_LOG_LEVEL": settings.log_level,
+    }
+    return dict(os.environ) | {name: value for name, value in values.items() if value is not None}
+
+
+def _text(env: Env, name: str) -> str | None:
+    """Read a text; an empty one counts as not set, as compose files and shells leave them."""
+    value: str | None = env.str(name, None)
+    return value or None
+
+
+def _dsn(env: Env, name: str, schemes: tuple[str, ...]) -> str | None:
+    value = _text(env, name)
+    if value is not None and not value.startswith(schemes):
+        raise SettingsError(f"{name} must start with {' or '.join(schemes)}")
+    return value
+
+
+def _secret_key(env: Env) -> str | None:
+    value = _text(env, "IOTSPHERE_SECRET_KEY")
+    if value is not None and len(value) < MIN_SECRET_LENGTH:
+        raise SettingsError(f"IOTSPHERE_SECRET_KEY must have at least {MIN_SECRET_LENGTH} characters.")
+    return value
+
+
+def _port(env: Env) -> int:
+    value = _text(env, "PORT") or str(DEFAULT_PORT)
+    if not value.isdecimal() or not 0 < int(value) < 2**16:
+        raise SettingsError(f"PORT must be a number from 1 to 65535, not {value!r}.")
+    return int(value)
+
+
+def _folder(env: Env, name: str) -> Path | None:
+    value = _text(env, name)
+    return Path(value).expanduser().absolute() if value else None

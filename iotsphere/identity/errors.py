@@ -1,0 +1,39 @@
+from iotsphere.kernel.errors import ConflictError, NotFoundError, NotPermittedError, UnauthenticatedError
+
+
+class CredentialMissingError(UnauthenticatedError):
+    code = "identity.credential.missing"
+
+
+class CredentialInvalidError(UnauthenticatedError):
+    """Wrong, expired, revoked or made up: which of these is not told to whoever shows it."""
+
+    code = "identity.credential.invalid"
+
+
+class LoginRefusedError(UnauthenticatedError):
+    code = "identity.login.refused"
+
+
+class RoleTooLowError(NotPermittedError):
+    code = "identity.role.too_low"
+
+
+class PlatformAdministratorRequiredError(NotPermittedError):
+    code = "identity.role.not_platform_administrator"
+
+
+class DeviceNotAllowedError(NotPermittedError):
+    code = "identity.device.not_allowed"
+
+
+class EmailTakenError(ConflictError):
+    code = "identity.user.email_taken"
+
+
+class OrganisationNameTakenError(ConflictError):
+    code = "identity.organisation.name_taken"
+
+
+class UserNotFoundError(NotFoundError):
+    code = "identity.user.not_found"

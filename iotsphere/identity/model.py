@@ -1,0 +1,93 @@
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from iotsphere.kernel.actor import Actor, ActorKind, Role
+from iotsphere.kernel.identifiers import CredentialId, DeviceId, OrganisationId, UserId
+
+ACCESS_TOKEN_LIFE = timedelta(minutes=15)
+SESSION_LIFE = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """Whoever owns devices; nothing of one organisation is visible to another."""
+
+    id: OrganisationId
+    name: str
+    created_at: datetime
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person of one organisation. E-mail addresses are unique on the platform, regardless of case."""
+
+    id: UserId
+    organisation_id: OrganisationId
+    email: str
+    name: str
+    role: Role
+    password_hash: str
+    created_at: datetime
+    is_platform_administrator: bool = False
+    version: int = 1
+
+    def as_actor(self) -> Actor:
+        return Actor(
+            kind=ActorKind.USER,
+            id=self.id,
+            organisation_id=self.organisation_id,
+            role=self.role,
+            is_platform_administrator=self.is_platform_administrator,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One log-in and all refresh tokens that came of it; revoking it ends them all and its access tokens."""
+
+    id: UUID
+    user_id: UserId
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """A single-use token, kept as a hash. ``used_at`` set and shown again means it was stolen."""
+
+    token_hash: bytes
+    session: Session
+    used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """What a log-in or a refresh gives: ``expires_in`` is the access token's life in seconds."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    token_type: str = "Bearer"  # noqa: S105  # the name of a scheme
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceKeyHolder:
+    """What the registry knows of the API key that was shown: whose it is, and whether it still counts."""
+
+    credential_id: CredentialId
+    secret_hash: bytes
+    expires_at: datetime | None
+    organisation_id: OrganisationId
+    device_id: DeviceId
+    device_status: str
+    device_last_seen_at: datetime | None
+
+    def as_actor(self) -> Actor:
+        return Actor(
+            kind=ActorKind.DEVICE,
+            id=self.device_id,
+            organisation_id=self.organisation_id,
+            device_id=self.device_id,
+        )

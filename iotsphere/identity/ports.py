@@ -1,0 +1,75 @@
+from collections.abc import Callable
+from datetime import datetime
+from types import TracebackType
+from typing import Protocol, Self
+from uuid import UUID
+
+from iotsphere.identity.model import DeviceKeyHolder, Organisation, RefreshToken, Session, User
+from iotsphere.kernel.identifiers import CredentialId, OrganisationId, UserId
+from iotsphere.kernel.pagination import Page
+
+
+class OrganisationRepository(Protocol):
+    async def add(self, organisation: Organisation) -> None:
+        """:raises OrganisationNameTakenError: another one has this name."""
+
+    async def is_empty(self) -> bool:
+        """Tell whether there is no organisation yet: the platform has never been started."""
+
+
+class UserRepository(Protocol):
+    async def add(self, user: User) -> None:
+        """:raises EmailTakenError: somebody, in whatever organisation, has this address."""
+
+    async def get(self, organisation_id: OrganisationId, user_id: UserId) -> User:
+        """:raises UserNotFoundError: there is none, or not in this organisation."""
+
+    async def find_by_email(self, email: str) -> User | None: ...
+
+    async def find_by_session(self, session_id: UUID, *, now: datetime) -> User | None:
+        """Find whose session this is, as long as it is neither expired nor revoked."""
+
+    async def list(self, organisation_id: OrganisationId, *, limit: int, cursor: str | None) -> Page[User]: ...
+
+
+class SessionRepository(Protocol):
+    async def add(self, session: Session) -> None: ...
+
+    async def revoke(self, session_id: UUID, *, now: datetime) -> None: ...
+
+    async def add_refresh_token(self, token_hash: bytes, session_id: UUID) -> None: ...
+
+    async def find_refresh_token(self, token_hash: bytes, *, now: datetime) -> RefreshToken | None:
+        """Find a token of a live session and lock it, so that of two who show it at once one comes second."""
+
+    async def mark_used(self, token_hash: bytes, *, now: datetime) -> None: ...
+
+
+class KeyRepository(Protocol):
+    async def find(self, credential_id: CredentialId) -> DeviceKeyHolder | None:
+        """Find who holds an API key that is not revoked, of a device that is not retired."""
+
+
+class IdentityUnitOfWork(Protocol):
+    organisations: OrganisationRepository
+    users: UserRepository
+    sessions: SessionRepository
+    keys: KeyRepository
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    async def commit(self) -> None: ...
+
+
+IdentityUnitOfWorkFactory = Callable[[], IdentityUnitOfWork]
+
+
+class PasswordHasher(Protocol):
+    async def hash(self, password: str) -> str: ...
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Compare a password; with no hash to compare with, take the same time and say no."""

@@ -1,0 +1,214 @@
+"""Who is this, and what may they do? Log-in, sessions, API keys, users and organisations."""
+
+from uuid import UUID
+
+from iotsphere.identity.errors import CredentialInvalidError, LoginRefusedError
+from iotsphere.identity.model import (
+    ACCESS_TOKEN_LIFE,
+    SESSION_LIFE,
+    DeviceKeyHolder,
+    Organisation,
+    Session,
+    TokenPair,
+    User,
+)
+from iotsphere.identity.ports import IdentityUnitOfWork, IdentityUnitOfWorkFactory, PasswordHasher
+from iotsphere.identity.secrets import ApiKey, hash_secret, make_secret, secret_matches
+from iotsphere.identity.tokens import AccessTokens
+from iotsphere.kernel.actor import Actor, Role
+from iotsphere.kernel.clock import Clock
+from iotsphere.kernel.identifiers import CredentialId, IdSource, OrganisationId, UserId
+from iotsphere.kernel.pagination import Page
+
+SESSION_OVER = "The session is over. Log in again."
+
+
+class SessionService:
+    """Logs people in, keeps them in, and lets them out."""
+
+    def __init__(
+        self,
+        *,
+        unit_of_work: IdentityUnitOfWorkFactory,
+        passwords: PasswordHasher,
+        tokens: AccessTokens,
+        clock: Clock,
+        new_id: IdSource,
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._passwords = passwords
+        self._tokens = tokens
+        self._clock = clock
+        self._new_id = new_id
+
+    async def log_in(self, *, email: str, password: str) -> TokenPair:
+        """Open a session.
+
+        :raises LoginRefusedError: the address or the password is wrong; which, is not said.
+        """
+        async with self._unit_of_work() as uow:
+            user = await uow.users.find_by_email(email)
+        if not await self._passwords.verify(password, user.password_hash if user else None) or user is None:
+            raise LoginRefusedError("The e-mail address or the password is wrong.")
+        now = self._clock()
+        session = Session(id=self._new_id(), user_id=user.id, created_at=now, expires_at=now + SESSION_LIFE)
+        async with self._unit_of_work() as uow:
+            await uow.sessions.add(session)
+            return await self._issue(uow, session.id)
+
+    async def refresh(self, *, refresh_token: str) -> TokenPair:
+        """Trade a refresh token for a new pair. Shown a second time, it ends the session: one of two has stolen it.
+
+        :raises CredentialInvalidError: the token is unknown, used, or its session is over.
+        """
+        token_hash = hash_secret(refresh_token)
+        async with self._unit_of_work() as uow:
+            found = await uow.sessions.find_refresh_token(token_hash, now=self._clock())
+            if found is None:
+                raise CredentialInvalidError(SESSION_OVER)
+            if found.used_at is None:
+                await uow.sessions.mark_used(token_hash, now=self._clock())
+                return await self._issue(uow, found.session.id)
+            await uow.sessions.revoke(found.session.id, now=self._clock())
+            await uow.commit()
+        raise CredentialInvalidError(SESSION_OVER)
+
+    async def log_out(self, *, access_token: str) -> None:
+        """End the session: its refresh tokens and this and every other access token of it are refused from now on."""
+        session_id = self._tokens.read(access_token)
+        async with self._unit_of_work() as uow:
+            await uow.sessions.revoke(session_id, now=self._clock())
+            await uow.commit()
+
+    async def authenticate(self, *, access_token: str) -> Actor:
+        """Tell whose access token this is, with the role that they have now.
+
+        :raises CredentialInvalidError: not issued here, expired, or its session is over.
+        """
+        session_id = self._tokens.read(access_token)
+        async with self._unit_of_work() as uow:
+            user = await uow.users.find_by_session(session_id, now=self._clock())
+        if user is None:
+            raise CredentialInvalidError(SESSION_OVER)
+        return user.as_actor()
+
+    async def _issue(self, uow: IdentityUnitOfWork, session_id: UUID) -> TokenPair:
+        refresh_token = make_secret()
+        await uow.sessions.add_refresh_token(hash_secret(refresh_token), session_id)
+        await uow.commit()
+        return TokenPair(
+            access_token=self._tokens.issue(session_id=session_id, issued_at=self._clock()),
+            refresh_token=refresh_token,
+            expires_in=int(ACCESS_TOKEN_LIFE.total_seconds()),
+        )
+
+
+class KeyService:
+    """Recognises devices by their API keys, without a slow hash: the secrets are random and long."""
+
+    def __init__(self, *, unit_of_work: IdentityUnitOfWorkFactory, clock: Clock) -> None:
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+
+    async def authenticate(self, *, api_key: str) -> DeviceKeyHolder:
+        """Tell whose API key this is.
+
+        :raises CredentialInvalidError: wrong, expired or revoked, or its device is retired.
+        """
+        key = ApiKey.parse(api_key)
+        async with self._unit_of_work() as uow:
+            holder = await uow.keys.find(CredentialId(key.credential_id))
+        if holder is None or not secret_matches(key.secret, holder.secret_hash):
+            raise CredentialInvalidError("The API key is not valid.")
+        if holder.expires_at is not None and holder.expires_at <= self._clock():
+            raise CredentialInvalidError("The API key is not valid.")
+        return holder
+
+
+class AccountService:
+    """Organisations and the people in them."""
+
+    def __init__(
+        self,
+        *,
+        unit_of_work: IdentityUnitOfWorkFactory,
+        passwords: PasswordHasher,
+        clock: Clock,
+        new_id: IdSource,
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._passwords = passwords
+        self._clock = clock
+        self._new_id = new_id
+
+    async def found_platform(self, *, email: str, password: str) -> bool:
+        """Make the first organisation and its administrator, unless there is one; tell whether they were made."""
+        async with self._unit_of_work() as uow:
+            if not await uow.organisations.is_empty():
+                return False
+            organisation = self._organisation("IoTSphere")
+            await uow.organisations.add(organisation)
+            user = await self._user(organisation.id, email=email, password=password, role=Role.ADMIN, platform=True)
+            await uow.users.add(user)
+            await uow.commit()
+        return True
+
+    async def found_organisation(
+        self, *, name: str, admin_email: str, admin_password: str
+    ) -> tuple[Organisation, User]:
+        """Make an organisation together with its first administrator.
+
+        :raises OrganisationNameTakenError: another organisation has the name.
+        :raises EmailTakenError: the administrator's address is in use.
+        """
+        organisation = self._organisation(name)
+        admin = await self._user(organisation.id, email=admin_email, password=admin_password, role=Role.ADMIN)
+        async with self._unit_of_work() as uow:
+            await uow.organisations.add(organisation)
+            await uow.users.add(admin)
+            await uow.commit()
+        return organisation, admin
+
+    async def add_user(self, *, actor: Actor, email: str, password: str, role: Role, name: str | None) -> User:
+        """Add a person to the actor's organisation.
+
+        :raises EmailTakenError: the address is in use, in whatever organisation.
+        """
+        user = await self._user(actor.organisation_id, email=email, password=password, role=role, name=name)
+        async with self._unit_of_work() as uow:
+            await uow.users.add(user)
+            await uow.commit()
+        return user
+
+    async def get_user(self, *, actor: Actor, user_id: UserId) -> User:
+        """:raises UserNotFoundError: there is none in the actor's organisation."""
+        async with self._unit_of_work() as uow:
+            return await uow.users.get(actor.organisation_id, user_id)
+
+    async def list_users(self, *, actor: Actor, limit: int, cursor: str | None) -> Page[User]:
+        async with self._unit_of_work() as uow:
+            return await uow.users.list(actor.organisation_id, limit=limit, cursor=cursor)
+
+    def _organisation(self, name: str) -> Organisation:
+        return Organisation(id=OrganisationId(self._new_id()), name=name, created_at=self._clock())
+
+    async def _user(
+        self,
+        organisation_id: OrganisationId,
+        *,
+        email: str,
+        password: str,
+        role: Role,
+        name: str | None = None,
+        platform: bool = False,
+    ) -> User:
+        return User(
+            id=UserId(self._new_id()),
+            organisation_id=organisation_id,
+            email=email,
+            name=name or email,
+            role=role,
+            password_hash=await self._passwords.hash(password),
+            created_at=self._clock(),
+            is_platform_administrator=platform,
+        )

@@ -1,0 +1,29 @@
+"""Times as people and programs write them: RFC 3339 with an offset, or an integer of epoch milliseconds."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_time(value: object) -> datetime:
+    """Read a time; digits beyond microseconds are dropped.
+
+    :raises ValueError: with a sentence that says what is expected.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("Not a time: give RFC 3339 with an offset, or an integer of epoch milliseconds.")
+    try:
+        if isinstance(value, int):
+            return EPOCH + timedelta(milliseconds=value)
+        if RFC_3339.fullmatch(value):
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"No such time: {error}.") from error
+    raise ValueError("Not an RFC 3339 time with an offset, such as 2026-11-20T17:23:00Z.")
+
+
+def format_time(moment: datetime) -> str:
+    """Write a time as every answer shows it: ``2026-11-20T17:23:00.123456Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")

@@ -1,0 +1,31 @@
+from iotsphere.kernel.errors import ConflictError, NotFoundError, NotPermittedError
+
+
+class DeviceNotFoundError(NotFoundError):
+    """There is no such device, or it is another organisation's: the two look the same."""
+
+    code = "registry.device.not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such device. Check the id, and the organisation that you act for.")
+
+
+class SerialNumberTakenError(ConflictError):
+    code = "registry.device.serial_number_taken"
+
+    def __init__(self, serial_number: str) -> None:
+        super().__init__(f"Another device of the organisation has the serial number {serial_number!r}.")
+
+
+class DeviceSuspendedError(NotPermittedError):
+    code = "registry.device.suspended"
+
+    def __init__(self) -> None:
+        super().__init__("The device is suspended. An operator can set its status to active again.")
+
+
+class CredentialNotFoundError(NotFoundError):
+    code = "registry.credential.not_found"
+
+    def __init__(self) -> None:
+        super().__init__("The device has no such credential.")

@@ -1,0 +1,122 @@
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Self
+
+from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId
+
+# A device that was heard of within this time counts as online.
+ONLINE_FOR = timedelta(seconds=90)
+# A contact is written down at most this often, so that a chatty device does not cost a write per message.
+CONTACT_INTERVAL = timedelta(seconds=10)
+MAX_LABELS = 64
+
+
+class DeviceStatus(StrEnum):
+    PROVISIONED = "provisioned"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    RETIRED = "retired"
+
+
+class Connectivity(StrEnum):
+    ONLINE = "online"
+    OFFLINE = "offline"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A machine that reports. What it is made of is the asset database's; what it said, telemetry's and shadow's."""
+
+    id: DeviceId
+    organisation_id: OrganisationId
+    serial_number: str
+    device_type: str
+    name: str
+    created_at: datetime
+    updated_at: datetime
+    labels: dict[str, str] = field(default_factory=dict)
+    status: DeviceStatus = DeviceStatus.PROVISIONED
+    last_seen_at: datetime | None = None
+    version: int = 1
+
+    def connectivity(self, *, now: datetime) -> Connectivity:
+        """Derive it from the last contact: online within 90 s of it, unknown before the first."""
+        if self.last_seen_at is None:
+            return Connectivity.UNKNOWN
+        return Connectivity.ONLINE if now - self.last_seen_at <= ONLINE_FOR else Connectivity.OFFLINE
+
+    def change(
+        self,
+        *,
+        name: str | None = None,
+        labels: dict[str, str | None] | None = None,
+        status: DeviceStatus | None = None,
+        changed_at: datetime,
+    ) -> Self:
+        """Apply what is given; ``labels`` merge key by key, and None takes a label away."""
+        merged = self.labels | (labels or {})
+        return replace(
+            self,
+            name=self.name if name is None else name,
+            labels={key: value for key, value in merged.items() if value is not None},
+            status=self.status if status is None else status,
+            updated_at=changed_at,
+            version=self.version + 1,
+        )
+
+
+def is_contact_due(status: str, last_seen_at: datetime | None, *, now: datetime) -> bool:
+    """Tell whether a contact at ``now`` has to be written down: the first one, or one a while after the last."""
+    return status == DeviceStatus.PROVISIONED or last_seen_at is None or now - last_seen_at >= CONTACT_INTERVAL
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFilter:
+    """What a list of devices is narrowed to. ``q`` is looked for within serial numbers and names."""
+
+    device_type: str | None = None
+    status: DeviceStatus | None = None
+    label: tuple[str, str] | None = None
+    q: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A device's right to speak. The secret itself is known to its holder alone."""
+
+    id: CredentialId
+    device_id: DeviceId
+    label: str | None
+    secret_hash: bytes
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCredential:
+    """A new credential with its API key, which is shown this once."""
+
+    credential: Credential
+    api_key: str
+
+
+class EventKind(StrEnum):
+    DEVICE_REGISTERED = "device_registered"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEvent:
+    """Something that the other stores have yet to hear of; committed together with the row it tells about."""
+
+    id: EventId
+    kind: EventKind
+    organisation_id: OrganisationId
+    device_id: DeviceId
+    payload: dict[str, Any]
+    correlation_id: str
+    created_at: datetime
+    due_at: datetime
+    attempts: int = 0

@@ -1,0 +1,70 @@
+import builtins
+from collections.abc import Callable
+from datetime import datetime
+from types import TracebackType
+from typing import Protocol, Self
+
+from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId
+from iotsphere.kernel.pagination import Page
+from iotsphere.registry.model import Credential, Device, DeviceFilter, OutboxEvent
+
+
+class DeviceRepository(Protocol):
+    """Retired devices are not found by any of these."""
+
+    async def add(self, device: Device) -> None:
+        """:raises SerialNumberTakenError: another device of the organisation has the serial number."""
+
+    async def get(self, organisation_id: OrganisationId, device_id: DeviceId, *, for_update: bool = False) -> Device:
+        """Give a device; ``for_update`` keeps others from changing it until the transaction ends.
+
+        :raises DeviceNotFoundError: there is none, or not in this organisation.
+        """
+
+    async def save(self, device: Device) -> None: ...
+
+    async def save_contact(self, device_id: DeviceId, *, seen_at: datetime) -> None:
+        """Move ``last_seen_at`` forward, never back; a provisioned device becomes active."""
+
+    async def list(
+        self, organisation_id: OrganisationId, narrowed_to: DeviceFilter, *, limit: int, cursor: str | None
+    ) -> Page[Device]: ...
+
+
+class CredentialRepository(Protocol):
+    async def add(self, credential: Credential) -> None: ...
+
+    async def list(self, device_id: DeviceId, *, limit: int, cursor: str | None) -> Page[Credential]: ...
+
+    async def revoke(self, device_id: DeviceId, credential_id: CredentialId, *, now: datetime) -> None:
+        """:raises CredentialNotFoundError: the device has none of that id that is not revoked already."""
+
+
+class OutboxRepository(Protocol):
+    async def add(self, event: OutboxEvent) -> None: ...
+
+    async def claim_due(self, *, now: datetime, until: datetime, limit: int) -> builtins.list[OutboxEvent]:
+        """Take events that are due, oldest first, and put them off until ``until``: nobody else takes them before."""
+
+    async def postpone(self, event_id: EventId, *, due_at: datetime) -> None: ...
+
+    async def remove(self, event_id: EventId) -> None: ...
+
+
+class RegistryUnitOfWork(Protocol):
+    devices: DeviceRepository
+    credentials: CredentialRepository
+    outbox: OutboxRepository
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    async def commit(self) -> None: ...
+
+
+RegistryUnitOfWorkFactory = Callable[[], RegistryUnitOfWork]
+KeyMaker = Callable[[CredentialId], tuple[str, bytes]]
+"""Makes the API key of a credential: the text to show once, and the hash to keep."""

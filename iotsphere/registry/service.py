@@ -1,0 +1,199 @@
+"""The device registry: which devices there are, and with which credentials they speak."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from iotsphere.kernel.clock import Clock
+from iotsphere.kernel.errors import PreconditionFailedError
+from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, IdSource, OrganisationId
+from iotsphere.kernel.pagination import Page
+from iotsphere.registry.model import (
+    Credential,
+    Device,
+    DeviceFilter,
+    DeviceStatus,
+    EventKind,
+    IssuedCredential,
+    OutboxEvent,
+)
+from iotsphere.registry.ports import KeyMaker, RegistryUnitOfWorkFactory
+
+# How long whoever took an event has for carrying it out before the next may try.
+CLAIM = timedelta(seconds=5)
+LONGEST_DELAY = timedelta(seconds=1)
+
+
+class DeviceRegistryService:
+    """Registers devices and changes them."""
+
+    def __init__(self, *, unit_of_work: RegistryUnitOfWorkFactory, clock: Clock, new_id: IdSource) -> None:
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+        self._new_id = new_id
+
+    async def register_device(
+        self,
+        *,
+        organisation_id: OrganisationId,
+        serial_number: str,
+        device_type: str,
+        name: str | None,
+        labels: dict[str, str],
+        asset: dict[str, Any],
+        correlation_id: str,
+    ) -> tuple[Device, OutboxEvent]:
+        """Register a device, together with the event that tells the other stores of it.
+
+        ``asset`` describes the device to the asset database, and is carried there by the event.
+
+        :raises SerialNumberTakenError: another device of the organisation has the serial number.
+        """
+        now = self._clock()
+        device = Device(
+            id=DeviceId(self._new_id()),
+            organisation_id=organisation_id,
+            serial_number=serial_number,
+            device_type=device_type,
+            name=name or serial_number,
+            labels=labels,
+            created_at=now,
+            updated_at=now,
+        )
+        event = OutboxEvent(
+            id=EventId(self._new_id()),
+            kind=EventKind.DEVICE_REGISTERED,
+            organisation_id=organisation_id,
+            device_id=device.id,
+            payload={"name": device.name} | asset,
+            correlation_id=correlation_id,
+            created_at=now,
+            due_at=now + CLAIM,
+        )
+        async with self._unit_of_work() as uow:
+            await uow.devices.add(device)
+            await uow.outbox.add(event)
+            await uow.commit()
+        return device, event
+
+    async def get_device(self, *, organisation_id: OrganisationId, device_id: DeviceId) -> Device:
+        """:raises DeviceNotFoundError: there is none, or not in this organisation."""
+        async with self._unit_of_work() as uow:
+            return await uow.devices.get(organisation_id, device_id)
+
+    async def list_devices(
+        self, *, organisation_id: OrganisationId, narrowed_to: DeviceFilter, limit: int, cursor: str | None
+    ) -> Page[Device]:
+        async with self._unit_of_work() as uow:
+            return await uow.devices.list(organisation_id, narrowed_to, limit=limit, cursor=cursor)
+
+    async def change_device(
+        self,
+        *,
+        organisation_id: OrganisationId,
+        device_id: DeviceId,
+        expected_version: int | None,
+        name: str | None = None,
+        labels: dict[str, str | None] | None = None,
+        status: DeviceStatus | None = None,
+    ) -> Device:
+        """Change what is given and leave the rest.
+
+        :raises DeviceNotFoundError: there is none, or not in this organisation.
+        :raises PreconditionFailedError: it has another version than the expected one.
+        """
+        async with self._unit_of_work() as uow:
+            device = await uow.devices.get(organisation_id, device_id, for_update=True)
+            if expected_version not in {None, device.version}:
+                raise PreconditionFailedError(f"The device is at version {device.version}.")
+            changed = device.change(name=name, labels=labels, status=status, changed_at=self._clock())
+            await uow.devices.save(changed)
+            await uow.commit()
+        return changed
+
+    async def record_contact(self, *, device_id: DeviceId) -> None:
+        """Note that a device was heard of; its first authenticated contact makes it active."""
+        async with self._unit_of_work() as uow:
+            await uow.devices.save_contact(device_id, seen_at=self._clock())
+            await uow.commit()
+
+
+class CredentialService:
+    """Issues and revokes the API keys of devices."""
+
+    def __init__(
+        self,
+        *,
+        unit_of_work: RegistryUnitOfWorkFactory,
+        clock: Clock,
+        new_id: IdSource,
+        make_key: KeyMaker,
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+        self._new_id = new_id
+        self._make_key = make_key
+
+    async def issue_credential(
+        self, *, device_id: DeviceId, label: str | None, expires_at: datetime | None
+    ) -> IssuedCredential:
+        """Issue an API key. It is in the answer, this once, and kept as a hash alone."""
+        credential_id = CredentialId(self._new_id())
+        api_key, secret_hash = self._make_key(credential_id)
+        credential = Credential(
+            id=credential_id,
+            device_id=device_id,
+            label=label,
+            secret_hash=secret_hash,
+            created_at=self._clock(),
+            expires_at=expires_at,
+        )
+        async with self._unit_of_work() as uow:
+            await uow.credentials.add(credential)
+            await uow.commit()
+        return IssuedCredential(credential=credential, api_key=api_key)
+
+    async def list_credentials(self, *, device_id: DeviceId, limit: int, cursor: str | None) -> Page[Credential]:
+        """List those that are not revoked."""
+        async with self._unit_of_work() as uow:
+            return await uow.credentials.list(device_id, limit=limit, cursor=cursor)
+
+    async def revoke_credential(self, *, device_id: DeviceId, credential_id: CredentialId) -> None:
+        """Refuse the key from the next request on.
+
+        :raises CredentialNotFoundError: the device has no such credential, or it is revoked already.
+        """
+        async with self._unit_of_work() as uow:
+            await uow.credentials.revoke(device_id, credential_id, now=self._clock())
+            await uow.commit()
+
+
+class OutboxService:
+    """Hands out the events that other stores have yet to hear of, each until it is settled."""
+
+    def __init__(self, *, unit_of_work: RegistryUnitOfWorkFactory, clock: Clock) -> None:
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+
+    async def claim_due_events(self, *, limit: int) -> list[OutboxEvent]:
+        """Take what is due. Who does not settle an event within 5 s loses it to the next who asks."""
+        now = self._clock()
+        async with self._unit_of_work() as uow:
+            events = await uow.outbox.claim_due(now=now, until=now + CLAIM, limit=limit)
+            await uow.commit()
+        return events
+
+    async def settle_event(self, *, event_id: EventId) -> None:
+        """Note that every store has heard of it."""
+        async with self._unit_of_work() as uow:
+            await uow.outbox.remove(event_id)
+            await uow.commit()
+
+    async def postpone_event(self, *, event: OutboxEvent) -> OutboxEvent:
+        """Try again later: after a tenth of a second at first, never later than a second, however often it failed."""
+        delay = min(timedelta(seconds=0.1) * 2 ** min(event.attempts, 10), LONGEST_DELAY)
+        postponed = replace(event, attempts=event.attempts + 1, due_at=self._clock() + delay)
+        async with self._unit_of_work() as uow:
+            await uow.outbox.postpone(event.id, due_at=postponed.due_at)
+            await uow.commit()
+        return postponed

@@ -1,0 +1,195 @@
+"""Devices and their credentials in PostgreSQL."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from iotsphere.identity.model import DeviceKeyHolder
+from iotsphere.kernel.identifiers import CredentialId, DeviceId, OrganisationId
+from iotsphere.kernel.pagination import Page
+from iotsphere.registry.errors import CredentialNotFoundError, DeviceNotFoundError, SerialNumberTakenError
+from iotsphere.registry.model import Credential, Device, DeviceFilter, DeviceStatus
+from repositories.registry.tables import credentials, devices
+from repositories.sql import after_cursor, page_of, violated_constraint
+
+NOT_RETIRED = devices.c.status != DeviceStatus.RETIRED.value
+
+
+class SqlAlchemyDeviceRepository:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, device: Device) -> None:
+        try:
+            await self._connection.execute(sa.insert(devices).values(_device_to_row(device)))
+        except IntegrityError as error:
+            if violated_constraint(error) == "uq_devices_organisation_id_serial_number":
+                raise SerialNumberTakenError(device.serial_number) from error
+            raise
+
+    async def get(self, organisation_id: OrganisationId, device_id: DeviceId, *, for_update: bool = False) -> Device:
+        query = sa.select(devices).where(
+            devices.c.id == device_id, devices.c.organisation_id == organisation_id, NOT_RETIRED
+        )
+        row = (await self._connection.execute(query.with_for_update() if for_update else query)).first()
+        if row is None:
+            raise DeviceNotFoundError
+        return _row_to_device(row)
+
+    async def save(self, device: Device) -> None:
+        await self._connection.execute(
+            sa.update(devices).where(devices.c.id == device.id).values(_device_to_row(device))
+        )
+
+    async def save_contact(self, device_id: DeviceId, *, seen_at: datetime) -> None:
+        became_active = sa.case(
+            (devices.c.status == DeviceStatus.PROVISIONED.value, DeviceStatus.ACTIVE.value), else_=devices.c.status
+        )
+        await self._connection.execute(
+            sa.update(devices)
+            .where(devices.c.id == device_id)
+            .values(last_seen_at=sa.func.greatest(devices.c.last_seen_at, seen_at), status=became_active)
+        )
+
+    async def list(
+        self, organisation_id: OrganisationId, narrowed_to: DeviceFilter, *, limit: int, cursor: str | None
+    ) -> Page[Device]:
+        query = sa.select(devices).where(
+            devices.c.organisation_id == organisation_id, NOT_RETIRED, *_conditions(narrowed_to)
+        )
+        found = await self._connection.execute(after_cursor(query, devices, limit, cursor))
+        return page_of([_row_to_device(row) for row in found], limit)
+
+
+def _conditions(narrowed_to: DeviceFilter) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if narrowed_to.device_type is not None:
+        conditions.append(devices.c.device_type == narrowed_to.device_type)
+    if narrowed_to.status is not None:
+        conditions.append(devices.c.status == narrowed_to.status.value)
+    if narrowed_to.label is not None:
+        conditions.append(devices.c.labels.contains(dict([narrowed_to.label])))
+    if narrowed_to.q is not None:
+        conditions.append(
+            devices.c.serial_number.icontains(narrowed_to.q, autoescape=True)
+            | devices.c.name.icontains(narrowed_to.q, autoescape=True)
+        )
+    return conditions
+
+
+class SqlAlchemyCredentialRepository:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, credential: Credential) -> None:
+        await self._connection.execute(
+            sa.insert(credentials).values(
+                id=credential.id,
+                device_id=credential.device_id,
+                label=credential.label,
+                secret_hash=credential.secret_hash,
+                created_at=credential.created_at,
+                expires_at=credential.expires_at,
+                revoked_at=credential.revoked_at,
+            )
+        )
+
+    async def list(self, device_id: DeviceId, *, limit: int, cursor: str | None) -> Page[Credential]:
+        query = sa.select(credentials).where(credentials.c.device_id == device_id, credentials.c.revoked_at.is_(None))
+        found = await self._connection.execute(after_cursor(query, credentials, limit, cursor))
+        return page_of([_row_to_credential(row) for row in found], limit)
+
+    async def revoke(self, device_id: DeviceId, credential_id: CredentialId, *, now: datetime) -> None:
+        revoked = await self._connection.execute(
+            sa.update(credentials)
+            .where(
+                credentials.c.id == credential_id,
+                credentials.c.device_id == device_id,
+                credentials.c.revoked_at.is_(None),
+            )
+            .values(revoked_at=now)
+        )
+        if revoked.rowcount == 0:
+            raise CredentialNotFoundError
+
+    async def find(self, credential_id: CredentialId) -> DeviceKeyHolder | None:
+        row = (await self._connection.execute(KEY_HOLDER, {"credential_id": credential_id})).first()
+        return _row_to_key_holder(row) if row else None
+
+
+KEY_HOLDER = (
+    sa.select(
+        credentials.c.id,
+        credentials.c.secret_hash,
+        credentials.c.expires_at,
+        devices.c.id.label("device_id"),
+        devices.c.organisation_id,
+        devices.c.status,
+        devices.c.last_seen_at,
+    )
+    .join(devices, devices.c.id == credentials.c.device_id)
+    .where(
+        credentials.c.id == sa.bindparam("credential_id", type_=sa.Uuid),
+        credentials.c.revoked_at.is_(None),
+        NOT_RETIRED,
+    )
+)
+
+
+def _row_to_key_holder(row: Any) -> DeviceKeyHolder:
+    return DeviceKeyHolder(
+        credential_id=CredentialId(row.id),
+        secret_hash=row.secret_hash,
+        expires_at=row.expires_at,
+        organisation_id=OrganisationId(row.organisation_id),
+        device_id=DeviceId(row.device_id),
+        device_status=row.status,
+        device_last_seen_at=row.last_seen_at,
+    )
+
+
+def _device_to_row(device: Device) -> dict[str, Any]:
+    return {
+        "id": device.id,
+        "organisation_id": device.organisation_id,
+        "serial_number": device.serial_number,
+        "device_type": device.device_type,
+        "name": device.name,
+        "labels": device.labels,
+        "status": device.status.value,
+        "last_seen_at": device.last_seen_at,
+        "created_at": device.created_at,
+        "updated_at": device.updated_at,
+        "version": device.version,
+    }
+
+
+def _row_to_device(row: sa.Row[Any]) -> Device:
+    return Device(
+        id=DeviceId(row.id),
+        organisation_id=OrganisationId(row.organisation_id),
+        serial_number=row.serial_number,
+        device_type=row.device_type,
+        name=row.name,
+        labels=row.labels,
+        status=DeviceStatus(row.status),
+        last_seen_at=row.last_seen_at,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        version=row.version,
+    )
+
+
+def _row_to_credential(row: sa.Row[Any]) -> Credential:
+    return Credential(
+        id=CredentialId(row.id),
+        device_id=DeviceId(row.device_id),
+        label=row.label,
+        secret_hash=row.secret_hash,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+    )

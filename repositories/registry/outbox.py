@@ -1,0 +1,66 @@
+"""The outbox in PostgreSQL: events leave it once every store has heard of them."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from iotsphere.kernel.identifiers import DeviceId, EventId, OrganisationId
+from iotsphere.registry.model import EventKind, OutboxEvent
+from repositories.registry.tables import outbox
+
+
+class SqlAlchemyOutboxRepository:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, event: OutboxEvent) -> None:
+        await self._connection.execute(
+            sa.insert(outbox).values(
+                id=event.id,
+                kind=event.kind.value,
+                organisation_id=event.organisation_id,
+                device_id=event.device_id,
+                payload=event.payload,
+                correlation_id=event.correlation_id,
+                created_at=event.created_at,
+                due_at=event.due_at,
+                attempts=event.attempts,
+            )
+        )
+
+    async def claim_due(self, *, now: datetime, until: datetime, limit: int) -> list[OutboxEvent]:
+        due = (
+            sa.select(outbox.c.id)
+            .where(outbox.c.due_at <= now)
+            .order_by(outbox.c.due_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        claimed = await self._connection.execute(
+            sa.update(outbox).where(outbox.c.id.in_(due.scalar_subquery())).values(due_at=until).returning(outbox)
+        )
+        return sorted((_row_to_event(row) for row in claimed), key=lambda event: event.created_at)
+
+    async def postpone(self, event_id: EventId, *, due_at: datetime) -> None:
+        await self._connection.execute(
+            sa.update(outbox).where(outbox.c.id == event_id).values(due_at=due_at, attempts=outbox.c.attempts + 1)
+        )
+
+    async def remove(self, event_id: EventId) -> None:
+        await self._connection.execute(sa.delete(outbox).where(outbox.c.id == event_id))
+
+
+def _row_to_event(row: sa.Row[Any]) -> OutboxEvent:
+    return OutboxEvent(
+        id=EventId(row.id),
+        kind=EventKind(row.kind),
+        organisation_id=OrganisationId(row.organisation_id),
+        device_id=DeviceId(row.device_id),
+        payload=row.payload,
+        correlation_id=row.correlation_id,
+        created_at=row.created_at,
+        due_at=row.due_at,
+        attempts=row.attempts,
+    )

@@ -1,0 +1,23 @@
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from repositories.registry.accounts import (
+    SqlAlchemyOrganisationRepository,
+    SqlAlchemySessionRepository,
+    SqlAlchemyUserRepository,
+)
+from repositories.registry.devices import SqlAlchemyCredentialRepository, SqlAlchemyDeviceRepository
+from repositories.registry.outbox import SqlAlchemyOutboxRepository
+from repositories.sql import SqlAlchemyUnitOfWork
+
+
+class SqlAlchemyRegistryUnitOfWork(SqlAlchemyUnitOfWork):
+    """A transaction on the registry database, for all contexts that are kept there."""
+
+    def _bind(self, connection: AsyncConnection) -> None:
+        self.organisations = SqlAlchemyOrganisationRepository(connection)
+        self.users = SqlAlchemyUserRepository(connection)
+        self.sessions = SqlAlchemySessionRepository(connection)
+        self.devices = SqlAlchemyDeviceRepository(connection)
+        self.credentials = SqlAlchemyCredentialRepository(connection)
+        self.keys = self.credentials
+        self.outbox = SqlAlchemyOutboxRepository(connection)
