@@ -1,0 +1,1 @@
+"""The real servers of a developer's machine: PostgreSQL (with TimescaleDB where it can be had) and Valkey."""

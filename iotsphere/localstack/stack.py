@@ -1,0 +1,228 @@
+"""The stores of one data folder, started and stopped together. See docs/adr/0004-local-stack.md."""
+
+import asyncio
+import secrets
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from redis.exceptions import RedisError
+
+from iotsphere.localstack.account import server_account
+from iotsphere.localstack.data_folder import DataFolder, OpenFolder, open_folder
+from iotsphere.localstack.errors import LocalStackError
+from iotsphere.localstack.postgres import PostgresAddress, launch_postgres, make_cluster
+from iotsphere.localstack.processes import Surroundings
+from iotsphere.localstack.programs import PostgresPrograms, find_postgres, find_valkey
+from iotsphere.localstack.provisioning import close_shared_databases, provision_database, provision_timescaledb
+from iotsphere.localstack.server import Server
+from iotsphere.localstack.sockets import private_socket_folder
+from iotsphere.localstack.stored_secrets import Secrets
+from iotsphere.localstack.valkey import ValkeyAddress, launch_valkey
+
+SQL_STORES = ("registry", "assets", "telemetry")
+ALL_STORES = frozenset({*SQL_STORES, "shadow"})
+FIRST_READY_SECONDS = 60.0
+# A killed server replays its log before it answers; one that fails ends, and is noticed without this wait.
+READY_SECONDS = 120.0
+STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class StoreAddresses:
+    """Where the application finds the stores; None for a store that this stack does not provide."""
+
+    registry_dsn: str | None = None
+    assets_dsn: str | None = None
+    telemetry_dsn: str | None = None
+    shadow_url: str | None = None
+
+
+def ignore_progress(message: str, fraction: float | None) -> None:
+    """Show nobody what the stack is doing."""
+
+
+class LocalStack:
+    """Real servers for the stores in `provide`, all data under `data_dir`, all programs under `cache_dir`.
+
+    :param report: told what is being done, with the share done where it is known.
+    :param durable: False lets a power failure cost the data, for tests.
+    :param timescaledb: False takes the PostgreSQL without the extension even where the other can be had.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        cache_dir: Path,
+        provide: frozenset[str] = ALL_STORES,
+        report: Callable[[str, float | None], None] = ignore_progress,
+        durable: bool = True,
+        timescaledb: bool = True,
+    ) -> None:
+        self.addresses = StoreAddresses()
+        self.engines: dict[str, str | None] = {}
+        self.databases: PostgresAddress | None = None
+        self.servers: list[Server] = []
+        self._data = DataFolder(data_dir.absolute())
+        self._secrets = Secrets(self._data.path)
+        self._cache_dir = cache_dir.absolute()
+        self._provide = provide
+        self._report = report
+        self._durable = durable
+        self._timescaledb = timescaledb
+        self._cleanup = AsyncExitStack()
+
+    async def start(self) -> StoreAddresses:
+        """Start the servers, at the first time fetching and preparing what they need, and wait until they answer.
+
+        :raises LocalStackError: they cannot be had; nothing is left running.
+        """
+        if self.servers:
+            raise LocalStackError("this stack is running already")
+        try:
+            async with AsyncExitStack() as cleanup:
+                cleanup.callback(self._forget)
+                self.addresses = await self._start(cleanup)
+                self._cleanup = cleanup.pop_all()
+        except OSError as error:
+            place = error.filename or self._data.path
+            raise LocalStackError(f"the local servers cannot start: {error.strerror}: {place}") from error
+        except (psycopg.Error, RedisError) as error:
+            raise LocalStackError(f"the local servers cannot be prepared: {error}") from error
+        return self.addresses
+
+    async def stop(self) -> None:
+        """Stop the servers in good order, the latest first; those that do not end in time are killed."""
+        cleanup, self._cleanup = self._cleanup, AsyncExitStack()
+        await cleanup.aclose()
+
+    async def wait_for_exit(self) -> str:
+        """Wait until a server ends by itself and return its name."""
+        while True:
+            for server in self.servers:
+                if server.process.poll() is not None:
+                    return server.name
+            await asyncio.sleep(0.2)
+
+    def _forget(self) -> None:
+        self.servers = []
+        self.databases = None
+        self.addresses = StoreAddresses()
+
+    async def _start(self, cleanup: AsyncExitStack) -> StoreAddresses:
+        account = server_account()
+        lock = await cleanup.enter_async_context(self._data.held())
+        sockets = cleanup.enter_context(private_socket_folder(self._data.path / "sockets", account))
+        surroundings = Surroundings(account, descriptors=(lock,))
+        databases: dict[str, str] = {}
+        with open_folder(sockets) as opened:
+            if not self._provide.isdisjoint(SQL_STORES):
+                self.databases = await self._start_postgres(cleanup, surroundings, opened)
+                databases = await self._provision(self.databases)
+            shadow_url = None
+            if "shadow" in self._provide:
+                shadow_url = await self._start_valkey(cleanup, surroundings, opened)
+        return StoreAddresses(
+            registry_dsn=databases.get("registry"),
+            assets_dsn=databases.get("assets"),
+            telemetry_dsn=databases.get("telemetry"),
+            shadow_url=shadow_url,
+        )
+
+    async def _start_postgres(
+        self, cleanup: AsyncExitStack, surroundings: Surroundings, sockets: OpenFolder
+    ) -> PostgresAddress:
+        programs = await self._find_postgres()
+        password = self._secrets.get_or_make("postgresql_admin_password")
+        cluster = self._data.path / "postgres"
+        first = not cluster.exists()
+        if first:
+            self._report("Preparing the databases", None)
+            self._data.record_version(programs.major)
+            await make_cluster(cluster, programs=programs, surroundings=surroundings, password=password)
+        self._report("Starting PostgreSQL", None)
+        with open_folder(cluster) as opened:
+            server = launch_postgres(
+                programs,
+                cluster=opened,
+                sockets=sockets,
+                surroundings=surroundings,
+                durable=self._durable,
+                log_path=self._data.log_path("postgres"),
+            )
+        self._keep(cleanup, server, signal.SIGINT)
+        address = PostgresAddress(sockets.path, password)
+        await server.until_ready(address.answers, timeout_seconds=FIRST_READY_SECONDS if first else READY_SECONDS)
+        return address
+
+    async def _find_postgres(self) -> PostgresPrograms:
+        _, major = self._data.version()
+        programs = await find_postgres(
+            self._cache_dir, wanted_major=major, want_timescaledb=self._timescaledb, report=self._report
+        )
+        self._timescaledb = programs.timescaledb
+        return programs
+
+    def _keep(self, cleanup: AsyncExitStack, server: Server, stop_signal: signal.Signals) -> None:
+        self.servers.append(server)
+        cleanup.push_async_callback(server.stop, stop_signal, timeout_seconds=STOP_SECONDS)
+
+    async def _provision(self, address: PostgresAddress) -> dict[str, str]:
+        dsns = {}
+        async with await address.connect() as connection:
+            await close_shared_databases(connection)
+            for store in SQL_STORES:
+                if store in self._provide:
+                    name = f"iotsphere_{store}"
+                    password = self._secrets.get_or_make(f"{name}_password")
+                    await provision_database(connection, name, password)
+                    dsns[store] = address.dsn(role=name, password=password, database=name)
+            self.engines["postgresql"] = str(connection.info.parameter_status("server_version")).split()[0]
+        self.engines["timescaledb"] = None
+        if self._timescaledb and "telemetry" in dsns:
+            self.engines["timescaledb"] = await provision_timescaledb(address, "iotsphere_telemetry")
+        return dsns
+
+    async def _start_valkey(self, cleanup: AsyncExitStack, surroundings: Surroundings, sockets: OpenFolder) -> str:
+        program = await find_valkey(self._cache_dir)
+        self._report("Starting Valkey", None)
+        address = ValkeyAddress(
+            sockets.path,
+            admin_password=self._secrets.get_or_make("valkey_admin_password"),
+            password=self._secrets.get_or_make("valkey_password"),
+        )
+        assert surroundings.account is not None  # noqa: S101
+        server = launch_valkey(
+            program,
+            address=address,
+            data=self._data.server_folder("shadow", surroundings.account),
+            sockets=sockets,
+            surroundings=surroundings,
+            log_path=self._data.log_path("valkey"),
+        )
+        self._keep(cleanup, server, signal.SIGTERM)
+        await server.until_ready(address.answers, timeout_seconds=READY_SECONDS)
+        self.engines["valkey"] = await address.version()
+        return address.url()
+
+
+async def create_database(stack: LocalStack, name: str, *, timescaledb: bool) -> str:
+    """Make one more database on the stack's PostgreSQL, with its own role of the same name, and return its DSN.
+
+    :raises LocalStackError: the stack has no such server.
+    """
+    address = stack.databases
+    if address is None or (timescaledb and stack.engines["timescaledb"] is None):
+        raise LocalStackError(
+            f"this stack has no PostgreSQL {'with TimescaleDB ' if timescaledb else ''}to make {name} on"
+        )
+    password = secrets.token_urlsafe(32)
+    async with await address.connect() as connection:
+        await provision_database(connection, name, password)
+    if timescaledb:
+        await provision_timescaledb(address, name)
+    return address.dsn(role=name, password=password, database=name)
