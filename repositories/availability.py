@@ -39,13 +39,13 @@ class StoreGate:
         self._closed_until = None
         self._trial_until = 0.0
 
-    def failed(self) -> UnavailableError:
+    def failed(self, advice: str | None = None) -> UnavailableError:
         """Close the gate and give the error to raise."""
         self._closed_until = self._monotonic() + CLOSED_SECONDS
         self._trial_until = 0.0
-        return self.unavailable()
+        return self.unavailable(advice)
 
-    def unavailable(self) -> UnavailableError:
+    def unavailable(self, advice: str | None = None) -> UnavailableError:
         return UnavailableError(
-            self.store, f"The {self.store} store does not answer. Nothing was changed there; try again shortly."
+            self.store, f"The {self.store} store does not answer. {advice or 'Try again shortly.'}"
         )

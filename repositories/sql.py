@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from sqlalchemy import Select, Table, exc, literal, tuple_
+from sqlalchemy import Select, Table, exc, literal, text, tuple_
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -45,6 +45,11 @@ OUTAGES = (
     asyncpg.InsufficientResourcesError,
     asyncpg.QueryCanceledError,
     asyncpg.LockNotAvailableError,
+    # What a store looks like that is not set up yet, or set up for somebody else.
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
 )
 
 
@@ -121,15 +126,18 @@ class SqlAlchemyUnitOfWork:
     Subclasses give their repositories the connection in ``_bind``.
     """
 
+    _heeds_gate = True
+
     def __init__(self, engine: AsyncEngine, gate: StoreGate) -> None:
         self._engine = engine
         self._gate = gate
 
     async def __aenter__(self) -> Self:
-        self._gate.enter()
+        if self._heeds_gate:
+            self._gate.enter()
         try:
             self._connection = await self._engine.connect()
-        except (OSError, exc.SQLAlchemyError, asyncpg.PostgresError) as error:
+        except (OSError, exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             if is_outage(error):
                 raise self._gate.failed() from error
             raise
@@ -147,9 +155,17 @@ class SqlAlchemyUnitOfWork:
     ) -> None:
         if is_outage(error):
             await _abandon(self._connection)
-            raise self._gate.failed() from error
-        self._gate.succeeded()
+            raise self._gate.failed(_advice(error)) from error
+        # A cancelled request has learnt nothing about the store.
+        if error is None or isinstance(error, Exception):
+            self._gate.succeeded()
         await self._connection.close()
+
+
+def _advice(error: BaseException | None) -> str | None:
+    if isinstance(error, exc.ProgrammingError):
+        return "Its schema is missing or of another version: run 'iotsphere migrate'."
+    return None
 
 
 async def _abandon(connection: AsyncConnection) -> None:
@@ -160,3 +176,27 @@ async def _abandon(connection: AsyncConnection) -> None:
             raw.driver_connection.terminate()
         await connection.invalidate()
     await connection.close()
+
+
+class _ProbeUnitOfWork(SqlAlchemyUnitOfWork):
+    """Goes past the gate: a store that is back must be seen to be back."""
+
+    _heeds_gate = False
+
+    def _bind(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+
+
+class SqlAlchemyStoreProbe:
+    """Asks a plain PostgreSQL store what it is."""
+
+    def __init__(self, engine: AsyncEngine, gate: StoreGate) -> None:
+        self._engine = engine
+        self._gate = gate
+
+    async def probe(self) -> str:
+        """:raises UnavailableError: the store does not answer, or its schema is not there."""
+        async with _ProbeUnitOfWork(self._engine, self._gate) as uow:
+            await uow.connection.execute(text("SELECT FROM alembic_version"))
+            version: str = await uow.connection.scalar(text("SHOW server_version"))
+            return f"postgresql {version.split(maxsplit=1)[0]}"

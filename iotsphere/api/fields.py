@@ -1,0 +1,66 @@
+"""The kinds of value that the contract knows and marshmallow does not."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from iotsphere.kernel.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from iotsphere.kernel.times import format_time, parse_time
+
+
+class Timestamp(fields.Field[datetime]):
+    """In: RFC 3339 with an offset, or an integer of epoch milliseconds. Out: RFC 3339 in UTC with microseconds."""
+
+    def _deserialize(
+        self,
+        value: Any,
+        attr: str | None,  # noqa: ARG002  # marshmallow's signature
+        data: Mapping[str, Any] | None,  # noqa: ARG002
+        **_: Any,
+    ) -> datetime:
+        try:
+            # A number in a query string arrives as text.
+            if isinstance(value, str) and value.lstrip("-").isdecimal():
+                value = int(value)
+            return parse_time(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+    def _serialize(
+        self,
+        value: datetime | None,
+        attr: str | None,  # noqa: ARG002  # marshmallow's signature
+        obj: Any,  # noqa: ARG002
+        **_: Any,
+    ) -> str | None:
+        return None if value is None else format_time(value)
+
+
+def text(*, longest: int, shortest: int = 1, **options: Any) -> fields.String:
+    return fields.String(validate=validate.Length(min=shortest, max=longest), **options)
+
+
+VISIBLE = validate.Regexp(r"[^\s\x00-\x1f\x7f-\x9f]{1,128}\Z", error="Must be 1 to 128 visible characters.")
+TYPE_NAME = validate.Regexp(
+    r"[a-z][a-z0-9-]{0,62}\Z", error="Must be a lower-case letter, then up to 62 of a-z, 0-9 and -."
+)
+
+
+class NoQuery(Schema):
+    """An operation without query parameters; unknown ones are refused like any unknown field."""
+
+
+class PageQuery(Schema):
+    limit = fields.Integer(load_default=DEFAULT_LIMIT, validate=validate.Range(1, MAX_LIMIT))
+    cursor = text(longest=1024, load_default=None)
+
+
+def page_schema(item: type[Schema]) -> Schema:
+    """Make the schema of a page of items, named after them."""
+    name = item.__name__.removesuffix("Answer") + "PageAnswer"
+    page = Schema.from_dict(
+        {"items": fields.List(fields.Nested(item)), "next_cursor": fields.String(allow_none=True)}, name=name
+    )
+    return page()

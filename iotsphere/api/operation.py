@@ -1,0 +1,214 @@
+"""An operation of the public API: declared once, checked and documented from that declaration.
+
+``@operation`` stands between the route and the view. Before the view runs it authenticates the caller, checks
+their role and the device in the path, reads the query and the body; afterwards it writes the answer with its entity
+tag. The view itself loads nothing and checks nothing: it calls a service. ``iotsphere/api/openapi.py`` reads the same
+declarations.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, cast
+
+from dependency_injector.wiring import Provide, inject
+from marshmallow import Schema, ValidationError
+from quart import Response, g, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from iotsphere.api.conditional import entity_tag, expected_version, is_unmodified
+from iotsphere.api.errors import MediaTypeUnsupportedError
+from iotsphere.api.fields import NoQuery
+from iotsphere.api.json_body import decode_storable_json, encode_json
+from iotsphere.identity.errors import (
+    CredentialInvalidError,
+    CredentialMissingError,
+    DeviceNotAllowedError,
+    RoleTooLowError,
+)
+from iotsphere.kernel.actor import Actor, Role
+from iotsphere.kernel.errors import MalformedInputError, RuleViolationError
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.registry.errors import DeviceNotFoundError
+from iotsphere.registry.service import DeviceRegistryService
+from iotsphere.workflows.authentication import AuthenticationWorkflow
+
+JSON = "application/json"
+MAX_BODY_BYTES = 1024 * 1024
+
+View = Callable[..., Awaitable[Any]]
+
+
+class CredentialAmbiguousError(MalformedInputError):
+    code = "request.credential.ambiguous"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What an operation takes, gives and asks of its caller.
+
+    ``allow`` is the lowest role that may call it (None: anybody, without a credential); ``device_may`` lets a device
+    call it for itself. ``body`` is a schema, or None where there is no body or (``raw_body``) the view reads it
+    itself. ``answer`` writes what the view returns; ``versioned`` answers carry an entity tag, and
+    ``conditional`` writes heed ``If-Match``. ``location`` is a pattern over the answer's fields.
+    """
+
+    summary: str
+    allow: Role | None
+    device_may: bool = False
+    query: Schema = field(default_factory=NoQuery)
+    body: Schema | None = None
+    raw_body: bool = False
+    media_types: tuple[str, ...] = (JSON,)
+    max_body_bytes: int = MAX_BODY_BYTES
+    answer: Schema | None = None
+    status: int = 200
+    versioned: bool = False
+    conditional: bool = False
+    location: str | None = None
+
+
+def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
+    """Declare a view as an operation.
+
+    It receives whichever of ``actor``, ``query``, ``body``, ``raw_body`` and ``expected_version`` it names, besides
+    what stands in the path.
+    """
+    declared = Operation(summary=summary, **declaration)
+
+    def declare(view: View) -> View:
+        names = frozenset(inspect.signature(view).parameters)
+
+        @wraps(view)
+        async def handle(**path: Any) -> Response:
+            actor = await _admit(declared, path.get("device_id"))
+            given = await _read_request(declared, actor)
+            offered = path | given
+            value = await view(**{name: offered[name] for name in names & offered.keys()})
+            return _answer(declared, value)
+
+        handle.operation = declared  # type: ignore[attr-defined]  # for the OpenAPI document
+        return handle
+
+    return declare
+
+
+async def _admit(declared: Operation, device_id: DeviceId | None) -> Actor | None:
+    if declared.allow is None:
+        return None
+    actor = await _authenticate()
+    g.actor = actor
+    if actor.device_id is None:
+        if not actor.may(declared.allow):
+            raise RoleTooLowError(f"This takes the role {declared.allow.name.lower()} or a higher one.")
+        if device_id is not None:
+            await _find_device(actor, device_id)
+    elif device_id not in {None, actor.device_id}:
+        # To a device, every other device looks as if it were not there.
+        raise DeviceNotFoundError
+    elif not declared.device_may:
+        raise DeviceNotAllowedError("A device's key does not allow this.")
+    return actor
+
+
+@inject
+async def _authenticate(
+    authentication: AuthenticationWorkflow = Provide["workflows.authentication"],
+) -> Actor:
+    api_key = request.headers.get("X-API-Key")
+    authorization = request.headers.get("Authorization")
+    if api_key and authorization:
+        raise CredentialAmbiguousError("Send either X-API-Key or Authorization, not both.")
+    if api_key:
+        return await authentication.authenticate_device(api_key=api_key)
+    if not authorization:
+        raise CredentialMissingError(
+            "Send 'Authorization: Bearer' with an access token, or X-API-Key."
+        )
+    return await authentication.authenticate_user(access_token=bearer_token(authorization))
+
+
+def bearer_token(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise CredentialInvalidError("The Authorization header must be 'Bearer' and an access token.")
+    return token.strip()
+
+
+@inject
+async def _find_device(
+    actor: Actor, device_id: DeviceId, devices: DeviceRegistryService = Provide["registry.devices"]
+) -> None:
+    g.device = await devices.get_device(organisation_id=actor.organisation_id, device_id=device_id)
+
+
+async def _read_request(declared: Operation, actor: Actor | None) -> dict[str, Any]:
+    given: dict[str, Any] = {"actor": actor, "query": _load(declared.query, _query_values())}
+    if declared.conditional:
+        given["expected_version"] = expected_version(request.headers.get("If-Match"))
+    if declared.raw_body or declared.body is not None:
+        raw = await read_body(declared.media_types, declared.max_body_bytes)
+        given["raw_body"] = raw
+        if declared.body is not None:
+            given["body"] = _load(declared.body, decode_storable_json(raw))
+    return given
+
+
+async def read_body(media_types: tuple[str, ...], max_bytes: int) -> bytes:
+    """Read a body of a known kind and a bounded size.
+
+    :raises MediaTypeUnsupportedError: the body is declared as something else.
+    """
+    if request.mimetype not in media_types:
+        raise MediaTypeUnsupportedError(f"Send the body as {' or '.join(media_types)}.")
+    body = cast("bytes", await request.get_data(cache=False))
+    if len(body) > max_bytes:
+        raise RequestEntityTooLarge(f"The body may have {max_bytes} bytes at the most.")
+    return body
+
+
+def _query_values() -> dict[str, str]:
+    repeated = {name: ["Given more than once."] for name, values in request.args.lists() if len(values) > 1}
+    if repeated:
+        raise RuleViolationError("A query parameter is given more than once.", repeated)
+    return request.args.to_dict()
+
+
+def _load(schema: Schema, value: Any) -> Any:
+    """Check input against its schema.
+
+    :raises RuleViolationError: with what is wrong, by field path.
+    """
+    try:
+        return schema.load(value)
+    except ValidationError as error:
+        raise RuleViolationError("The request does not fit. See errors.", flat(error.messages)) from error
+
+
+def flat(messages: Any, path: str = "") -> dict[str, list[str]]:
+    """Turn marshmallow's nested messages into ``{"field.path": [messages]}``."""
+    if isinstance(messages, Mapping):
+        found: dict[str, list[str]] = {}
+        for key, inner in messages.items():
+            is_own = key == "_schema"
+            found |= flat(inner, path if is_own else f"{path}.{key}".lstrip("."))
+        return found
+    return {path or "body": [str(message) for message in messages]}
+
+
+def _answer(declared: Operation, value: Any) -> Response:
+    if isinstance(value, Response):
+        return value
+    headers: dict[str, str] = {}
+    if declared.versioned:
+        version = value["version"] if isinstance(value, Mapping) else value.version
+        headers["ETag"] = entity_tag(version)
+        if request.method == "GET" and is_unmodified(request.headers.get("If-None-Match"), version):
+            return Response(b"", status=304, headers=headers)
+    if declared.answer is None:
+        return Response(b"", status=declared.status, headers=headers)
+    written = declared.answer.dump(value)
+    if declared.location:
+        headers["Location"] = declared.location.format_map(written)
+    return Response(encode_json(written), status=declared.status, headers=headers, content_type=JSON)

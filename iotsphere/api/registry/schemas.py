@@ -1,0 +1,111 @@
+from datetime import datetime
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, post_load, pre_dump, validate, validates
+
+from iotsphere.api.fields import TYPE_NAME, VISIBLE, PageQuery, Timestamp, text
+from iotsphere.kernel.clock import utc_now
+from iotsphere.registry.model import MAX_LABELS, Device, DeviceFilter, DeviceStatus, IssuedCredential
+
+FEW = validate.Length(max=MAX_LABELS)
+SETTABLE = [DeviceStatus.ACTIVE.value, DeviceStatus.SUSPENDED.value]
+
+
+class DeviceAssetBody(Schema):
+    """What a new device is made of, for the asset database."""
+
+    asset_type = fields.String(validate=TYPE_NAME)
+    name = text(longest=256)
+    properties = fields.Dict(keys=fields.String())
+    capabilities = fields.List(fields.Dict(keys=fields.String()))
+
+
+class RegisterDeviceBody(Schema):
+    serial_number = fields.String(required=True, validate=VISIBLE)
+    device_type = fields.String(required=True, validate=TYPE_NAME)
+    name = text(longest=256, load_default=None)
+    labels = fields.Dict(
+        keys=text(longest=64), values=text(longest=256, shortest=0), load_default=dict, validate=FEW
+    )
+    asset = fields.Nested(DeviceAssetBody, load_default=dict)
+
+
+class ChangeDeviceBody(Schema):
+    name = text(longest=256)
+    labels = fields.Dict(
+        keys=text(longest=64), values=text(longest=256, shortest=0, allow_none=True), validate=FEW
+    )
+    status = fields.String(validate=validate.OneOf(SETTABLE))
+
+    @post_load
+    def _read_status(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return loaded | ({"status": DeviceStatus(loaded["status"])} if "status" in loaded else {})
+
+
+class DeviceListQuery(PageQuery):
+    device_type = text(longest=64, load_default=None)
+    status = fields.Enum(DeviceStatus, by_value=True, load_default=None)
+    label = text(longest=321, load_default=None, metadata={"description": "A label as key:value."})
+    q = text(longest=128, load_default=None, metadata={"description": "Looked for within serial numbers and names."})
+
+    @validates("label")
+    def _check_label(self, value: str | None, **_: Any) -> None:
+        if value is not None and ":" not in value:
+            raise ValidationError("Must be a label's key and value with a colon between them.")
+
+    @post_load
+    def _make_filter(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
+        label = loaded["label"] and tuple(loaded["label"].split(":", 1))
+        narrowed_to = DeviceFilter(
+            device_type=loaded["device_type"], status=loaded["status"], label=label, q=loaded["q"]
+        )
+        return {"narrowed_to": narrowed_to, "limit": loaded["limit"], "cursor": loaded["cursor"]}
+
+
+class DeviceAnswer(Schema):
+    id = fields.UUID()
+    serial_number = fields.String()
+    device_type = fields.String()
+    name = fields.String()
+    labels = fields.Dict(keys=fields.String(), values=fields.String())
+    status = fields.Enum(DeviceStatus, by_value=True)
+    connectivity = fields.Method("_connectivity", metadata={"enum": ["online", "offline", "unknown"]})
+    last_seen_at = Timestamp(allow_none=True)
+    created_at = Timestamp()
+    updated_at = Timestamp()
+    version = fields.Integer()
+
+    def _connectivity(self, device: Device) -> str:
+        return device.connectivity(now=utc_now()).value
+
+
+class IssueCredentialBody(Schema):
+    label = text(longest=128, load_default=None)
+    expires_at = Timestamp(load_default=None, allow_none=True)
+
+    @validates("expires_at")
+    def _check_future(self, value: datetime | None, **_: Any) -> None:
+        if value is not None and value <= utc_now():
+            raise ValidationError("Must lie in the future.")
+
+
+class CredentialAnswer(Schema):
+    id = fields.UUID()
+    label = fields.String(allow_none=True)
+    created_at = Timestamp()
+    expires_at = Timestamp(allow_none=True)
+
+
+class IssuedCredentialAnswer(CredentialAnswer):
+    api_key = fields.String(metadata={"description": "Shown this once."})
+
+    @pre_dump
+    def _flatten(self, issued: IssuedCredential, **_: Any) -> dict[str, Any]:
+        credential = issued.credential
+        return {
+            "id": credential.id,
+            "label": credential.label,
+            "created_at": credential.created_at,
+            "expires_at": credential.expires_at,
+            "api_key": issued.api_key,
+        }

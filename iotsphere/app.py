@@ -1,0 +1,67 @@
+"""The web application, put together from a container of services."""
+
+import re
+import time
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import structlog
+from prometheus_client import Histogram
+from quart import Quart, Response, g, request
+
+from iotsphere.api import openapi
+from iotsphere.api.assets.endpoints import blueprint as assets
+from iotsphere.api.errors import register_error_handlers
+from iotsphere.api.health.endpoints import blueprint as health
+from iotsphere.api.identity.endpoints import blueprint as identity
+from iotsphere.api.registry.endpoints import blueprint as registry
+from iotsphere.api.shadow.endpoints import blueprint as shadow
+from iotsphere.api.telemetry.endpoints import blueprint as telemetry
+from iotsphere.containers.application import Application
+
+BASE_PATH = "/api/v1"
+MAX_REQUEST_BYTES = 6 * 1024 * 1024
+CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+REQUEST_SECONDS = Histogram(
+    "iotsphere_http_request_seconds", "Time to answer an HTTP request", ["method", "route", "status"]
+)
+
+
+def create_app(container: Application) -> Quart:
+    """Make the application. It starts whether or not any store is there, and needs none to be."""
+    app = Quart("iotsphere", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
+    app.config["BODY_TIMEOUT"] = 30
+    app.url_map.strict_slashes = False
+    register_error_handlers(app)
+    for blueprint in (identity, registry, assets, telemetry, shadow):
+        app.register_blueprint(blueprint, url_prefix=BASE_PATH)
+    app.register_blueprint(health)
+    app.register_blueprint(openapi.blueprint)
+    app.before_request(_begin)
+    app.after_request(_finish)
+
+    @app.while_serving
+    async def close_stores() -> AsyncIterator[None]:
+        yield
+        await container.stores.close_all()
+
+    return app
+
+
+async def _begin() -> None:
+    given = request.headers.get("X-Correlation-ID", "")
+    g.correlation_id = given if CORRELATION_ID.fullmatch(given) else uuid4().hex
+    g.began = time.perf_counter()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(correlation_id=g.correlation_id)
+
+
+async def _finish(response: Response) -> Response:
+    response.headers["X-Correlation-ID"] = g.correlation_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    # The rule, not the path: paths hold ids, and a metric for every device would have no end.
+    route = request.url_rule.rule if request.url_rule else "unmatched"
+    REQUEST_SECONDS.labels(request.method, route, response.status_code).observe(time.perf_counter() - g.began)
+    return response

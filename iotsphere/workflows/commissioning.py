@@ -1,0 +1,84 @@
+"""Brings a device into being in every store: the registry first, then the others from its outbox."""
+
+from typing import Any
+
+import structlog
+
+from iotsphere.assets.service import AssetService
+from iotsphere.kernel.errors import UnavailableError
+from iotsphere.kernel.identifiers import OrganisationId
+from iotsphere.registry.model import Device, OutboxEvent
+from iotsphere.registry.service import DeviceRegistryService, OutboxService
+
+log = structlog.get_logger()
+
+
+class CommissioningWorkflow:
+    """Registers devices and carries the news to the asset database.
+
+    The shadow needs no carrying: the empty document of a registered device is version 0, and nothing is stored
+    for it until somebody writes.
+    """
+
+    def __init__(self, *, devices: DeviceRegistryService, outbox: OutboxService, assets: AssetService) -> None:
+        self._devices = devices
+        self._outbox = outbox
+        self._assets = assets
+
+    async def register_device(
+        self,
+        *,
+        organisation_id: OrganisationId,
+        serial_number: str,
+        device_type: str,
+        name: str | None,
+        labels: dict[str, str],
+        asset: dict[str, Any],
+        correlation_id: str,
+    ) -> Device:
+        """Register a device; its asset exists on return, or soon after the asset store is back.
+
+        :raises SerialNumberTakenError: another device of the organisation has the serial number.
+        """
+        device, event = await self._devices.register_device(
+            organisation_id=organisation_id,
+            serial_number=serial_number,
+            device_type=device_type,
+            name=name,
+            labels=labels,
+            asset=asset,
+            correlation_id=correlation_id,
+        )
+        await self._deliver(event)
+        return device
+
+    async def deliver_due_events(self, *, limit: int = 100) -> int:
+        """Carry what is due, oldest first; give how many events were taken up."""
+        events = await self._outbox.claim_due_events(limit=limit)
+        for event in events:
+            await self._deliver(event)
+        return len(events)
+
+    async def _deliver(self, event: OutboxEvent) -> None:
+        """Carry one event, or put it off: the registry holds it until every store has heard."""
+        try:
+            await self._assets.describe_device(
+                organisation_id=event.organisation_id, device_id=event.device_id, **event.payload
+            )
+            await self._outbox.settle_event(event_id=event.id)
+        except UnavailableError as error:
+            log.warning(
+                "outbox.event.postponed",
+                event_id=str(event.id),
+                attempts=event.attempts + 1,
+                store=error.store,
+                correlation_id=event.correlation_id,
+            )
+            await self._postpone(event)
+
+    async def _postpone(self, event: OutboxEvent) -> None:
+        try:
+            await self._outbox.postpone_event(event=event)
+        except UnavailableError:
+            # The claim on the event runs out by itself, and then it is due again.
+            log.warning("outbox.event.claim_left", event_id=str(event.id), correlation_id=event.correlation_id)
