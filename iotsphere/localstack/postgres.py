@@ -1,21 +1,21 @@
 """The PostgreSQL server of one data folder: made, started, stopped, and connected to by its administrator."""
 
-import shutil
 import signal
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlencode
 
 import psycopg
 
-from iotsphere.localstack.data_folder import OpenFolder, open_folder
+from iotsphere.localstack.data_folder import OpenFolder
 from iotsphere.localstack.errors import LocalStackError
 from iotsphere.localstack.processes import Surroundings, run
 from iotsphere.localstack.programs import PostgresPrograms
 from iotsphere.localstack.server import Server
+from iotsphere.localstack.stored_secrets import write_atomically
 
 ADMINISTRATOR = "iotsphere_admin"
+PORT = 5432
 INITDB_SECONDS = 120.0
 # `sameuser`: a role reaches the database of its own name and no other, whatever is granted inside.
 ACCESS_RULES = f"""\
@@ -24,14 +24,16 @@ local sameuser all             scram-sha-256
 """
 SETTINGS = {
     "listen_addresses": "",
+    "port": str(PORT),
     "jit": "off",
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "max_connections": "100",
     "wal_compression": "on",
     "log_line_prefix": "%m [%p] %u@%d ",
-    "log_timezone": "UTC",
-    "timezone": "UTC",
+    # UTC by the one name that PostgreSQL knows where the system has no time zone files.
+    "log_timezone": "GMT",
+    "timezone": "GMT",
     # The log must not keep the values that a refused statement carried.
     "log_parameter_max_length_on_error": "0",
     "log_min_error_statement": "panic",
@@ -40,8 +42,8 @@ TIMESCALEDB_SETTINGS = {
     "shared_preload_libraries": "timescaledb",
     "timescaledb.telemetry_level": "off",
     # A scheduler for each database with the extension, beside the parallel workers.
-    "timescaledb.max_background_workers": "16",
-    "max_worker_processes": "32",
+    "timescaledb.max_background_workers": "32",
+    "max_worker_processes": "48",
 }
 NOT_DURABLE_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -54,7 +56,9 @@ class PostgresAddress:
     admin_password: str
 
     def dsn(self, *, role: str, password: str, database: str) -> str:
-        return f"postgresql://{role}:{password}@/{database}?{urlencode({'host': self.sockets}, safe='/')}"
+        # With the port spelt out, no PGPORT of the user's environment leads the drivers to another socket.
+        query = urlencode({"host": self.sockets, "port": PORT}, safe="/")
+        return f"postgresql://{role}:{password}@/{database}?{query}"
 
     async def connect(self, database: str = "postgres") -> "psycopg.AsyncConnection[tuple[object, ...]]":
         """Open a connection as the superuser, outside transactions, as CREATE DATABASE must be."""
@@ -80,31 +84,26 @@ class PostgresAddress:
 
 
 async def make_cluster(
-    target: Path, *, programs: PostgresPrograms, surroundings: Surroundings, password: str
+    folder: OpenFolder, *, programs: PostgresPrograms, sockets: OpenFolder, surroundings: Surroundings, password: str
 ) -> None:
-    """Run initdb beside the target and move the result there whole; an interrupted one leaves no half of it.
+    """Run initdb in the folder.
 
     :raises LocalStackError: initdb failed.
     """
-    account = surroundings.account
-    assert account is not None  # noqa: S101
-    draft = target.with_name(f"{target.name}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(mode=0o700)
-    account.give(draft)
-    with tempfile.NamedTemporaryFile("w", prefix="iotsphere-") as password_file, open_folder(draft) as folder:
-        password_file.write(password)
-        password_file.flush()
-        account.give(Path(password_file.name))
+    password_file = sockets.path / "password"
+    try:
+        write_atomically(password_file, password)
+        surroundings.account.give(password_file)
         command: list[str | Path] = [
             programs.bin_folder / "initdb", "-D", folder.inherited_path, "-U", ADMINISTRATOR,
-            f"--pwfile={password_file.name}", "--auth=scram-sha-256", "--data-checksums", "--encoding=UTF8",
-            "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
+            f"--pwfile={sockets.inherited_path}/{password_file.name}", "--auth=scram-sha-256", "--data-checksums",
+            "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
         ]  # fmt: skip
-        reaching = replace(surroundings, descriptors=(*surroundings.descriptors, folder.descriptor))
+        reaching = surroundings.with_folders(folder, sockets)
         await run(command, surroundings=reaching, timeout_seconds=INITDB_SECONDS)
-    (draft / "pg_hba.conf").write_text(ACCESS_RULES, encoding="ascii")
-    draft.rename(target)
+    finally:
+        password_file.unlink(missing_ok=True)
+    (folder.path / "pg_hba.conf").write_text(ACCESS_RULES, encoding="ascii")
 
 
 def forget_stale_process_id(cluster: Path) -> None:
@@ -133,9 +132,5 @@ def launch_postgres(
     command: list[str | Path] = [programs.bin_folder / "postgres", "-D", cluster.inherited_path]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
-    reaching = replace(
-        surroundings,
-        descriptors=(*surroundings.descriptors, cluster.descriptor, sockets.descriptor),
-        death_signal=signal.SIGINT,
-    )
+    reaching = replace(surroundings.with_folders(cluster, sockets), death_signal=signal.SIGINT)
     return Server.launch(command, surroundings=reaching, log_path=log_path)

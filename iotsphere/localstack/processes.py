@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,11 +11,12 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from iotsphere.localstack.account import Account
+from iotsphere.localstack.data_folder import OpenFolder
 from iotsphere.localstack.errors import LocalStackError
 
 SERVER_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}
@@ -30,13 +32,18 @@ Process = subprocess.Popen[bytes]
 class Surroundings:
     """What a child gets: the account it runs as, the descriptors it inherits, where it stands, how it ends with us.
 
-    Without an account it keeps ours and our environment, as apt must for its proxies; a server gets a bare one.
+    `bare` gives it none of our environment, whose PG... settings are not meant for our servers.
     """
 
-    account: Account | None = None
+    account: Account
+    bare: bool = True
     descriptors: tuple[int, ...] = ()
     cwd: Path = Path("/")
     death_signal: signal.Signals = signal.SIGKILL
+
+    def with_folders(self, *folders: OpenFolder) -> "Surroundings":
+        """Let the child inherit these folders too."""
+        return replace(self, descriptors=(*self.descriptors, *(folder.descriptor for folder in folders)))
 
     def spawn(self, command: Sequence[str | Path], *, output: IO[Any], stdin: IO[Any] | None = None) -> Process:
         """Start the command in a session of its own, out of reach of the terminal's Ctrl-C.
@@ -46,22 +53,21 @@ class Surroundings:
         try:
             return self._spawn(command, output, stdin)
         except PermissionError:
-            who = self.account.name if self.account else "this account"
             raise LocalStackError(
-                f"{who} may not run {command[0]}; choose a cache folder that this account reaches, on a file system "
-                "that allows programs"
+                f"{self.account.name} may not run {command[0]}; choose a cache folder that this account can reach, "
+                "on a file system that allows programs"
             ) from None
 
     def _spawn(self, command: Sequence[str | Path], output: IO[Any], stdin: IO[Any] | None) -> Process:
         parent = os.getpid()
-        other = self.account if self.account and self.account.switch else None
+        other = self.account if self.account.switch else None
         return subprocess.Popen(  # noqa: S603 - the commands are our own constants and files of our own cache
             command,
             stdin=stdin or subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=self.cwd,
-            env=SERVER_ENVIRONMENT if self.account else None,
+            env=SERVER_ENVIRONMENT if self.bare else None,
             user=other.uid if other else None,
             group=other.gid if other else None,
             extra_groups=[] if other else None,
@@ -79,18 +85,22 @@ def _die_with(parent: int, death_signal: int) -> None:
             os._exit(1)
 
 
+# A tool such as apt runs as we do, and takes its proxies from our environment.
+OUR_OWN = Surroundings(Account("this account", os.geteuid(), os.getegid(), switch=False), bare=False)
+
+
 async def run(
     command: Sequence[str | Path],
     *,
-    surroundings: Surroundings,
     timeout_seconds: float,
+    surroundings: Surroundings = OUR_OWN,
     watch: Callable[[str], None] = lambda _: None,
 ) -> str:
     """Run a command to its end and return what it wrote.
 
     `watch` is shown the output's latest part from time to time. Whoever cancels the wait kills the command.
 
-    :raises LocalStackError: it failed or took too long; the sentence ends in the last line that it wrote.
+    :raises LocalStackError: it failed or took too long; the sentence ends in the first error that it wrote.
     """
     name = Path(command[0]).name
     with tempfile.TemporaryFile() as output:
@@ -103,7 +113,7 @@ async def run(
     if not ended:
         raise LocalStackError(f"{name} had not finished after {timeout_seconds:.0f} s")
     if process.returncode != 0:
-        raise LocalStackError(f"{name} failed: {last_line(text)}")
+        raise LocalStackError(f"{name} failed: {telling_lines(text)[0]}")
     return text
 
 
@@ -126,9 +136,11 @@ def kill(process: Process) -> None:
         process.wait()
 
 
-def last_line(text: str) -> str:
+def telling_lines(text: str) -> list[str]:
+    """Return the lines that speak of an error, or for want of any the last one; never nothing."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it wrote nothing"
+    errors = [line for line in lines if re.search(r"\berror:|\bFATAL\b|^E: ", line)]
+    return errors or lines[-1:] or ["it wrote nothing"]
 
 
 def _tail(file: IO[bytes], size: int = 4096) -> str:

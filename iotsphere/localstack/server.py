@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from iotsphere.localstack.errors import LocalStackError
-from iotsphere.localstack.processes import Process, Surroundings, has_ended, kill, last_line
+from iotsphere.localstack.processes import Process, Surroundings, has_ended, kill, telling_lines
+
+READY_POLL_SECONDS = 0.04
 
 
 class Server:
@@ -44,7 +46,7 @@ class Server:
                     f"{self.name} did not answer within {timeout_seconds:.0f} s: {self.last_words()} "
                     f"(see {self._log_path})"
                 )
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(READY_POLL_SECONDS)
 
     async def stop(self, stop_signal: signal.Signals, *, timeout_seconds: float) -> None:
         """Ask the server to end in good order; one that has not by the deadline is killed."""
@@ -57,4 +59,4 @@ class Server:
     def last_words(self) -> str:
         with self._log_path.open("rb") as log:
             log.seek(max(0, self._log_path.stat().st_size - 4096))
-            return last_line(log.read().decode(errors="replace"))
+            return telling_lines(log.read().decode(errors="replace"))[-1]

@@ -138,12 +138,8 @@ class LocalStack:
     ) -> PostgresAddress:
         programs = await self._find_postgres()
         password = self._secrets.get_or_make("postgresql_admin_password")
-        cluster = self._data.path / "postgres"
-        first = not cluster.exists()
-        if first:
-            self._report("Preparing the databases", None)
-            self._data.record_version(programs.major)
-            await make_cluster(cluster, programs=programs, surroundings=surroundings, password=password)
+        found = self._data.server_folder("postgres", surroundings.account)
+        cluster = found or await self._make_cluster(programs, surroundings, sockets, password)
         self._report("Starting PostgreSQL", None)
         with open_folder(cluster) as opened:
             server = launch_postgres(
@@ -156,8 +152,19 @@ class LocalStack:
             )
         self._keep(cleanup, server, signal.SIGINT)
         address = PostgresAddress(sockets.path, password)
-        await server.until_ready(address.answers, timeout_seconds=FIRST_READY_SECONDS if first else READY_SECONDS)
+        await server.until_ready(address.answers, timeout_seconds=READY_SECONDS if found else FIRST_READY_SECONDS)
         return address
+
+    async def _make_cluster(
+        self, programs: PostgresPrograms, surroundings: Surroundings, sockets: OpenFolder, password: str
+    ) -> Path:
+        self._report("Preparing the databases", None)
+        self._data.record_version(programs.major)
+        with self._data.new_server_folder("postgres", surroundings.account) as draft, open_folder(draft) as opened:
+            await make_cluster(
+                opened, programs=programs, sockets=sockets, surroundings=surroundings, password=password
+            )
+        return self._data.path / "postgres"
 
     async def _find_postgres(self) -> PostgresPrograms:
         _, major = self._data.version()
@@ -195,11 +202,14 @@ class LocalStack:
             admin_password=self._secrets.get_or_make("valkey_admin_password"),
             password=self._secrets.get_or_make("valkey_password"),
         )
-        assert surroundings.account is not None  # noqa: S101
+        data = self._data.server_folder("shadow", surroundings.account)
+        if data is None:
+            with self._data.new_server_folder("shadow", surroundings.account):
+                data = self._data.path / "shadow"
         server = launch_valkey(
             program,
             address=address,
-            data=self._data.server_folder("shadow", surroundings.account),
+            data=data,
             sockets=sockets,
             surroundings=surroundings,
             log_path=self._data.log_path("valkey"),

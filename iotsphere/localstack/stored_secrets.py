@@ -35,6 +35,7 @@ class Secrets:
         known = self._read()
         if name not in known:
             known[name] = secrets.token_urlsafe(32)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(self._path, json.dumps(known, indent=2, sort_keys=True) + "\n")
         return known[name]
 

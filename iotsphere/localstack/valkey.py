@@ -52,12 +52,7 @@ def launch_valkey(
     log_path: Path,
 ) -> Server:  # fmt: skip
     """Start the server in its data folder; its settings come on standard input, where no process list shows them."""
-    reaching = replace(
-        surroundings,
-        cwd=data,
-        descriptors=(*surroundings.descriptors, sockets.descriptor),
-        death_signal=signal.SIGTERM,
-    )
+    reaching = replace(surroundings.with_folders(sockets), cwd=data, death_signal=signal.SIGTERM)
     with tempfile.TemporaryFile() as settings:
         settings.write(_settings(address, sockets).encode())
         settings.seek(0)
