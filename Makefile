@@ -1,0 +1,61 @@
+# Two commands matter: `make up` runs the platform on this machine, `make test` runs every check.
+.DEFAULT_GOAL := help
+.PHONY: help up test lint unit features bench lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
+
+export PORT DATA_DIR
+
+help:
+	@echo "make up      start the platform here (PORT=8080, DATA_DIR=./data)"
+	@echo "make test    run every check and test"
+	@echo "make lint    formatting, lint rules, types and import contracts only"
+	@echo "make bench   measure; prints ratios side by side"
+	@echo "make lock    resolve the dependencies anew"
+	@echo "make clean   remove what the checks leave behind; data and environment stay"
+
+up: $(VENV)/run.stamp
+	@exec $(BIN)/iotsphere up
+
+test: $(VENV)/dev.stamp
+	@$(BIN)/python tests/run.py
+
+lint: $(VENV)/dev.stamp
+	@$(BIN)/python tests/run.py --only lint
+
+bench: $(VENV)/dev.stamp
+	@$(BIN)/python benchmarks/run.py
+
+# The versions of an interpreter manager may be names without a program behind them, so each is asked.
+$(BIN)/python:
+	@for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; python=; \
+	done; \
+	if [ -z "$$python" ]; then echo "Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 1; fi; \
+	echo "Making the virtual environment with $$($$python --version)"; \
+	if command -v uv >/dev/null 2>&1; then uv venv --quiet --python "$$($$python -c 'import sys; print(sys.executable)')" $(VENV); \
+	else $$python -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; fi
+
+$(VENV)/run.stamp: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing the locked dependencies"
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
+	@echo "Installing the locked development dependencies"
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# Hashes, and no address: where packages come from is the machine's own configuration.
+lock: | $(BIN)/python
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header pyproject.toml \
+		--group build -o requirements.lock
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header pyproject.toml \
+		--group build --group dev -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* htmlcov

@@ -1,0 +1,3 @@
+from iotsphere.cli.main import main
+
+main()

@@ -1,0 +1,53 @@
+"""``iotsphere migrate``: brings the SQL stores to this version's schema and founds the platform on its first start."""
+
+import asyncio
+import secrets
+
+from rich.console import Console
+
+from iotsphere.cli.errors import CommandError
+from iotsphere.cli.serve import read_complete_settings
+from iotsphere.config import Settings
+from iotsphere.containers.application import create_container
+from iotsphere.containers.schemas import SchemaError, migrate_store
+
+
+def migrate() -> None:
+    """Bring the SQL stores to this version's schema; on the first start, make the administrator."""
+    settings = read_complete_settings()
+    migrate_stores(settings)
+    password = asyncio.run(found_platform(settings))
+    console = Console()
+    console.print("The registry, asset and telemetry stores have the schema of this version.")
+    if password is not None:
+        console.print(f"Administrator: {settings.admin_email}")
+        if settings.admin_password is None:
+            console.print(f"Password: {password}  (shown this once)", highlight=False)
+
+
+def migrate_stores(settings: Settings) -> None:
+    """Run what is missing of each SQL store's history.
+
+    :raises CommandError: a store cannot be reached or does not let us.
+    """
+    dsns = {
+        "registry": settings.registry_dsn,
+        "assets": settings.assets_dsn,
+        "telemetry": settings.telemetry_dsn,
+    }
+    for store, dsn in dsns.items():
+        try:
+            migrate_store(store, dsn or "")
+        except SchemaError as error:
+            raise CommandError(str(error)) from error
+
+
+async def found_platform(settings: Settings) -> str | None:
+    """Make the first organisation and its administrator; give the password, or None where they are there already."""
+    container = create_container(settings)
+    password = settings.admin_password or secrets.token_urlsafe(12)
+    try:
+        is_new = await container.identity.accounts().found_platform(email=settings.admin_email, password=password)
+    finally:
+        await container.stores.close()
+    return password if is_new else None

@@ -1,0 +1,247 @@
+"""``iotsphere up``: the whole platform on this machine, from one command to the last process stopped."""
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from iotsphere.cli.errors import CommandError
+from iotsphere.cli.migrate import found_platform, migrate_stores
+from iotsphere.cli.serve import stop_requested
+from iotsphere.config import Settings, child_environment, read_settings
+from iotsphere.localstack.cache import default_cache_dir
+from iotsphere.localstack.errors import LocalStackError
+from iotsphere.localstack.processes import Process, Surroundings, has_ended, kill
+from iotsphere.localstack.stack import LocalStack
+from iotsphere.localstack.stored_secrets import Secrets
+
+DEFAULT_DATA_DIR = Path("data")
+ROLES = ("serve", "worker")
+ANSWER_SECONDS = 30.0
+ROLE_STOP_SECONDS = 4.0
+
+
+def up(
+    data_dir: Annotated[Path | None, typer.Option(help="Where all data is kept; DATA_DIR, or ./data.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="The HTTP port; PORT, or 8080.")] = None,
+) -> None:
+    """Start everything on this machine: the stores that no DSN names, their schemas, HTTP and the worker."""
+    settings = read_settings()
+    folder = (data_dir or settings.data_dir or DEFAULT_DATA_DIR).expanduser().absolute()
+    platform = Platform(replace(settings, port=port or settings.port), folder)
+    try:
+        asyncio.run(platform.run())
+    except LocalStackError as error:
+        raise CommandError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+
+
+@dataclass
+class Platform:
+    """The stores of a data folder and the processes that work on them, started and stopped together."""
+
+    settings: Settings
+    data_dir: Path
+    console: Console = field(default_factory=Console)
+    processes: dict[str, Process] = field(default_factory=dict)
+    stack: LocalStack = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stack = LocalStack(
+            self.data_dir,
+            cache_dir=self.settings.cache_dir or default_cache_dir(),
+            provide=stores_to_provide(self.settings),
+            report=self._report,
+        )
+        self._status: Status = self.console.status("Starting")
+
+    async def run(self) -> None:
+        """Run until a signal asks for the end, or a part ends by itself.
+
+        :raises CommandError: the platform could not start, or a part of it died; nothing is left running.
+        :raises LocalStackError: likewise, of the local servers.
+        """
+        check_port(self.settings)
+        stop = stop_requested()
+        try:
+            with self._status:
+                if not await _before(stop, self._start()):
+                    return
+            await _before(stop, self._watch())
+        finally:
+            self._report("Stopping", None)
+            await self._stop_roles()
+            await self.stack.stop()
+
+    async def _start(self) -> None:
+        began = time.perf_counter()
+        self._check_data_dir()
+        if stores_to_provide(self.settings):
+            self._adopt(await self.stack.start())
+        self._report("Bringing the schemas up to date", None)
+        await asyncio.to_thread(migrate_stores, self.settings)
+        password = await found_platform(self.settings)
+        self._report("Starting the application", None)
+        for role in ROLES:
+            self.processes[role] = self._spawn(role)
+        await self._until_it_answers()
+        self._status.stop()
+        self._show_summary(password, seconds=time.perf_counter() - began)
+
+    def _check_data_dir(self) -> None:
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"The data folder {self.data_dir} cannot be used: {error.strerror}.") from error
+
+    def _adopt(self, addresses: Any) -> None:
+        given = {
+            name: getattr(addresses, name)
+            for name in ("registry_dsn", "assets_dsn", "telemetry_dsn", "shadow_url")
+            if getattr(addresses, name) is not None
+        }
+        secret_key = self.settings.secret_key or Secrets(self.data_dir).get_or_make("secret_key")
+        self.settings = replace(self.settings, secret_key=secret_key, **given)
+
+    def _spawn(self, role: str) -> Process:
+        log_path = self.data_dir / "log" / f"{role}.log"
+        log_path.parent.mkdir(exist_ok=True)
+        with log_path.open("ab") as log:
+            return Surroundings(environment=child_environment(self.settings)).spawn(
+                [sys.executable, "-m", "iotsphere", role], output=log
+            )
+
+    async def _until_it_answers(self) -> None:
+        deadline = time.monotonic() + ANSWER_SECONDS
+        async with httpx.AsyncClient(base_url=local_address(self.settings), timeout=2, trust_env=False) as client:
+            while time.monotonic() < deadline:
+                self._check_roles()
+                try:
+                    await client.get("/health/live")
+                except httpx.TransportError:
+                    await asyncio.sleep(0.05)
+                else:
+                    return
+        raise CommandError(f"The application did not answer within {ANSWER_SECONDS:.0f} s. {self._see_logs()}")
+
+    async def _watch(self) -> None:
+        """Wait for a part to end by itself.
+
+        :raises CommandError: it did; the sentence says which.
+        """
+        server = asyncio.ensure_future(self.stack.wait_for_exit())
+        try:
+            while not server.done():
+                self._check_roles()
+                await asyncio.sleep(0.2)
+        finally:
+            server.cancel()
+        raise CommandError(f"The server {server.result()} ended by itself. {self._see_logs()}")
+
+    def _check_roles(self) -> None:
+        for role, process in self.processes.items():
+            if process.poll() is not None:
+                raise CommandError(
+                    f"The process {role!r} ended by itself with exit status {process.returncode}. {self._see_logs()}"
+                )
+
+    def _see_logs(self) -> str:
+        return f"See the logs in {self.data_dir / 'log'}."
+
+    async def _stop_roles(self) -> None:
+        """End the application before the stores, so that what it has taken on is written."""
+        for process in self.processes.values():
+            process.terminate()
+        await asyncio.gather(*(has_ended(process, ROLE_STOP_SECONDS) for process in self.processes.values()))
+        for process in self.processes.values():
+            kill(process)
+
+    def _report(self, message: str, fraction: float | None) -> None:
+        share = "" if fraction is None else f" {fraction:.0%}"
+        if self.console.is_terminal:
+            self._status.update(f"{message}{share}")
+        elif fraction is None or fraction in {0, 1}:
+            self.console.print(message)
+
+    def _show_summary(self, password: str | None, *, seconds: float) -> None:
+        address = local_address(self.settings)
+        readiness = httpx.get(f"{address}/health/ready", timeout=5, trust_env=False).json()
+        table = Table("store", "engine", "provided by", title=f"IoTSphere is ready after {seconds:.1f} s")
+        for store, condition in readiness["stores"].items():
+            provider = "this command" if store in self.stack_stores() else "the environment"
+            table.add_row(store, condition.get("engine") or f"[red]{condition.get('detail')}[/]", provider)
+        self.console.print(table)
+        self.console.print(f"Address:  {address}   (API: {address}/docs)")
+        self.console.print(f"Data:     {self.data_dir}", soft_wrap=True)
+        self.console.print(f"Log in as {self.settings.admin_email}")
+        if password is not None and self.settings.admin_password is None:
+            self.console.print(f"Password: {password}   (shown this once)", highlight=False)
+        self.console.print("Try next:")
+        for command in commands_to_try(self.settings):
+            self.console.print(f"  {command}", highlight=False, soft_wrap=True)
+        self.console.print("Ctrl-C stops everything.")
+
+    def stack_stores(self) -> frozenset[str]:
+        return stores_to_provide(read_settings())
+
+
+async def _before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work unless a stop is asked for first; tell whether it came to its end."""
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            return True
+        return False
+    finally:
+        stopping.cancel()
+        working.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+
+
+def stores_to_provide(settings: Settings) -> frozenset[str]:
+    """Name the stores for which the environment gives no address."""
+    addresses = {
+        "registry": settings.registry_dsn,
+        "assets": settings.assets_dsn,
+        "telemetry": settings.telemetry_dsn,
+        "shadow": settings.shadow_url,
+    }
+    return frozenset(store for store, address in addresses.items() if address is None)
+
+
+def check_port(settings: Settings) -> None:
+    """:raises CommandError: something else listens on the port."""
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise CommandError(
+                f"Port {settings.port} cannot be used: {error.strerror}. Choose another with PORT=... or --port."
+            ) from error
+
+
+def local_address(settings: Settings) -> str:
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host
+    return f"http://{host}:{settings.port}"
+
+
+def commands_to_try(settings: Settings) -> list[str]:
+    url = "" if settings.port == 8080 else f" --url {local_address(settings)}"  # noqa: PLR2004  # the default
+    return [
+        f"curl {local_address(settings)}/health/ready",
+        f"iotsphere simulate --hours 1{url}",
+        f"iotsphere replay RECORDING.csv --format csv{url}",
+    ]

@@ -1,0 +1,35 @@
+"""The background process: carries the registry's news to the stores that have not heard of it."""
+
+import asyncio
+
+import structlog
+
+from iotsphere.kernel.errors import UnavailableError
+from iotsphere.workflows.commissioning import CommissioningWorkflow
+
+log = structlog.get_logger()
+
+IDLE_SECONDS = 0.25
+
+
+async def deliver_events(commissioning: CommissioningWorkflow, *, stop: asyncio.Event) -> None:
+    """Deliver what is due until told to stop; with nothing to do, look again after a moment."""
+    registry_is_up = True
+    while not stop.is_set():
+        delivered = 0
+        try:
+            delivered = await commissioning.deliver_due_events()
+            registry_is_up = True
+        except UnavailableError as error:
+            if registry_is_up:
+                log.warning("worker.registry.unavailable", detail=error.detail)
+            registry_is_up = False
+        if not delivered:
+            await _pause(stop)
+
+
+async def _pause(stop: asyncio.Event) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), IDLE_SECONDS)
+    except TimeoutError:
+        return
