@@ -1,0 +1,91 @@
+from behave import given, then, when
+
+from features.support.platform import Platform
+from features.support.running import eventually
+
+REFUSALS = {
+    "the serial number is taken": "registry.device.serial_number_taken",
+    "the device is suspended": "registry.device.suspended",
+    "the credential is not valid": "identity.credential.invalid",
+    "there is no such device": "registry.device.not_found",
+}
+
+
+@given('the device "{name}" is registered')
+@when('an operator registers the device "{name}"')
+def register(context, name):
+    context.platform.register_device(name)
+
+
+@given('the device "{name}" with the serial number "{serial_number}" is registered')
+@when('an operator registers the device "{name}" with the serial number "{serial_number}"')
+def register_with_serial_number(context, name, serial_number):
+    context.platform.register_device(name, serial_number=serial_number)
+
+
+@given('the device "{name}" looks at itself')
+@when('the device "{name}" looks at itself')
+def look_at_itself(context, name):
+    context.platform.request("GET", context.platform.path_of(name), by=f"device:{name}")
+
+
+@when('an operator suspends the device "{name}"')
+def suspend(context, name):
+    context.platform.request("PATCH", context.platform.path_of(name), json={"status": "suspended"})
+
+
+@when('an operator reactivates the device "{name}"')
+def reactivate(context, name):
+    context.platform.request("PATCH", context.platform.path_of(name), json={"status": "active"})
+
+
+@when('an administrator revokes every key of "{name}"')
+def revoke_keys(context, name):
+    path = f"{context.platform.path_of(name)}/credentials"
+    for credential in context.platform.get(path, by="admin")["items"]:
+        context.platform.request("DELETE", f"{path}/{credential['id']}", by="admin")
+
+
+@when('an operator of another organisation asks for the device "{name}"')
+def ask_from_elsewhere(context, name):
+    stranger = Platform(context.running.url)
+    context.platform.answer = stranger.request("GET", context.platform.path_of(name))
+    stranger.http.close()
+
+
+@then("it is refused because {reason}")
+def is_refused(context, reason):
+    assert context.platform.refusal == REFUSALS[reason], context.platform.refusal
+
+
+@then("it is let in")
+def is_let_in(context):
+    assert context.platform.answer.status_code == 200, context.platform.answer.text
+
+
+@then('the device "{name}" is provisioned and was never seen')
+def is_provisioned(context, name):
+    device = context.platform.get(context.platform.path_of(name))
+    assert (device["status"], device["connectivity"], device["last_seen_at"]) == ("provisioned", "unknown", None)
+
+
+@then('the device "{name}" is active and online')
+def is_active(context, name):
+    device = context.platform.get(context.platform.path_of(name))
+    assert (device["status"], device["connectivity"]) == ("active", "online")
+
+
+@then('within 2 seconds the device "{name}" has an asset')
+def has_an_asset(context, name):
+    path = f"{context.platform.path_of(name)}/asset"
+    eventually(
+        lambda: context.platform.request("GET", path, by="viewer").status_code == 200,
+        within=2,
+        what="it has an asset",
+    )
+
+
+@then('the shadow of "{name}" is empty at version 0')
+def has_an_empty_shadow(context, name):
+    shadow = context.platform.get(f"{context.platform.path_of(name)}/shadow")
+    assert (shadow["state"], shadow["version"]) == ({}, 0)

@@ -1,0 +1,76 @@
+"""Starts a whole platform from the command line, as its users do, and stops it again."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+ADMIN_EMAIL = "admin@example.org"
+ADMIN_PASSWORD = "correct horse battery staple"
+START_SECONDS = 180
+STOP_SECONDS = 10
+
+
+class RunningPlatform:
+    """One ``iotsphere up`` on a free port, its data in a temporary folder."""
+
+    def __init__(self) -> None:
+        self.data_dir = Path(tempfile.mkdtemp(prefix="iotsphere-features-"))
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self._output = (self.data_dir.parent / f"{self.data_dir.name}.log").open("w+")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "iotsphere", "up", "--data-dir", self.data_dir, "--port", str(self.port)],
+            env=os.environ | {"IOTSPHERE_ADMIN_EMAIL": ADMIN_EMAIL, "IOTSPHERE_ADMIN_PASSWORD": ADMIN_PASSWORD},
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+        eventually(self._is_ready, within=START_SECONDS, what="the platform is ready")
+
+    def _is_ready(self) -> bool:
+        if self._process.poll() is not None:
+            raise AssertionError(f"the platform ended: {self.output()}")
+        try:
+            return httpx.get(f"{self.url}/health/ready", trust_env=False, timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def output(self) -> str:
+        self._output.flush()
+        return Path(self._output.name).read_text()
+
+    def stop(self) -> int:
+        """Ask it to end and give its exit status; more than ten seconds count as a failure."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout=STOP_SECONDS)
+
+    def remove(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._output.close()
+        Path(self._output.name).unlink()
+        shutil.rmtree(self.data_dir, ignore_errors=True)
+
+
+def eventually(check, *, within: float, what: str) -> None:
+    """Ask again and again until it is so, or fail when the time is over."""
+    deadline = time.monotonic() + within
+    while not check():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within} s: {what}")
+        time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
