@@ -1,0 +1,71 @@
+"""JSON documents as the asset database keeps them.
+
+What is stored keeps its JSON exactly: integers of any size, ``1.0`` beside ``1``, ``[]`` beside ``{}``, every key.
+JSONB normalises three things, none of which changes a value: the order of an object's keys, the notation of
+numbers (``1e2`` becomes ``100``, ``1e22`` the integer of 23 digits, ``-0.0`` becomes ``0.0``), and the last of two
+equal keys wins. Numbers with a fraction or an exponent are IEEE doubles, as everywhere on the way here.
+"""
+
+import math
+from typing import Any
+
+import msgspec
+
+from iotsphere.kernel.errors import RuleViolationError
+
+JsonObject = dict[str, Any]
+
+MAX_DEPTH = 32
+# A key is shown in the path to a mistake up to here, so that the report of one stays short.
+SHOWN_KEY_LENGTH = 64
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """Give what RFC 7396 makes of ``target``; neither argument is changed."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
+def size_of(document: Any) -> int:
+    """Give the bytes of a storable document as compact JSON in UTF-8."""
+    return len(msgspec.json.encode(document))
+
+
+def check_storable(document: Any, path: str, *, levels: int = MAX_DEPTH) -> None:
+    """Refuse what PostgreSQL cannot keep as JSON, or nests objects and arrays more than ``levels`` deep.
+
+    :raises RuleViolationError: names the first offending place below ``path``.
+    """
+    if isinstance(document, dict | list) and levels == 0:
+        raise refusal(path, f"Nested too deep: no more than {MAX_DEPTH} levels.")
+    if isinstance(document, dict):
+        for key, member in document.items():
+            _check_text(key, path)
+            check_storable(member, f"{path}.{key[:SHOWN_KEY_LENGTH]}", levels=levels - 1)
+    elif isinstance(document, list):
+        for index, element in enumerate(document):
+            check_storable(element, f"{path}.{index}", levels=levels - 1)
+    elif isinstance(document, str):
+        _check_text(document, path)
+    elif isinstance(document, float) and not math.isfinite(document):
+        raise refusal(path, "Not a finite number.")
+
+
+def refusal(path: str, message: str) -> RuleViolationError:
+    return RuleViolationError(f"{path}: {message}", {path: [message]})
+
+
+def _check_text(text: str, path: str) -> None:
+    if "\0" in text:
+        raise refusal(path, "Holds the character U+0000, which cannot be stored.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise refusal(path, "Holds half of a surrogate pair, which is no character.") from error

@@ -1,0 +1,35 @@
+from typing import ClassVar
+
+from iotsphere.kernel.errors import ConflictError, NotFoundError, TooLargeError
+
+
+class AssetNotFoundError(NotFoundError):
+    """There is no such asset, or it is another organisation's: the two look the same."""
+
+    code: ClassVar[str] = "assets.asset.not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such asset. Check the id, and the organisation that you act for.")
+
+
+class AssetDeviceTakenError(ConflictError):
+    """A device has one asset."""
+
+    code: ClassVar[str] = "assets.asset.device_taken"
+
+    def __init__(self) -> None:
+        super().__init__("The device has an asset already. Change that one, or leave device_id out.")
+
+
+class AssetBoundToDeviceError(ConflictError):
+    code: ClassVar[str] = "assets.asset.bound_to_device"
+
+    def __init__(self) -> None:
+        super().__init__("This is the asset of a device and goes when the device is retired.")
+
+
+class AssetTooLargeError(TooLargeError):
+    code: ClassVar[str] = "assets.asset.too_large"
+
+    def __init__(self, field: str, limit: int) -> None:
+        super().__init__(f"{field} may take {limit} bytes as compact JSON, and would take more.")

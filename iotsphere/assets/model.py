@@ -1,0 +1,127 @@
+import re
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Self, TypedDict
+
+from iotsphere.assets.documents import JsonObject, check_storable, merge, refusal, size_of
+from iotsphere.assets.errors import AssetTooLargeError
+from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
+
+ASSET_TYPE = re.compile(r"[a-z][a-z0-9-]{0,62}")
+MAX_NAME_LENGTH = 256
+MAX_CAPABILITIES = 200
+MAX_PROPERTIES_BYTES = 256 * 1024
+MAX_CAPABILITIES_BYTES = 256 * 1024
+MAX_MATCH_BYTES = 4 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class AssetDescription:
+    """What is said of a thing: its kind, its name, what it is made of and what it can do.
+
+    A description that breaks a rule cannot be made. ``properties`` is any JSON object; a capability is one with a
+    ``name`` and whatever else describes it.
+
+    :raises RuleViolationError: ``errors`` names the field.
+    :raises AssetTooLargeError: ``properties`` or ``capabilities`` are over 256 KiB.
+    """
+
+    asset_type: str
+    name: str
+    properties: JsonObject = field(default_factory=dict)
+    capabilities: list[JsonObject] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not ASSET_TYPE.fullmatch(self.asset_type):
+            raise refusal("asset_type", "Small letters, digits and hyphens after a letter, 63 characters at most.")
+        _check_name(self.name, "name")
+        check_storable(self.properties, "properties")
+        if size_of(self.properties) > MAX_PROPERTIES_BYTES:
+            raise AssetTooLargeError("properties", MAX_PROPERTIES_BYTES)
+        _check_capabilities(self.capabilities)
+
+
+def _check_name(name: Any, path: str) -> None:
+    if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME_LENGTH:
+        raise refusal(path, f"A text of 1 to {MAX_NAME_LENGTH} characters is needed.")
+    check_storable(name, path)
+
+
+def _check_capabilities(capabilities: list[JsonObject]) -> None:
+    if len(capabilities) > MAX_CAPABILITIES:
+        raise refusal("capabilities", f"No more than {MAX_CAPABILITIES}.")
+    for index, capability in enumerate(capabilities):
+        _check_name(capability.get("name"), f"capabilities.{index}.name")
+        check_storable(capability, f"capabilities.{index}")
+    if size_of(capabilities) > MAX_CAPABILITIES_BYTES:
+        raise AssetTooLargeError("capabilities", MAX_CAPABILITIES_BYTES)
+
+
+class AssetPatch(TypedDict, total=False):
+    """An RFC 7396 merge patch. None takes a member back to being empty; capabilities are replaced as a whole."""
+
+    asset_type: str
+    name: str
+    properties: JsonObject | None
+    capabilities: list[JsonObject] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A thing that the organisation owns, described; the asset of a device has its ``device_id``."""
+
+    id: AssetId
+    organisation_id: OrganisationId
+    device_id: DeviceId | None
+    asset_type: str
+    name: str
+    properties: JsonObject
+    capabilities: list[JsonObject]
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
+
+    def change(self, patch: AssetPatch, *, changed_at: datetime) -> Self:
+        """Apply a merge patch; the version rises by 1, also when nothing else changes.
+
+        :raises RuleViolationError: what results breaks a rule; ``errors`` names the field.
+        :raises AssetTooLargeError: what results is over a limit.
+        """
+        # Before the merge, which recurses as deep as the patch goes.
+        check_storable(patch.get("properties"), "properties")
+        described = {
+            "asset_type": self.asset_type,
+            "name": self.name,
+            "properties": self.properties,
+            "capabilities": self.capabilities,
+        }
+        description = AssetDescription(**merge(described, patch))
+        return replace(
+            self,
+            asset_type=description.asset_type,
+            name=description.name,
+            properties=description.properties,
+            capabilities=description.capabilities,
+            updated_at=changed_at,
+            version=self.version + 1,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AssetFilter:
+    """What a list of assets is narrowed to. ``match`` is an object that the properties contain.
+
+    Contained is what JSONB's ``@>`` calls so: every member is there, objects within likewise, and of an array
+    every element, wherever in the array.
+
+    :raises RuleViolationError: no properties could ever be like ``match``.
+    """
+
+    asset_type: str | None = None
+    device_id: DeviceId | None = None
+    match: JsonObject | None = None
+
+    def __post_init__(self) -> None:
+        check_storable(self.match, "match")
+        if size_of(self.match) > MAX_MATCH_BYTES:
+            raise refusal("match", f"May take {MAX_MATCH_BYTES} bytes as compact JSON, and takes more.")

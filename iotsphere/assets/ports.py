@@ -1,0 +1,46 @@
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
+from iotsphere.kernel.pagination import Page
+
+
+class AssetRepository(Protocol):
+    async def add(self, asset: Asset) -> None:
+        """Add an asset. A refusal leaves the transaction usable, and what was in the way visible to it.
+
+        :raises AssetDeviceTakenError: the device has an asset already.
+        """
+
+    async def get(self, organisation_id: OrganisationId, asset_id: AssetId, *, for_update: bool = False) -> Asset:
+        """Give an asset; ``for_update`` keeps others from changing it until the transaction ends.
+
+        :raises AssetNotFoundError: there is none, or not in this organisation.
+        """
+
+    async def find_for_device(self, organisation_id: OrganisationId, device_id: DeviceId) -> Asset | None: ...
+
+    async def save(self, asset: Asset) -> None: ...
+
+    async def remove(self, asset: Asset) -> None: ...
+
+    async def list(
+        self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
+    ) -> Page[Asset]: ...
+
+
+class AssetsUnitOfWork(Protocol):
+    assets: AssetRepository
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    async def commit(self) -> None: ...
+
+
+AssetsUnitOfWorkFactory = Callable[[], AssetsUnitOfWork]

@@ -1,0 +1,102 @@
+"""Assets in PostgreSQL, their properties as JSONB."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from iotsphere.assets.errors import AssetDeviceTakenError, AssetNotFoundError
+from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
+from iotsphere.kernel.pagination import Page
+from repositories.assets.tables import assets
+from repositories.sql import after_cursor, page_of
+
+
+class SqlAlchemyAssetRepository:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, asset: Asset) -> None:
+        # Not a violation to be caught: that would end the transaction, in which the other asset is then looked up.
+        statement = insert(assets).values(_asset_to_row(asset))
+        added = await self._connection.execute(
+            statement.on_conflict_do_nothing(constraint="uq_assets_device_id").returning(assets.c.id)
+        )
+        if added.first() is None:
+            raise AssetDeviceTakenError
+
+    async def get(self, organisation_id: OrganisationId, asset_id: AssetId, *, for_update: bool = False) -> Asset:
+        query = sa.select(assets).where(assets.c.id == asset_id, assets.c.organisation_id == organisation_id)
+        row = (await self._connection.execute(query.with_for_update() if for_update else query)).first()
+        if row is None:
+            raise AssetNotFoundError
+        return _row_to_asset(row)
+
+    async def find_for_device(self, organisation_id: OrganisationId, device_id: DeviceId) -> Asset | None:
+        query = sa.select(assets).where(assets.c.device_id == device_id, assets.c.organisation_id == organisation_id)
+        row = (await self._connection.execute(query)).first()
+        return _row_to_asset(row) if row else None
+
+    async def save(self, asset: Asset) -> None:
+        await self._connection.execute(sa.update(assets).where(_is(asset)).values(_asset_to_row(asset)))
+
+    async def remove(self, asset: Asset) -> None:
+        await self._connection.execute(sa.delete(assets).where(_is(asset)))
+
+    async def list(
+        self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
+    ) -> Page[Asset]:
+        query = sa.select(assets).where(assets.c.organisation_id == organisation_id, *_conditions(narrowed_to))
+        if narrowed_to.match:
+            # How many assets match depends on the value. A plan made for any value would, now and then, read the
+            # whole list in order for the sake of a few.
+            await self._connection.execute(sa.text("SET LOCAL plan_cache_mode = force_custom_plan"))
+        found = await self._connection.execute(after_cursor(query, assets, limit, cursor))
+        return page_of([_row_to_asset(row) for row in found], limit)
+
+
+def _is(asset: Asset) -> sa.ColumnElement[bool]:
+    return sa.and_(assets.c.id == asset.id, assets.c.organisation_id == asset.organisation_id)
+
+
+def _conditions(narrowed_to: AssetFilter) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if narrowed_to.asset_type is not None:
+        conditions.append(assets.c.asset_type == narrowed_to.asset_type)
+    if narrowed_to.device_id is not None:
+        conditions.append(assets.c.device_id == narrowed_to.device_id)
+    if narrowed_to.match:
+        conditions.append(assets.c.properties.contains(narrowed_to.match))
+    return conditions
+
+
+def _asset_to_row(asset: Asset) -> dict[str, Any]:
+    return {
+        "id": asset.id,
+        "organisation_id": asset.organisation_id,
+        "device_id": asset.device_id,
+        "asset_type": asset.asset_type,
+        "name": asset.name,
+        "properties": asset.properties,
+        "capabilities": asset.capabilities,
+        "created_at": asset.created_at,
+        "updated_at": asset.updated_at,
+        "version": asset.version,
+    }
+
+
+def _row_to_asset(row: sa.Row[Any]) -> Asset:
+    return Asset(
+        id=AssetId(row.id),
+        organisation_id=OrganisationId(row.organisation_id),
+        device_id=DeviceId(row.device_id) if row.device_id else None,
+        asset_type=row.asset_type,
+        name=row.name,
+        properties=row.properties,
+        capabilities=row.capabilities,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        version=row.version,
+    )

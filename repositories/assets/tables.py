@@ -1,0 +1,33 @@
+"""The asset database: what the things of an organisation are."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+from repositories.sql import CONSTRAINT_NAMES
+
+metadata = sa.MetaData(naming_convention=CONSTRAINT_NAMES)
+TIME = sa.DateTime(timezone=True)
+
+assets = sa.Table(
+    "assets",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organisation_id", sa.Uuid, nullable=False),
+    sa.Column("device_id", sa.Uuid, unique=True),
+    sa.Column("asset_type", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("properties", JSONB, nullable=False),
+    sa.Column("capabilities", JSONB, nullable=False),
+    sa.Column("created_at", TIME, nullable=False),
+    sa.Column("updated_at", TIME, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.CheckConstraint("jsonb_typeof(properties) = 'object'", name="properties"),
+    sa.CheckConstraint("jsonb_typeof(capabilities) = 'array'", name="capabilities"),
+    sa.Index("ix_assets_organisation_id_created_at_id", "organisation_id", "created_at", "id"),
+    sa.Index(
+        "ix_assets_organisation_id_asset_type_created_at_id", "organisation_id", "asset_type", "created_at", "id"
+    ),
+    sa.Index(
+        "ix_assets_properties", "properties", postgresql_using="gin", postgresql_ops={"properties": "jsonb_path_ops"}
+    ),
+)

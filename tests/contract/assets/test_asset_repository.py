@@ -1,0 +1,310 @@
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+
+from iotsphere.assets.errors import AssetDeviceTakenError, AssetNotFoundError
+from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.ports import AssetsUnitOfWorkFactory
+from iotsphere.kernel.errors import MalformedInputError
+from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
+from iotsphere.kernel.pagination import encode_cursor
+from tests.factories.assets import FIRST_DAY, build_asset
+
+ANYTHING = AssetFilter()
+
+
+@pytest.fixture
+def ours() -> OrganisationId:
+    return OrganisationId(uuid4())
+
+
+@pytest.fixture
+def device_id() -> DeviceId:
+    return DeviceId(uuid4())
+
+
+async def keep(unit_of_work: AssetsUnitOfWorkFactory, *assets: Asset) -> None:
+    async with unit_of_work() as uow:
+        for asset in assets:
+            await uow.assets.add(asset)
+        await uow.commit()
+
+
+async def listed(
+    unit_of_work: AssetsUnitOfWorkFactory, organisation_id: OrganisationId, narrowed_to: AssetFilter = ANYTHING
+) -> list[Asset]:
+    async with unit_of_work() as uow:
+        page = await uow.assets.list(organisation_id, narrowed_to, limit=500, cursor=None)
+    assert page.next_cursor is None
+    return page.items
+
+
+async def test_returns_what_was_added(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, device_id: DeviceId
+) -> None:
+    asset = build_asset(organisation_id=ours, device_id=device_id, name="Pümpe 😀", version=3)
+
+    await keep(unit_of_work, asset)
+
+    async with unit_of_work() as uow:
+        assert await uow.assets.get(ours, asset.id) == asset
+        assert await uow.assets.get(ours, asset.id, for_update=True) == asset
+        assert await uow.assets.find_for_device(ours, device_id) == asset
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"one": 1, "one_point_zero": 1.0, "true": True},
+        {"beyond_64_bits": 2**64 + 1, "below": -(2**63) - 1, "huge": 10**300 + 7},
+        {"array": [], "object": {}, "null": None, "text": "", "nested": [[], {}, [None], [{"a": []}]]},
+        {"": 1, " ": 2, "a.b": 3, "$ref": 4, "A": 5, "a": 6, "ä": 7, "a\u0308": 8, "\U0001f600": 9, '"\\/\n': 10},
+        {"fractions": [0.1, 1e-7, 5e-324, 9007199254740993.5, 123456.789, 1.10]},
+        {"order": [3, 1, 2, 1], "text": "\u0001\u007f\u2028\uffff"},
+    ],
+)
+async def test_properties_keep_their_json_exactly(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, properties: dict[str, Any]
+) -> None:
+    asset = build_asset(organisation_id=ours, properties=properties, capabilities=[{"name": "c"} | properties])
+
+    await keep(unit_of_work, asset)
+
+    async with unit_of_work() as uow:
+        found = await uow.assets.get(ours, asset.id)
+    # Python takes 1 for 1.0 and for True, so the JSON is compared.
+    as_added = msgspec.json.encode([properties, asset.capabilities], order="sorted")
+    assert msgspec.json.encode([found.properties, found.capabilities], order="sorted") == as_added
+
+
+async def test_nothing_is_kept_without_a_commit(unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId) -> None:
+    kept, left = build_asset(organisation_id=ours), build_asset(organisation_id=ours)
+    await keep(unit_of_work, kept)
+
+    async with unit_of_work() as uow:
+        await uow.assets.add(left)
+        await uow.assets.save(replace(kept, name="Other"))
+        assert (await uow.assets.get(ours, kept.id)).name == "Other"
+
+    assert await listed(unit_of_work, ours) == [kept]
+
+
+async def test_a_second_asset_of_a_device_is_refused_and_the_first_can_be_found_at_once(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, device_id: DeviceId
+) -> None:
+    first = build_asset(organisation_id=ours, device_id=device_id)
+    await keep(unit_of_work, first)
+
+    async with unit_of_work() as uow:
+        with pytest.raises(AssetDeviceTakenError):
+            await uow.assets.add(build_asset(organisation_id=ours, device_id=device_id))
+        assert await uow.assets.find_for_device(ours, device_id) == first
+
+    assert await listed(unit_of_work, ours) == [first]
+
+
+async def test_many_assets_may_be_no_devices(unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId) -> None:
+    assets = [build_asset(organisation_id=ours) for _ in range(3)]
+
+    await keep(unit_of_work, *assets)
+
+    assert await listed(unit_of_work, ours) == assets
+
+
+async def test_an_asset_that_is_not_there_is_not_found(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, device_id: DeviceId
+) -> None:
+    async with unit_of_work() as uow:
+        with pytest.raises(AssetNotFoundError):
+            await uow.assets.get(ours, AssetId(uuid4()))
+        assert await uow.assets.find_for_device(ours, device_id) is None
+
+
+async def test_another_organisation_finds_changes_and_removes_nothing(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, device_id: DeviceId
+) -> None:
+    asset = build_asset(organisation_id=ours, device_id=device_id)
+    theirs = OrganisationId(uuid4())
+    await keep(unit_of_work, asset)
+
+    async with unit_of_work() as uow:
+        for for_update in (False, True):
+            with pytest.raises(AssetNotFoundError):
+                await uow.assets.get(theirs, asset.id, for_update=for_update)
+        assert await uow.assets.find_for_device(theirs, device_id) is None
+        await uow.assets.save(replace(asset, organisation_id=theirs, name="Stolen"))
+        await uow.assets.remove(replace(asset, organisation_id=theirs))
+        await uow.commit()
+
+    assert await listed(unit_of_work, theirs) == []
+    assert await listed(unit_of_work, ours) == [asset]
+
+
+async def test_a_saved_asset_is_what_was_saved(unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId) -> None:
+    asset = build_asset(organisation_id=ours)
+    await keep(unit_of_work, asset)
+    changed = asset.change(
+        {"name": "New", "asset_type": "robot", "properties": {"a": 1}, "capabilities": None}, changed_at=FIRST_DAY
+    )
+
+    async with unit_of_work() as uow:
+        await uow.assets.save(changed)
+        await uow.commit()
+
+    assert await listed(unit_of_work, ours) == [changed]
+
+
+async def test_a_removed_asset_is_gone_and_its_device_free(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, device_id: DeviceId
+) -> None:
+    asset = build_asset(organisation_id=ours, device_id=device_id)
+    await keep(unit_of_work, asset)
+
+    async with unit_of_work() as uow:
+        await uow.assets.remove(asset)
+        await uow.commit()
+    await keep(unit_of_work, replace(asset, id=AssetId(uuid4())))
+
+    with pytest.raises(AssetNotFoundError):
+        async with unit_of_work() as uow:
+            await uow.assets.get(ours, asset.id)
+
+
+async def test_a_list_is_in_the_order_of_creation_and_then_of_ids(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId
+) -> None:
+    at_once = [build_asset(organisation_id=ours, created_at=FIRST_DAY) for _ in range(5)]
+    later = build_asset(organisation_id=ours)
+
+    await keep(unit_of_work, later, *at_once)
+
+    assert await listed(unit_of_work, ours) == [*sorted(at_once, key=lambda asset: asset.id), later]
+
+
+async def test_pages_join_to_the_whole_list_whatever_is_added_meanwhile(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId
+) -> None:
+    assets = [build_asset(organisation_id=ours) for _ in range(7)]
+    await keep(unit_of_work, *assets)
+    seen: list[Asset] = []
+    cursor: str | None = None
+
+    for page_number in range(4):
+        async with unit_of_work() as uow:
+            page = await uow.assets.list(ours, ANYTHING, limit=2, cursor=cursor)
+        seen += page.items
+        cursor = page.next_cursor
+        assert (cursor is None) == (page_number == 3)
+        await keep(unit_of_work, build_asset(organisation_id=ours, created_at=FIRST_DAY.replace(year=2000)))
+
+    assert seen == assets
+
+
+async def test_a_page_that_ends_with_the_list_has_no_next(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId
+) -> None:
+    assets = [build_asset(organisation_id=ours) for _ in range(2)]
+    await keep(unit_of_work, *assets)
+
+    async with unit_of_work() as uow:
+        page = await uow.assets.list(ours, ANYTHING, limit=2, cursor=None)
+
+    assert (page.items, page.next_cursor) == (assets, None)
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "!",
+        "made-up",
+        encode_cursor("2026-11-20T00:00:00Z"),
+        encode_cursor("2026-11-20T00:00:00Z", "not an id"),
+        encode_cursor("2026-11-20T00:00:00", UUID(int=0)),
+        encode_cursor("0001-01-01T00:00:00+14:00", UUID(int=0)),
+        encode_cursor("9999-12-31T23:59:59-14:00", UUID(int=0)),
+        encode_cursor(1, UUID(int=0)),
+    ],
+)
+async def test_a_cursor_that_no_list_gave_out_is_malformed(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, cursor: str
+) -> None:
+    await keep(unit_of_work, build_asset(organisation_id=ours))
+
+    async with unit_of_work() as uow:
+        with pytest.raises(MalformedInputError):
+            await uow.assets.list(ours, ANYTHING, limit=2, cursor=cursor)
+
+
+async def test_a_list_is_narrowed_by_type_and_by_device(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, device_id: DeviceId
+) -> None:
+    pump = build_asset(organisation_id=ours)
+    robot = build_asset(organisation_id=ours, asset_type="robot", device_id=device_id)
+    await keep(unit_of_work, pump, robot)
+
+    assert await listed(unit_of_work, ours, AssetFilter(asset_type="pump")) == [pump]
+    assert await listed(unit_of_work, ours, AssetFilter(device_id=device_id)) == [robot]
+    assert await listed(unit_of_work, ours, AssetFilter(device_id=device_id, asset_type="pump")) == []
+
+
+PROPERTIES: dict[str, Any] = {
+    "manufacturer": "Grundfos",
+    "power": 100,
+    "in_use": True,
+    "place": {"site": "North", "floor": 1},
+    "ratings": [1.0, 2, 2, "three", [4, 5], {"six": 7, "eight": 9}],
+    "nothing": None,
+    "empty": {},
+    "none": [],
+    "serial": 2**70,
+}
+
+
+@pytest.mark.parametrize(
+    ("match", "is_matched"),
+    [
+        ({}, True),
+        ({"manufacturer": "Grundfos"}, True),
+        ({"manufacturer": "grundfos"}, False),
+        ({"Manufacturer": "Grundfos"}, False),
+        ({"manufacturer": "Grundfos", "power": 100}, True),
+        ({"manufacturer": "Grundfos", "power": 101}, False),
+        ({"power": 1e2}, True),
+        ({"power": "100"}, False),
+        ({"in_use": True}, True),
+        ({"in_use": 1}, False),
+        ({"place": {"floor": 1.0}}, True),
+        ({"place": {"floor": True}}, False),
+        ({"place": {}}, True),
+        ({"place": []}, False),
+        ({"place": {"room": None}}, False),
+        ({"ratings": []}, True),
+        ({"ratings": [2, 1]}, True),
+        ({"ratings": [2, 2, 2, 2]}, True),
+        ({"ratings": ["three", [5]]}, True),
+        ({"ratings": [{"six": 7}, {"eight": 9}]}, True),
+        ({"ratings": [{"six": 9}]}, False),
+        ({"ratings": [5]}, False),
+        ({"ratings": 2}, False),
+        ({"nothing": None}, True),
+        ({"missing": None}, False),
+        ({"empty": {}}, True),
+        ({"empty": []}, False),
+        ({"none": []}, True),
+        ({"none": {}}, False),
+        ({"serial": 2**70}, True),
+        ({"serial": 2**70 + 1}, False),
+        ({"' OR 1=1 --": 1}, False),
+    ],
+)
+async def test_a_list_is_narrowed_to_what_the_properties_contain(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, match: dict[str, Any], is_matched: bool
+) -> None:
+    asset = build_asset(organisation_id=ours, properties=PROPERTIES)
+    await keep(unit_of_work, asset, build_asset(properties=PROPERTIES))
+
+    assert await listed(unit_of_work, ours, AssetFilter(match=match)) == [asset] * is_matched

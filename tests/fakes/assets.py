@@ -1,0 +1,106 @@
+"""The asset database in memory; the contract suite holds it to what PostgreSQL does."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+from iotsphere.assets.errors import AssetDeviceTakenError, AssetNotFoundError
+from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.ports import AssetRepository
+from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
+from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
+
+
+class InMemoryAssetRepository:
+    def __init__(self, stored: dict[AssetId, Asset]) -> None:
+        self.stored = stored
+
+    async def add(self, asset: Asset) -> None:
+        if asset.device_id is not None and any(other.device_id == asset.device_id for other in self.stored.values()):
+            raise AssetDeviceTakenError
+        self.stored[asset.id] = asset
+
+    async def get(self, organisation_id: OrganisationId, asset_id: AssetId, *, for_update: bool = False) -> Asset:
+        asset = self.stored.get(asset_id)
+        if asset is None or asset.organisation_id != organisation_id:
+            raise AssetNotFoundError
+        return asset
+
+    async def find_for_device(self, organisation_id: OrganisationId, device_id: DeviceId) -> Asset | None:
+        found = _found(self.stored.values(), organisation_id, AssetFilter(device_id=device_id))
+        return found[0] if found else None
+
+    async def save(self, asset: Asset) -> None:
+        if self._owned(asset):
+            self.stored[asset.id] = asset
+
+    async def remove(self, asset: Asset) -> None:
+        if self._owned(asset):
+            del self.stored[asset.id]
+
+    async def list(
+        self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
+    ) -> Page[Asset]:
+        found = _found(self.stored.values(), organisation_id, narrowed_to)
+        if cursor is not None:
+            last = decode_cursor(cursor, tuple[datetime, UUID])
+            found = [asset for asset in found if (asset.created_at, asset.id) > last]
+        shown = found[:limit]
+        more = len(found) > limit
+        return Page(shown, encode_cursor(shown[-1].created_at, shown[-1].id) if more else None)
+
+    def _owned(self, asset: Asset) -> bool:
+        stored = self.stored.get(asset.id)
+        return stored is not None and stored.organisation_id == asset.organisation_id
+
+
+def _found(stored: Iterable[Asset], organisation_id: OrganisationId, narrowed_to: AssetFilter) -> list[Asset]:
+    return sorted(
+        (
+            asset
+            for asset in stored
+            if asset.organisation_id == organisation_id
+            and narrowed_to.asset_type in {None, asset.asset_type}
+            and narrowed_to.device_id in {None, asset.device_id}
+            and contains(asset.properties, narrowed_to.match or {})
+        ),
+        key=lambda asset: (asset.created_at, asset.id),
+    )
+
+
+def contains(document: Any, sought: Any) -> bool:
+    """Tell what JSONB's ``document @> sought`` does below the top: no scalar stands for an array of itself."""
+    if isinstance(sought, dict):
+        return isinstance(document, dict) and all(
+            key in document and contains(document[key], value) for key, value in sought.items()
+        )
+    if isinstance(sought, list):
+        return isinstance(document, list) and all(
+            any(contains(element, value) for element in document) for value in sought
+        )
+    # Python takes True for 1, JSON does not.
+    return isinstance(document, bool) == isinstance(sought, bool) and bool(document == sought)
+
+
+class InMemoryAssetsUnitOfWork:
+    """A transaction on ``committed``, which unit after unit shares."""
+
+    assets: AssetRepository
+
+    def __init__(self, committed: dict[AssetId, Asset]) -> None:
+        self._committed = committed
+
+    async def __aenter__(self) -> Self:
+        self._stored = dict(self._committed)
+        self.assets = InMemoryAssetRepository(self._stored)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    async def commit(self) -> None:
+        self._committed.clear()
+        self._committed.update(self._stored)

@@ -1,0 +1,200 @@
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from iotsphere.assets.errors import (
+    AssetBoundToDeviceError,
+    AssetDeviceTakenError,
+    AssetNotFoundError,
+    AssetTooLargeError,
+)
+from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.service import AssetService
+from iotsphere.kernel.errors import PreconditionFailedError, RuleViolationError
+from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
+from tests.fakes.assets import InMemoryAssetRepository, InMemoryAssetsUnitOfWork
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+LATER = datetime(2026, 11, 21, 12, tzinfo=UTC)
+OURS = OrganisationId(uuid4())
+THEIRS = OrganisationId(uuid4())
+
+
+class Bench:
+    """A service on a store in memory, with a clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.stored: dict[AssetId, Asset] = {}
+        self.now = NOW
+        numbers = count(1)
+        self.service = AssetService(
+            unit_of_work=lambda: InMemoryAssetsUnitOfWork(self.stored),
+            clock=lambda: self.now,
+            new_id=lambda: UUID(int=next(numbers)),
+        )
+
+    async def add(self, **description: Any) -> Asset:
+        given: dict[str, Any] = {"organisation_id": OURS, "asset_type": "pump", "name": "P1"} | description
+        return await self.service.add_asset(**given)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def test_an_added_asset_can_be_read_again(bench: Bench) -> None:
+    asset = await bench.add(properties={"a": 1}, capabilities=[{"name": "dosing"}])
+
+    assert asset == await bench.service.get_asset(organisation_id=OURS, asset_id=asset.id)
+    assert (asset.id, asset.version, asset.created_at, asset.updated_at) == (UUID(int=1), 1, NOW, NOW)
+    assert (asset.properties, asset.capabilities, asset.device_id) == ({"a": 1}, [{"name": "dosing"}], None)
+
+
+async def test_an_asset_that_breaks_a_rule_is_not_kept(bench: Bench) -> None:
+    with pytest.raises(RuleViolationError):
+        await bench.add(asset_type="Not A Type")
+
+    assert bench.stored == {}
+
+
+async def test_a_device_has_one_asset(bench: Bench) -> None:
+    device_id = DeviceId(uuid4())
+    first = await bench.add(device_id=device_id)
+
+    with pytest.raises(AssetDeviceTakenError):
+        await bench.add(device_id=device_id)
+
+    assert list(bench.stored) == [first.id]
+    assert await bench.service.get_device_asset(organisation_id=OURS, device_id=device_id) == first
+
+
+async def test_nobody_else_sees_changes_or_removes_an_asset(bench: Bench) -> None:
+    asset = await bench.add(device_id=DeviceId(uuid4()))
+    theirs: dict[str, Any] = {"organisation_id": THEIRS, "asset_id": asset.id}
+
+    with pytest.raises(AssetNotFoundError):
+        await bench.service.get_asset(**theirs)
+    with pytest.raises(AssetNotFoundError):
+        await bench.service.change_asset(**theirs, patch={"name": "Mine"}, expected_version=None)
+    with pytest.raises(AssetNotFoundError):
+        await bench.service.remove_asset(**theirs, expected_version=None)
+    with pytest.raises(AssetNotFoundError):
+        await bench.service.get_device_asset(organisation_id=THEIRS, device_id=asset.device_id)  # type: ignore[arg-type]
+    assert list(bench.stored.values()) == [asset]
+
+
+async def test_a_patch_is_kept_with_its_time_and_the_next_version(bench: Bench) -> None:
+    asset = await bench.add(properties={"a": 1})
+    bench.now = LATER
+
+    changed = await bench.service.change_asset(
+        organisation_id=OURS, asset_id=asset.id, patch={"properties": {"b": 2}}, expected_version=1
+    )
+
+    assert bench.stored[asset.id] == changed
+    assert (changed.properties, changed.version, changed.updated_at) == ({"a": 1, "b": 2}, 2, LATER)
+
+
+async def test_a_patch_of_another_version_than_the_expected_one_changes_nothing(bench: Bench) -> None:
+    asset = await bench.add()
+
+    for expected in (0, 2, -1):
+        with pytest.raises(PreconditionFailedError):
+            await bench.service.change_asset(
+                organisation_id=OURS, asset_id=asset.id, patch={"name": "Q"}, expected_version=expected
+            )
+
+    assert bench.stored[asset.id] == asset
+
+
+async def test_a_refused_patch_changes_nothing(bench: Bench) -> None:
+    asset = await bench.add(properties={"a": "x" * 200_000})
+
+    with pytest.raises(AssetTooLargeError):
+        await bench.service.change_asset(
+            organisation_id=OURS,
+            asset_id=asset.id,
+            patch={"name": "Q", "properties": {"b": "x" * 100_000}},
+            expected_version=None,
+        )
+
+    assert bench.stored[asset.id] == asset
+
+
+async def test_a_removed_asset_is_gone(bench: Bench) -> None:
+    asset = await bench.add()
+
+    await bench.service.remove_asset(organisation_id=OURS, asset_id=asset.id, expected_version=1)
+
+    assert bench.stored == {}
+
+
+async def test_an_asset_of_another_version_than_the_expected_one_is_not_removed(bench: Bench) -> None:
+    asset = await bench.add()
+
+    with pytest.raises(PreconditionFailedError):
+        await bench.service.remove_asset(organisation_id=OURS, asset_id=asset.id, expected_version=2)
+
+    assert asset.id in bench.stored
+
+
+async def test_the_asset_of_a_device_is_not_removed(bench: Bench) -> None:
+    asset = await bench.add(device_id=DeviceId(uuid4()))
+
+    with pytest.raises(AssetBoundToDeviceError):
+        await bench.service.remove_asset(organisation_id=OURS, asset_id=asset.id, expected_version=None)
+
+    assert asset.id in bench.stored
+
+
+async def test_a_new_device_is_described_once_however_often_that_is_asked(bench: Bench) -> None:
+    device: dict[str, Any] = {"organisation_id": OURS, "device_id": DeviceId(uuid4()), "asset_type": "pump"}
+
+    first = await bench.service.describe_device(**device, name="P1", properties={"a": 1})
+    again = await bench.service.describe_device(**device, name="P1 again")
+
+    assert first == again == bench.stored[first.id]
+    assert len(bench.stored) == 1
+
+
+async def test_a_device_that_is_described_by_somebody_else_meanwhile_keeps_their_asset(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device_id = DeviceId(uuid4())
+    first = await bench.add(device_id=device_id)
+    find = InMemoryAssetRepository.find_for_device
+    looks = count(1)
+
+    async def find_from_the_second_look_on(self: InMemoryAssetRepository, *where: Any) -> Asset | None:
+        return None if next(looks) == 1 else await find(self, *where)
+
+    monkeypatch.setattr(InMemoryAssetRepository, "find_for_device", find_from_the_second_look_on)
+
+    found = await bench.service.describe_device(
+        organisation_id=OURS, device_id=device_id, asset_type="pump", name="Late"
+    )
+
+    assert found == first
+    assert list(bench.stored) == [first.id]
+
+
+async def test_a_device_that_breaks_a_rule_is_not_described(bench: Bench) -> None:
+    with pytest.raises(RuleViolationError):
+        await bench.service.describe_device(
+            organisation_id=OURS, device_id=DeviceId(uuid4()), asset_type="pump", name="P", capabilities=[{}]
+        )
+
+    assert bench.stored == {}
+
+
+async def test_a_list_shows_the_assets_of_the_organisation_alone(bench: Bench) -> None:
+    ours = await bench.add()
+    await bench.add(organisation_id=THEIRS)
+
+    page = await bench.service.list_assets(organisation_id=OURS, narrowed_to=AssetFilter(), limit=10, cursor=None)
+
+    assert (page.items, page.next_cursor) == ([ours], None)
