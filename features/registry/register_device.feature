@@ -10,8 +10,8 @@ Feature: Register a device
 
   @wip
   Scenario: A serial number can be used only once
-    Given the device "boiler-7" with the serial number "SN-1" is registered
-    When an operator registers the device "boiler-8" with the serial number "SN-1"
+    Given "boiler-7" is registered under the serial number "SN-1"
+    When an operator registers "boiler-8" under the serial number "SN-1"
     Then it is refused because the serial number is taken
 
   @wip

@@ -17,8 +17,8 @@ def register(context, name):
     context.platform.register_device(name)
 
 
-@given('the device "{name}" with the serial number "{serial_number}" is registered')
-@when('an operator registers the device "{name}" with the serial number "{serial_number}"')
+@given('"{name}" is registered under the serial number "{serial_number}"')
+@when('an operator registers "{name}" under the serial number "{serial_number}"')
 def register_with_serial_number(context, name, serial_number):
     context.platform.register_device(name, serial_number=serial_number)
 
@@ -79,7 +79,7 @@ def is_active(context, name):
 def has_an_asset(context, name):
     path = f"{context.platform.path_of(name)}/asset"
     eventually(
-        lambda: context.platform.request("GET", path, by="viewer").status_code == 200,
+        lambda: context.platform.request("GET", path).status_code == 200,
         within=2,
         what="it has an asset",
     )

@@ -1,4 +1,4 @@
-"""The platform as its users meet it: over HTTP, each with a credential of their own. Steps speak through this alone."""
+"""The platform as its users meet it: over HTTP, each with a credential of their own. Steps use nothing else."""
 
 from uuid import uuid4
 
