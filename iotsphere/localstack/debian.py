@@ -4,7 +4,7 @@ import importlib.metadata
 import platform
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from iotsphere.localstack.errors import LocalStackError
@@ -23,6 +23,7 @@ NOT_NEEDED = (
 UNUSED_FOLDERS = ("usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man", "usr/share/lintian",
                   f"usr/lib/postgresql/{POSTGRES_MAJOR}/lib/bitcode")  # fmt: skip
 UPDATE_SECONDS = 120.0
+MOST_ARCHIVES = 3
 DOWNLOAD_SECONDS = 900.0
 Report = Callable[[str, float | None], None]
 
@@ -42,7 +43,9 @@ class AptArea:
         self._config.write_text(_apt_config(self._folder), encoding="utf-8")
 
     def use_source(self, base: str) -> None:
-        self._folder.joinpath("main.sources").write_text(_source_entry(base), encoding="utf-8")
+        self._folder.joinpath("main.sources").write_text(
+            source_entry(base, platform.freedesktop_os_release()), encoding="utf-8"
+        )
 
     async def run(
         self, *arguments: str, timeout_seconds: float, watch: Callable[[str], None] = lambda _: None
@@ -82,8 +85,11 @@ def _apt_config(folder: Path) -> str:
     )
 
 
-def _source_entry(base: str) -> str:
-    release = platform.freedesktop_os_release()
+def source_entry(base: str, release: Mapping[str, str]) -> str:
+    """Return apt's source entry for the archive at this address, for a system described by its os-release.
+
+    Every Debian takes the packages from the same suite; its relatives have archives of their own.
+    """
     debian = release["ID"] == "debian"
     keyring = Path(f"/usr/share/keyrings/{release['ID']}-archive-keyring.gpg")
     return (
@@ -93,9 +99,8 @@ def _source_entry(base: str) -> str:
     )
 
 
-async def _mirrors() -> list[str]:
-    """Return the archives of the machine's own apt configuration, the one with most suites first."""
-    listing = await run(["apt-get", "-q", "--print-uris", "update"], timeout_seconds=60)
+def archives_in(listing: str) -> list[str]:
+    """Return the addresses of the archives that apt would update from, the one with most suites first."""
     bases = re.findall(r"^'(\S+)/dists/\S+/InRelease'", listing, flags=re.MULTILINE)
     return sorted(set(bases), key=lambda base: (-bases.count(base), bases.index(base)))
 
@@ -134,16 +139,18 @@ def _patchelf() -> str:
 
 async def _update(area: AptArea, report: Report) -> None:
     report("Reading the package index", None)
-    refusal = LocalStackError("apt has no package archive configured")
-    for base in (await _mirrors())[:3]:
+    # apt itself reads the machine's configuration, whose entries come in two formats and many files.
+    listing = await run(["apt-get", "-q", "--print-uris", "update"], timeout_seconds=60)
+    refusals = []
+    for base in archives_in(listing)[:MOST_ARCHIVES]:
         area.use_source(base)
         try:
             await area.run("update", timeout_seconds=UPDATE_SECONDS)
         except LocalStackError as error:
-            refusal = error
+            refusals.append(error)
         else:
             return
-    raise refusal
+    raise refusals[0] if refusals else LocalStackError("apt has no package archive configured")
 
 
 async def _download(area: AptArea, report: Report) -> None:

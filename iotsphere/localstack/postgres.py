@@ -3,7 +3,7 @@
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import psycopg
 
@@ -54,10 +54,11 @@ class PostgresAddress:
 
     sockets: Path
     admin_password: str
+    timescaledb: bool
 
     def dsn(self, *, role: str, password: str, database: str) -> str:
         # With the port spelt out, no PGPORT of the user's environment leads the drivers to another socket.
-        query = urlencode({"host": self.sockets, "port": PORT}, safe="/")
+        query = urlencode({"host": self.sockets, "port": PORT}, safe="/", quote_via=quote)
         return f"postgresql://{role}:{password}@/{database}?{query}"
 
     async def connect(self, database: str = "postgres") -> "psycopg.AsyncConnection[tuple[object, ...]]":
@@ -101,6 +102,8 @@ async def make_cluster(
         ]  # fmt: skip
         reaching = surroundings.with_folders(folder, sockets)
         await run(command, surroundings=reaching, timeout_seconds=INITDB_SECONDS)
+    except LocalStackError as error:
+        raise LocalStackError(str(error).replace(folder.inherited_path, str(folder.path))) from None
     finally:
         password_file.unlink(missing_ok=True)
     (folder.path / "pg_hba.conf").write_text(ACCESS_RULES, encoding="ascii")

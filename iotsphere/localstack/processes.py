@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +40,7 @@ class Surroundings:
     descriptors: tuple[int, ...] = ()
     cwd: Path = Path("/")
     death_signal: signal.Signals = signal.SIGKILL
+    environment: Mapping[str, str] | None = None
 
     def with_folders(self, *folders: OpenFolder) -> "Surroundings":
         """Let the child inherit these folders too."""

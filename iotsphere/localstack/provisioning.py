@@ -18,7 +18,7 @@ ROLE_LIMITS = {
 
 async def close_shared_databases(connection: Connection) -> None:
     """Take the right to connect to the server's own databases from everybody but the superuser."""
-    await connection.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
+    await connection.execute("REVOKE ALL ON DATABASE postgres, template0, template1 FROM PUBLIC")
 
 
 async def provision_database(connection: Connection, name: str, password: str) -> None:

@@ -92,7 +92,8 @@ class LocalStack:
             place = error.filename or self._data.path
             raise LocalStackError(f"the local servers cannot start: {error.strerror}: {place}") from error
         except (psycopg.Error, RedisError) as error:
-            raise LocalStackError(f"the local servers cannot be prepared: {error}") from error
+            reason = str(error).partition("\n")[0]
+            raise LocalStackError(f"the local servers cannot be prepared: {reason}") from error
         return self.addresses
 
     async def stop(self) -> None:
@@ -151,7 +152,7 @@ class LocalStack:
                 log_path=self._data.log_path("postgres"),
             )
         self._keep(cleanup, server, signal.SIGINT)
-        address = PostgresAddress(sockets.path, password)
+        address = PostgresAddress(sockets.path, password, programs.timescaledb)
         await server.until_ready(address.answers, timeout_seconds=READY_SECONDS if found else FIRST_READY_SECONDS)
         return address
 
@@ -168,11 +169,9 @@ class LocalStack:
 
     async def _find_postgres(self) -> PostgresPrograms:
         _, major = self._data.version()
-        programs = await find_postgres(
+        return await find_postgres(
             self._cache_dir, wanted_major=major, want_timescaledb=self._timescaledb, report=self._report
         )
-        self._timescaledb = programs.timescaledb
-        return programs
 
     def _keep(self, cleanup: AsyncExitStack, server: Server, stop_signal: signal.Signals) -> None:
         self.servers.append(server)
@@ -190,7 +189,7 @@ class LocalStack:
                     dsns[store] = address.dsn(role=name, password=password, database=name)
             self.engines["postgresql"] = str(connection.info.parameter_status("server_version")).split()[0]
         self.engines["timescaledb"] = None
-        if self._timescaledb and "telemetry" in dsns:
+        if address.timescaledb and "telemetry" in dsns:
             self.engines["timescaledb"] = await provision_timescaledb(address, "iotsphere_telemetry")
         return dsns
 
@@ -226,7 +225,7 @@ async def create_database(stack: LocalStack, name: str, *, timescaledb: bool) ->
     :raises LocalStackError: the stack has no such server.
     """
     address = stack.databases
-    if address is None or (timescaledb and stack.engines["timescaledb"] is None):
+    if address is None or (timescaledb and not address.timescaledb):
         raise LocalStackError(
             f"this stack has no PostgreSQL {'with TimescaleDB ' if timescaledb else ''}to make {name} on"
         )

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from redis import exceptions as refusals
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from iotsphere.localstack.data_folder import OpenFolder
 from iotsphere.localstack.processes import Surroundings
@@ -32,7 +34,8 @@ class ValkeyAddress:
         return self._url(USER, self.password)
 
     async def version(self) -> str:
-        async with Redis.from_url(self._url(ADMINISTRATOR, self.admin_password), socket_timeout=5) as client:
+        url = self._url(ADMINISTRATOR, self.admin_password)
+        async with Redis.from_url(url, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
             return str((await client.info("server"))["valkey_version"])
 
     async def answers(self) -> bool:
