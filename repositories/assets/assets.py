@@ -49,10 +49,6 @@ class SqlAlchemyAssetRepository:
         self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
     ) -> Page[Asset]:
         query = sa.select(assets).where(assets.c.organisation_id == organisation_id, *_conditions(narrowed_to))
-        if narrowed_to.match:
-            # How many assets match depends on the value. A plan made for any value would, now and then, read the
-            # whole list in order for the sake of a few.
-            await self._connection.execute(sa.text("SET LOCAL plan_cache_mode = force_custom_plan"))
         found = await self._connection.execute(after_cursor(query, assets, limit, cursor))
         return page_of([_row_to_asset(row) for row in found], limit)
 

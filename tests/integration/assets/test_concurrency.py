@@ -1,0 +1,86 @@
+import asyncio
+from collections import Counter
+from uuid import uuid4
+
+import pytest
+
+from iotsphere.assets.errors import AssetDeviceTakenError
+from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.service import AssetService
+from iotsphere.kernel.errors import PreconditionFailedError
+from iotsphere.kernel.identifiers import DeviceId, OrganisationId
+
+
+@pytest.fixture
+def ours() -> OrganisationId:
+    return OrganisationId(uuid4())
+
+
+async def test_of_many_patches_at_once_none_is_lost(service: AssetService, ours: OrganisationId) -> None:
+    asset = await service.add_asset(organisation_id=ours, asset_type="pump", name="P1")
+
+    await asyncio.gather(
+        *(
+            service.change_asset(
+                organisation_id=ours,
+                asset_id=asset.id,
+                patch={"properties": {f"p{number}": number}},
+                expected_version=None,
+            )
+            for number in range(40)
+        )
+    )
+
+    changed = await service.get_asset(organisation_id=ours, asset_id=asset.id)
+    assert changed.properties == {f"p{number}": number for number in range(40)}
+    assert changed.version == 41
+
+
+async def test_of_many_patches_of_one_version_one_is_applied(service: AssetService, ours: OrganisationId) -> None:
+    asset = await service.add_asset(organisation_id=ours, asset_type="pump", name="P1")
+
+    outcomes = await asyncio.gather(
+        *(
+            service.change_asset(
+                organisation_id=ours, asset_id=asset.id, patch={"name": f"P{number}"}, expected_version=1
+            )
+            for number in range(20)
+        ),
+        return_exceptions=True,
+    )
+
+    assert Counter(type(outcome) for outcome in outcomes) == {Asset: 1, PreconditionFailedError: 19}
+    assert (await service.get_asset(organisation_id=ours, asset_id=asset.id)).version == 2
+
+
+async def test_a_device_described_many_times_at_once_has_one_asset(
+    service: AssetService, ours: OrganisationId
+) -> None:
+    device_id = DeviceId(uuid4())
+
+    described = await asyncio.gather(
+        *(
+            service.describe_device(organisation_id=ours, device_id=device_id, asset_type="pump", name=f"P{number}")
+            for number in range(20)
+        )
+    )
+
+    page = await service.list_assets(organisation_id=ours, narrowed_to=AssetFilter(), limit=50, cursor=None)
+    assert len(page.items) == 1
+    assert described == page.items * 20
+
+
+async def test_of_many_assets_added_at_once_for_a_device_one_is_taken(
+    service: AssetService, ours: OrganisationId
+) -> None:
+    device_id = DeviceId(uuid4())
+
+    outcomes = await asyncio.gather(
+        *(
+            service.add_asset(organisation_id=ours, asset_type="pump", name="P", device_id=device_id)
+            for _ in range(20)
+        ),
+        return_exceptions=True,
+    )
+
+    assert Counter(type(outcome) for outcome in outcomes) == {Asset: 1, AssetDeviceTakenError: 19}
