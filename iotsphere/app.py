@@ -18,6 +18,7 @@ from iotsphere.api.registry.endpoints import blueprint as registry
 from iotsphere.api.shadow.endpoints import blueprint as shadow
 from iotsphere.api.telemetry.endpoints import blueprint as telemetry
 from iotsphere.containers.application import Application
+from iotsphere.containers.stores import close_stores
 
 BASE_PATH = "/api/v1"
 MAX_REQUEST_BYTES = 6 * 1024 * 1024
@@ -45,7 +46,7 @@ def create_app(container: Application) -> Quart:
     @app.while_serving
     async def close_stores() -> AsyncIterator[None]:
         yield
-        await container.stores.close_all()
+        await close_stores(container.stores)
 
     return app
 

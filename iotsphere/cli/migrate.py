@@ -10,6 +10,7 @@ from iotsphere.cli.serve import read_complete_settings
 from iotsphere.config import Settings
 from iotsphere.containers.application import create_container
 from iotsphere.containers.schemas import SchemaError, migrate_store
+from iotsphere.containers.stores import close_stores
 
 
 def migrate() -> None:
@@ -49,5 +50,5 @@ async def found_platform(settings: Settings) -> str | None:
     try:
         is_new = await container.identity.accounts().found_platform(email=settings.admin_email, password=password)
     finally:
-        await container.stores.close()
+        await close_stores(container.stores)
     return password if is_new else None

@@ -14,6 +14,7 @@ from iotsphere.cli.errors import CommandError
 from iotsphere.cli.logs import configure_logging
 from iotsphere.config import Settings, read_settings
 from iotsphere.containers.application import create_container
+from iotsphere.containers.stores import close_stores
 from iotsphere.worker.delivery import deliver_events
 
 GRACE_SECONDS = 3.0
@@ -65,7 +66,7 @@ async def _serve(settings: Settings) -> None:
 async def _work(settings: Settings) -> None:
     container = create_container(settings)
     await deliver_events(container.workflows.commissioning(), stop=stop_requested())
-    await container.stores.close()
+    await close_stores(container.stores)
 
 
 def stop_requested() -> asyncio.Event:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from signal import SIGTERM
 from typing import Annotated, Any
 
 import httpx
@@ -21,7 +22,7 @@ from iotsphere.cli.serve import stop_requested
 from iotsphere.config import Settings, child_environment, read_settings
 from iotsphere.localstack.cache import default_cache_dir
 from iotsphere.localstack.errors import LocalStackError
-from iotsphere.localstack.processes import Process, Surroundings, has_ended, kill
+from iotsphere.localstack.processes import OUR_OWN, Process, has_ended, kill
 from iotsphere.localstack.stack import LocalStack
 from iotsphere.localstack.stored_secrets import Secrets
 
@@ -116,9 +117,8 @@ class Platform:
         log_path = self.data_dir / "log" / f"{role}.log"
         log_path.parent.mkdir(exist_ok=True)
         with log_path.open("ab") as log:
-            return Surroundings(environment=child_environment(self.settings)).spawn(
-                [sys.executable, "-m", "iotsphere", role], output=log
-            )
+            surroundings = replace(OUR_OWN, environment=child_environment(self.settings), death_signal=SIGTERM)
+            return surroundings.spawn([sys.executable, "-m", "iotsphere", role], output=log)
 
     async def _until_it_answers(self) -> None:
         deadline = time.monotonic() + ANSWER_SECONDS

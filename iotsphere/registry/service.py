@@ -65,7 +65,7 @@ class DeviceRegistryService:
             kind=EventKind.DEVICE_REGISTERED,
             organisation_id=organisation_id,
             device_id=device.id,
-            payload={"name": device.name} | asset,
+            payload=asset,
             correlation_id=correlation_id,
             created_at=now,
             due_at=now + CLAIM,

@@ -1,9 +1,11 @@
 """Brings a device into being in every store: the registry first, then the others from its outbox."""
 
+from dataclasses import asdict
 from typing import Any
 
 import structlog
 
+from iotsphere.assets.model import AssetDescription
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import OrganisationId
@@ -11,6 +13,8 @@ from iotsphere.registry.model import Device, OutboxEvent
 from iotsphere.registry.service import DeviceRegistryService, OutboxService
 
 log = structlog.get_logger()
+
+DEVICE = "device"
 
 
 class CommissioningWorkflow:
@@ -39,14 +43,18 @@ class CommissioningWorkflow:
         """Register a device; its asset exists on return, or soon after the asset store is back.
 
         :raises SerialNumberTakenError: another device of the organisation has the serial number.
+        :raises RuleViolationError: the description of its asset breaks a rule; nothing is registered.
+        :raises AssetTooLargeError: likewise, over a limit.
         """
+        # Made here, so that the asset store, which may hear of it much later, has nothing left to refuse.
+        description = AssetDescription(**({"asset_type": DEVICE, "name": name or serial_number} | asset))
         device, event = await self._devices.register_device(
             organisation_id=organisation_id,
             serial_number=serial_number,
             device_type=device_type,
             name=name,
             labels=labels,
-            asset=asset,
+            asset=asdict(description),
             correlation_id=correlation_id,
         )
         await self._deliver(event)

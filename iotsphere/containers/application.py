@@ -1,0 +1,119 @@
+"""The composition root: every service with what it needs. Doors ask for them by name (``registry.devices``)."""
+
+from uuid import uuid4
+
+from dependency_injector import containers, providers
+
+from iotsphere.assets.service import AssetService
+from iotsphere.config import Settings
+from iotsphere.containers.stores import Stores
+from iotsphere.identity.secrets import ApiKey, Argon2Passwords, hash_secret, make_secret
+from iotsphere.identity.service import AccountService, KeyService, SessionService
+from iotsphere.identity.tokens import AccessTokens
+from iotsphere.kernel.clock import utc_now
+from iotsphere.kernel.identifiers import CredentialId
+from iotsphere.registry.service import CredentialService, DeviceRegistryService, OutboxService
+from iotsphere.shadow.service import DeviceShadowService
+from iotsphere.telemetry.service import TelemetryService
+from iotsphere.workflows.authentication import AuthenticationWorkflow
+from iotsphere.workflows.commissioning import CommissioningWorkflow
+from iotsphere.workflows.readiness import ReadinessWorkflow
+
+DOORS = [
+    "iotsphere.api.operation",
+    "iotsphere.api.assets.endpoints",
+    "iotsphere.api.health.endpoints",
+    "iotsphere.api.identity.endpoints",
+    "iotsphere.api.registry.endpoints",
+    "iotsphere.api.shadow.endpoints",
+    "iotsphere.api.telemetry.endpoints",
+]
+
+
+def make_api_key(credential_id: CredentialId) -> tuple[str, bytes]:
+    """Make a device's API key: the text to show once, and the hash to keep."""
+    secret = make_secret()
+    return str(ApiKey(credential_id, secret)), hash_secret(secret)
+
+
+class Identity(containers.DeclarativeContainer):
+    settings = providers.Dependency(instance_of=Settings)
+    stores = providers.DependenciesContainer()
+    clock = providers.Dependency()
+    new_id = providers.Dependency()
+
+    unit_of_work = stores.registry_unit_of_work.provider
+    passwords = providers.Singleton(Argon2Passwords)
+    tokens = providers.Singleton(AccessTokens, settings.provided.secret_key)
+    sessions = providers.Singleton(
+        SessionService, unit_of_work=unit_of_work, passwords=passwords, tokens=tokens, clock=clock, new_id=new_id
+    )
+    keys = providers.Singleton(KeyService, unit_of_work=unit_of_work, clock=clock)
+    accounts = providers.Singleton(
+        AccountService, unit_of_work=unit_of_work, passwords=passwords, clock=clock, new_id=new_id
+    )
+
+
+class Registry(containers.DeclarativeContainer):
+    stores = providers.DependenciesContainer()
+    clock = providers.Dependency()
+    new_id = providers.Dependency()
+
+    unit_of_work = stores.registry_unit_of_work.provider
+    devices = providers.Singleton(DeviceRegistryService, unit_of_work=unit_of_work, clock=clock, new_id=new_id)
+    credentials = providers.Singleton(
+        CredentialService,
+        unit_of_work=unit_of_work,
+        clock=clock,
+        new_id=new_id,
+        make_key=providers.Object(make_api_key),
+    )
+    outbox = providers.Singleton(OutboxService, unit_of_work=unit_of_work, clock=clock)
+
+
+class Workflows(containers.DeclarativeContainer):
+    stores = providers.DependenciesContainer()
+    identity = providers.DependenciesContainer()
+    registry = providers.DependenciesContainer()
+    assets = providers.Dependency()
+    clock = providers.Dependency()
+
+    authentication = providers.Singleton(
+        AuthenticationWorkflow,
+        sessions=identity.sessions,
+        keys=identity.keys,
+        devices=registry.devices,
+        clock=clock,
+    )
+    commissioning = providers.Singleton(
+        CommissioningWorkflow, devices=registry.devices, outbox=registry.outbox, assets=assets
+    )
+    readiness = providers.Singleton(ReadinessWorkflow, probes=stores.probes)
+
+
+class Application(containers.DeclarativeContainer):
+    settings = providers.Dependency(instance_of=Settings)
+    clock = providers.Object(utc_now)
+    new_id = providers.Object(uuid4)
+
+    stores = providers.Container(Stores, settings=settings)
+    identity = providers.Container(Identity, settings=settings, stores=stores, clock=clock, new_id=new_id)
+    registry = providers.Container(Registry, stores=stores, clock=clock, new_id=new_id)
+    assets = providers.Singleton(
+        AssetService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock, new_id=new_id
+    )
+    telemetry = providers.Singleton(
+        TelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
+    )
+    shadow = providers.Singleton(DeviceShadowService, shadows=stores.shadows, clock=clock)
+    workflows = providers.Container(
+        Workflows, stores=stores, identity=identity, registry=registry, assets=assets, clock=clock
+    )
+
+
+def create_container(settings: Settings) -> Application:
+    """Make the services of one process, and let the doors find them."""
+    container = Application(settings=settings)
+    # A wrong marker is an error at the start, rather than an object of the wrong kind in the middle of a request.
+    container.wire(modules=DOORS, warn_unresolved=True)
+    return container

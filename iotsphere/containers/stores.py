@@ -1,0 +1,54 @@
+"""The stores as the application sees them: engines, clients, gates and units of work.
+
+Engines and clients are Singletons, not Resources: an asynchronous Resource would turn everything that depends on it
+into an awaitable.
+"""
+
+from dependency_injector import containers, providers
+
+from iotsphere.config import Settings
+from repositories.assets.unit_of_work import SqlAlchemyAssetsUnitOfWork
+from repositories.availability import StoreGate
+from repositories.registry.unit_of_work import SqlAlchemyRegistryUnitOfWork
+from repositories.shadow.probe import RedisShadowProbe
+from repositories.shadow.shadows import RedisShadowRepository
+from repositories.shadow.store import ShadowStore
+from repositories.sql import SqlAlchemyStoreProbe, create_store_engine
+from repositories.telemetry.probe import SqlAlchemyTelemetryProbe
+from repositories.telemetry.unit_of_work import SqlAlchemyTelemetryUnitOfWork
+
+
+class Stores(containers.DeclarativeContainer):
+    """Connections are made when they are first needed: the application starts with every store down."""
+
+    settings = providers.Dependency(instance_of=Settings)
+
+    registry_engine = providers.Singleton(create_store_engine, settings.provided.registry_dsn)
+    registry_gate = providers.Singleton(StoreGate, "registry")
+    registry_unit_of_work = providers.Factory(SqlAlchemyRegistryUnitOfWork, registry_engine, registry_gate)
+
+    assets_engine = providers.Singleton(create_store_engine, settings.provided.assets_dsn)
+    assets_gate = providers.Singleton(StoreGate, "assets")
+    assets_unit_of_work = providers.Factory(SqlAlchemyAssetsUnitOfWork, assets_engine, assets_gate)
+
+    telemetry_engine = providers.Singleton(create_store_engine, settings.provided.telemetry_dsn)
+    telemetry_gate = providers.Singleton(StoreGate, "telemetry")
+    telemetry_unit_of_work = providers.Factory(SqlAlchemyTelemetryUnitOfWork, telemetry_engine, telemetry_gate)
+
+    shadow_gate = providers.Singleton(StoreGate, "shadow")
+    shadow_store = providers.Singleton(ShadowStore, settings.provided.shadow_url, shadow_gate)
+    shadows = providers.Singleton(RedisShadowRepository, shadow_store)
+
+    probes = providers.Dict(
+        registry=providers.Singleton(SqlAlchemyStoreProbe, registry_engine, registry_gate),
+        assets=providers.Singleton(SqlAlchemyStoreProbe, assets_engine, assets_gate),
+        telemetry=providers.Singleton(SqlAlchemyTelemetryProbe, telemetry_engine, telemetry_gate),
+        shadow=providers.Singleton(RedisShadowProbe, shadow_store),
+    )
+
+
+async def close_stores(stores: providers.Container[Stores]) -> None:
+    """Close every connection; what is still at work on one has ended by then."""
+    for engine in (stores.registry_engine, stores.assets_engine, stores.telemetry_engine):
+        await engine().dispose()
+    await stores.shadow_store().close()
