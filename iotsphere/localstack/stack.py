@@ -163,7 +163,12 @@ class LocalStack:
         self._data.record_version(programs.major)
         with self._data.new_server_folder("postgres", surroundings.account) as draft, open_folder(draft) as opened:
             await make_cluster(
-                opened, programs=programs, sockets=sockets, surroundings=surroundings, password=password
+                opened,
+                programs=programs,
+                sockets=sockets,
+                surroundings=surroundings,
+                password=password,
+                durable=self._durable,
             )
         return self._data.path / "postgres"
 

@@ -200,5 +200,5 @@ async def test_nobody_reaches_the_shadow_store_without_a_password(running_stack:
             with pytest.raises(refusals.ConnectionError, match="invalid username-password"):
                 await client.ping()
     async with Redis(unix_socket_path=url.partition("@")[2].partition("?")[0]) as client:
-        with pytest.raises(refusals.AuthenticationError):
+        with pytest.raises(refusals.ConnectionError, match="must be called with the client already authenticated"):
             await client.ping()
