@@ -126,6 +126,8 @@ def _query_parameters(plugin: MarshmallowPlugin, declared: Operation) -> list[di
 
 def _header_parameters(declared: Operation) -> list[dict[str, Any]]:
     names = ["X-Correlation-ID"]
+    if declared.creates:
+        names.append("Idempotency-Key")
     if declared.conditional:
         names.append("If-Match")
     if declared.versioned and not declared.conditional and declared.status == HTTPStatus.OK:
@@ -148,5 +150,3 @@ def _security(declared: Operation) -> list[dict[str, list[str]]]:
     if declared.allow is None:
         return []
     return [{"bearer": []}] + ([{"api_key": []}] if declared.device_may else [])
-
-

@@ -20,6 +20,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from iotsphere.api.conditional import entity_tag, expected_version, is_unmodified
 from iotsphere.api.errors import MediaTypeUnsupportedError
 from iotsphere.api.fields import NoQuery
+from iotsphere.api.idempotency import answer_once
 from iotsphere.api.json_body import decode_storable_json, encode_json
 from iotsphere.identity.errors import (
     CredentialInvalidError,
@@ -50,8 +51,9 @@ class Operation:
 
     ``allow`` is the lowest role that may call it (None: anybody, without a credential); ``device_may`` lets a device
     call it for itself. ``body`` is a schema, or None where there is no body or (``raw_body``) the view reads it
-    itself. ``answer`` writes what the view returns; ``versioned`` answers carry an entity tag, and
-    ``conditional`` writes heed ``If-Match``. ``location`` is a pattern over the answer's fields.
+    itself. ``answer`` writes what the view returns; ``versioned`` answers carry an entity tag, ``conditional`` writes
+    heed ``If-Match``, and what ``creates`` something heeds ``Idempotency-Key``. ``location`` is a pattern over the
+    answer's fields.
     """
 
     summary: str
@@ -66,6 +68,7 @@ class Operation:
     status: int = 200
     versioned: bool = False
     conditional: bool = False
+    creates: bool = False
     location: str | None = None
 
 
@@ -85,8 +88,14 @@ def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
             actor = await _admit(declared, path.get("device_id"))
             given = await _read_request(declared, actor)
             offered = path | given
-            value = await view(**{name: offered[name] for name in names & offered.keys()})
-            return _answer(declared, value)
+
+            async def call() -> Response:
+                return _answer(declared, await view(**{name: offered[name] for name in names & offered.keys()}))
+
+            key = request.headers.get("Idempotency-Key")
+            if declared.creates and key is not None and actor is not None:
+                return await answer_once(actor, key, given["raw_body"], call)
+            return await call()
 
         handle.operation = declared  # type: ignore[attr-defined]  # for the OpenAPI document
         return handle
@@ -123,9 +132,7 @@ async def _authenticate(
     if api_key:
         return await authentication.authenticate_device(api_key=api_key)
     if not authorization:
-        raise CredentialMissingError(
-            "Send 'Authorization: Bearer' with an access token, or X-API-Key."
-        )
+        raise CredentialMissingError("Send 'Authorization: Bearer' with an access token, or X-API-Key.")
     return await authentication.authenticate_user(access_token=bearer_token(authorization))
 
 

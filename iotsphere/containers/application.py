@@ -7,6 +7,7 @@ from dependency_injector import containers, providers
 from iotsphere.assets.service import AssetService
 from iotsphere.config import Settings
 from iotsphere.containers.stores import Stores
+from iotsphere.identity.idempotency import IdempotencyService
 from iotsphere.identity.secrets import ApiKey, Argon2Passwords, hash_secret, make_secret
 from iotsphere.identity.service import AccountService, KeyService, SessionService
 from iotsphere.identity.tokens import AccessTokens
@@ -20,6 +21,7 @@ from iotsphere.workflows.commissioning import CommissioningWorkflow
 from iotsphere.workflows.readiness import ReadinessWorkflow
 
 DOORS = [
+    "iotsphere.api.idempotency",
     "iotsphere.api.operation",
     "iotsphere.api.assets.endpoints",
     "iotsphere.api.health.endpoints",
@@ -49,6 +51,9 @@ class Identity(containers.DeclarativeContainer):
         SessionService, unit_of_work=unit_of_work, passwords=passwords, tokens=tokens, clock=clock, new_id=new_id
     )
     keys = providers.Singleton(KeyService, unit_of_work=unit_of_work, clock=clock)
+    idempotency = providers.Singleton(
+        IdempotencyService, unit_of_work=unit_of_work, clock=clock, secret_key=settings.provided.secret_key
+    )
     accounts = providers.Singleton(
         AccountService, unit_of_work=unit_of_work, passwords=passwords, clock=clock, new_id=new_id
     )

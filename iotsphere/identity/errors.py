@@ -1,4 +1,10 @@
-from iotsphere.kernel.errors import ConflictError, NotFoundError, NotPermittedError, UnauthenticatedError
+from iotsphere.kernel.errors import (
+    ConflictError,
+    MalformedInputError,
+    NotFoundError,
+    NotPermittedError,
+    UnauthenticatedError,
+)
 
 
 class CredentialMissingError(UnauthenticatedError):
@@ -37,3 +43,15 @@ class OrganisationNameTakenError(ConflictError):
 
 class UserNotFoundError(NotFoundError):
     code = "identity.user.not_found"
+
+
+class IdempotencyKeyReusedError(ConflictError):
+    code = "idempotency.key.reused"
+
+
+class IdempotencyKeyBusyError(ConflictError):
+    code = "idempotency.key.busy"
+
+
+class IdempotencyKeyMalformedError(MalformedInputError):
+    code = "idempotency.key.malformed"

@@ -91,3 +91,11 @@ class DeviceKeyHolder:
             organisation_id=self.organisation_id,
             device_id=self.device_id,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyRecord:
+    """A request that was made under an idempotency key; ``answer`` is None while it is still at work."""
+
+    fingerprint: bytes
+    answer: bytes | None

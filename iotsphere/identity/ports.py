@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
-from iotsphere.identity.model import DeviceKeyHolder, Organisation, RefreshToken, Session, User
+from iotsphere.identity.model import DeviceKeyHolder, IdempotencyRecord, Organisation, RefreshToken, Session, User
 from iotsphere.kernel.identifiers import CredentialId, OrganisationId, UserId
 from iotsphere.kernel.pagination import Page
 
@@ -50,11 +50,38 @@ class KeyRepository(Protocol):
         """Find who holds an API key that is not revoked, of a device that is not retired."""
 
 
+class IdempotencyRepository(Protocol):
+    async def claim(
+        self,
+        actor: str,
+        key: str,
+        fingerprint: bytes,
+        *,
+        now: datetime,
+        forget_before: datetime,
+        abandon_before: datetime,
+    ) -> IdempotencyRecord | None:
+        """Begin a request under a key, or find the one that has it.
+
+        A record begun before ``forget_before``, and one without an answer begun before ``abandon_before``, count
+        for nothing: the key is free again.
+
+        :returns: None when the key is now the caller's.
+        """
+
+    async def save_answer(self, actor: str, key: str, answer: bytes) -> None: ...
+
+    async def remove(self, actor: str, key: str) -> None: ...
+
+    async def remove_before(self, moment: datetime) -> None: ...
+
+
 class IdentityUnitOfWork(Protocol):
     organisations: OrganisationRepository
     users: UserRepository
     sessions: SessionRepository
     keys: KeyRepository
+    idempotency: IdempotencyRepository
 
     async def __aenter__(self) -> Self: ...
 

@@ -6,6 +6,7 @@ from repositories.registry.accounts import (
     SqlAlchemyUserRepository,
 )
 from repositories.registry.devices import SqlAlchemyCredentialRepository, SqlAlchemyDeviceRepository
+from repositories.registry.idempotency import SqlAlchemyIdempotencyRepository
 from repositories.registry.outbox import SqlAlchemyOutboxRepository
 from repositories.sql import SqlAlchemyUnitOfWork
 
@@ -20,4 +21,5 @@ class SqlAlchemyRegistryUnitOfWork(SqlAlchemyUnitOfWork):
         self.devices = SqlAlchemyDeviceRepository(connection)
         self.credentials = SqlAlchemyCredentialRepository(connection)
         self.keys = self.credentials
+        self.idempotency = SqlAlchemyIdempotencyRepository(connection)
         self.outbox = SqlAlchemyOutboxRepository(connection)

@@ -54,6 +54,7 @@ async def log_out(sessions: SessionService = Provide["identity.sessions"]) -> No
     body=FoundOrganisationBody(),
     answer=OrganisationAnswer(),
     status=201,
+    creates=True,
 )
 @inject
 async def found_organisation(
@@ -74,6 +75,7 @@ async def found_organisation(
     body=AddUserBody(),
     answer=UserAnswer(),
     status=201,
+    creates=True,
     versioned=True,
     location="/api/v1/users/{id}",
 )
@@ -96,9 +98,7 @@ async def list_users(
 @blueprint.get("/users/<uuid:user_id>")
 @operation("Show a user", allow=Role.ADMIN, answer=UserAnswer(), versioned=True)
 @inject
-async def get_user(
-    actor: Actor, user_id: UserId, accounts: AccountService = Provide["identity.accounts"]
-) -> User:
+async def get_user(actor: Actor, user_id: UserId, accounts: AccountService = Provide["identity.accounts"]) -> User:
     return await accounts.get_user(actor=actor, user_id=user_id)
 
 

@@ -33,6 +33,7 @@ blueprint = Blueprint("registry", __name__)
     body=RegisterDeviceBody(),
     answer=DeviceAnswer(),
     status=201,
+    creates=True,
     versioned=True,
     location="/api/v1/devices/{id}",
 )
@@ -94,6 +95,7 @@ async def change_device(
     body=IssueCredentialBody(),
     answer=IssuedCredentialAnswer(),
     status=201,
+    creates=True,
 )
 @inject
 async def issue_credential(

@@ -24,17 +24,13 @@ class RegisterDeviceBody(Schema):
     serial_number = fields.String(required=True, validate=VISIBLE)
     device_type = fields.String(required=True, validate=TYPE_NAME)
     name = text(longest=256, load_default=None)
-    labels = fields.Dict(
-        keys=text(longest=64), values=text(longest=256, shortest=0), load_default=dict, validate=FEW
-    )
+    labels = fields.Dict(keys=text(longest=64), values=text(longest=256, shortest=0), load_default=dict, validate=FEW)
     asset = fields.Nested(DeviceAssetBody, load_default=dict)
 
 
 class ChangeDeviceBody(Schema):
     name = text(longest=256)
-    labels = fields.Dict(
-        keys=text(longest=64), values=text(longest=256, shortest=0, allow_none=True), validate=FEW
-    )
+    labels = fields.Dict(keys=text(longest=64), values=text(longest=256, shortest=0, allow_none=True), validate=FEW)
     status = fields.String(validate=validate.OneOf(SETTABLE))
 
     @post_load

@@ -1,0 +1,85 @@
+"""The same request, sent again under the same key, is done once and gets the same answer."""
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from cryptography.fernet import Fernet
+
+from iotsphere.identity.errors import IdempotencyKeyBusyError, IdempotencyKeyReusedError
+from iotsphere.identity.model import IdempotencyRecord
+from iotsphere.identity.ports import IdentityUnitOfWorkFactory
+from iotsphere.kernel.clock import Clock
+
+REMEMBERED_FOR = timedelta(hours=24)
+# A request that has not answered by then has died with its process, and its key is free again.
+ABANDONED_AFTER = timedelta(seconds=30)
+WAIT_SECONDS = 10.0
+POLL_SECONDS = 0.02
+
+
+class IdempotencyService:
+    """Remembers answers for 24 hours, encrypted: one of them may show a key that is shown only once."""
+
+    def __init__(self, *, unit_of_work: IdentityUnitOfWorkFactory, clock: Clock, secret_key: str) -> None:
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+        key = hashlib.sha256(b"idempotency:" + secret_key.encode()).digest()
+        self._cipher = Fernet(base64.urlsafe_b64encode(key))
+
+    async def answer_once(
+        self, *, actor: str, key: str, fingerprint: bytes, work: Callable[[], Awaitable[bytes]]
+    ) -> bytes:
+        """Do the work, unless it was done under this key before: then give the answer that it got.
+
+        Of several at once one does the work and the others wait for its answer. Work that is refused leaves the key
+        free.
+
+        :raises IdempotencyKeyReusedError: the key came with another request.
+        :raises IdempotencyKeyBusyError: the request that has the key did not end in time.
+        """
+        deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
+        while (record := await self._claim(actor, key, fingerprint)) is not None:
+            if record.fingerprint != fingerprint:
+                raise IdempotencyKeyReusedError("The idempotency key was used for another request. Make a new one.")
+            if record.answer is not None:
+                return self._cipher.decrypt(record.answer)
+            if asyncio.get_running_loop().time() > deadline:
+                raise IdempotencyKeyBusyError("The first request with this idempotency key is still at work.")
+            await asyncio.sleep(POLL_SECONDS)
+        return await self._work_and_remember(actor, key, work)
+
+    async def forget_old(self) -> None:
+        """Remove what need not be remembered any more."""
+        async with self._unit_of_work() as uow:
+            await uow.idempotency.remove_before(self._clock() - REMEMBERED_FOR)
+            await uow.commit()
+
+    async def _claim(self, actor: str, key: str, fingerprint: bytes) -> IdempotencyRecord | None:
+        now = self._clock()
+        async with self._unit_of_work() as uow:
+            record = await uow.idempotency.claim(
+                actor,
+                key,
+                fingerprint,
+                now=now,
+                forget_before=now - REMEMBERED_FOR,
+                abandon_before=now - ABANDONED_AFTER,
+            )
+            await uow.commit()
+        return record
+
+    async def _work_and_remember(self, actor: str, key: str, work: Callable[[], Awaitable[bytes]]) -> bytes:
+        try:
+            answer = await work()
+        except BaseException:
+            async with self._unit_of_work() as uow:
+                await uow.idempotency.remove(actor, key)
+                await uow.commit()
+            raise
+        async with self._unit_of_work() as uow:
+            await uow.idempotency.save_answer(actor, key, self._cipher.encrypt(answer))
+            await uow.commit()
+        return answer
