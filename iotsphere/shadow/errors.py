@@ -1,0 +1,47 @@
+from iotsphere.kernel.errors import ConflictError, NotFoundError, NotPermittedError, TooLargeError, UnavailableError
+
+
+class ShadowNotFoundError(NotFoundError):
+    code = "shadow.document.not_found"
+
+    def __init__(self) -> None:
+        super().__init__("The device has no such shadow. Writing it makes it.")
+
+
+class ShadowVersionConflictError(ConflictError):
+    code = "shadow.version.conflict"
+
+    def __init__(self, *, expected: int, current: int) -> None:
+        super().__init__(
+            f"The change expects version {expected} and the shadow is at {current}. "
+            "Nothing was changed; read the shadow and decide again."
+        )
+
+
+class ShadowTooLargeError(TooLargeError):
+    code = "shadow.document.too_large"
+
+
+class DesiredStateForbiddenError(NotPermittedError):
+    code = "shadow.desired.forbidden"
+
+    def __init__(self) -> None:
+        super().__init__("A device reports what it is; what it shall be is for an operator to say.")
+
+
+class ShadowDeletionForbiddenError(NotPermittedError):
+    code = "shadow.document.deletion_forbidden"
+
+    def __init__(self) -> None:
+        super().__init__("A device may not delete its shadow.")
+
+
+class ShadowChangeUnconfirmedError(UnavailableError):
+    """The store was asked for a change and did not say in time that it is safe."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "shadow",
+            "The shadow store did not confirm the change in time. It may have been made: read the shadow before "
+            "you try again.",
+        )

@@ -1,0 +1,34 @@
+from typing import Any
+
+from redis import exceptions as refusals
+
+from repositories.shadow.store import READ_SECONDS, ShadowStore
+
+
+class RedisShadowProbe:
+    def __init__(self, store: ShadowStore) -> None:
+        self._store = store
+
+    async def probe(self) -> str:
+        """Give the engine with its version, and in brackets why a crash could cost it writes, if one could.
+
+        The gate is not asked, so that readiness sees the store come back; a success opens it for everybody.
+
+        :raises UnavailableError: it does not answer.
+        """
+        async with self._store.watch(seconds=READ_SECONDS):
+            facts = await self._store.reads.info("server", "persistence")
+            risk = await self._risk(facts)
+        name = facts.get("server_name", "redis")
+        version = facts.get(f"{name}_version", facts["redis_version"])
+        return f"{name} {version}" + (f" ({risk})" if risk else "")
+
+    async def _risk(self, facts: dict[str, Any]) -> str | None:
+        if not facts["aof_enabled"]:
+            return "append-only file off"
+        try:
+            settings = await self._store.reads.config_get("appendfsync")
+        except refusals.NoPermissionError:
+            return None
+        policy = settings["appendfsync"]
+        return None if policy == "always" else f"appendfsync {policy}"

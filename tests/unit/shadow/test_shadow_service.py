@@ -1,0 +1,318 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from iotsphere.kernel.actor import Actor, ActorKind, Role
+from iotsphere.kernel.errors import PreconditionFailedError, RuleViolationError
+from iotsphere.kernel.identifiers import DeviceId, OrganisationId
+from iotsphere.shadow import service as module
+from iotsphere.shadow.errors import (
+    DesiredStateForbiddenError,
+    ShadowChangeUnconfirmedError,
+    ShadowDeletionForbiddenError,
+    ShadowNotFoundError,
+    ShadowTooLargeError,
+    ShadowVersionConflictError,
+)
+from iotsphere.shadow.model import Shadow, ShadowChange, ShadowDocument, ShadowKey, ShadowPatch
+from iotsphere.shadow.service import DeviceShadowService
+from tests.fakes.shadow import InMemoryShadowRepository
+
+ORGANISATION = OrganisationId(UUID(int=1))
+DEVICE = DeviceId(UUID(int=2))
+UNNAMED = ShadowKey(DEVICE)
+NAMED = ShadowKey(DEVICE, "firmware")
+OPERATOR = Actor(ActorKind.USER, UUID(int=3), ORGANISATION, role=Role.OPERATOR)
+THE_DEVICE = Actor(ActorKind.DEVICE, UUID(int=4), ORGANISATION, device_id=DEVICE)
+START = datetime(2026, 11, 20, 17, 23, tzinfo=UTC)
+START_SECONDS = int(START.timestamp())
+BOTH = pytest.mark.parametrize("key", [UNNAMED, NAMED], ids=["unnamed", "named"])
+
+
+class Bench:
+    """A service over shadows in memory, at a time that the test decides."""
+
+    def __init__(self) -> None:
+        self.now = START
+        self.shadows = InMemoryShadowRepository()
+        self.service = DeviceShadowService(shadows=self.shadows, clock=lambda: self.now)
+
+    def wait(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    async def patch(self, key: ShadowKey, state: Any, *, actor: Actor = OPERATOR, **given: Any) -> ShadowChange:
+        expected = given.pop("expected_version", None)
+        patch = ShadowPatch(state, **given)
+        return await self.service.update_shadow(key=key, actor=actor, patch=patch, expected_version=expected)
+
+    async def get(self, key: ShadowKey) -> ShadowDocument:
+        return await self.service.get_shadow(key=key)
+
+    async def delete(self, key: ShadowKey, **given: Any) -> Shadow:
+        return await self.service.delete_shadow(key=key, actor=OPERATOR, **given)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def test_an_unwritten_unnamed_shadow_is_empty_at_version_0_and_takes_no_room(bench: Bench) -> None:
+    shadow = await bench.get(UNNAMED)
+
+    assert shadow == ShadowDocument({}, {}, 0, {"desired": 0, "reported": 0}, START_SECONDS)
+    assert bench.shadows.stored == {}
+
+
+async def test_a_named_shadow_is_not_there_before_it_is_written(bench: Bench) -> None:
+    with pytest.raises(ShadowNotFoundError):
+        await bench.get(NAMED)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "a b", "a/b", "é", "a\n", "\u0660"])
+def test_no_shadow_has_a_name_outside_the_alphabet(name: str) -> None:
+    with pytest.raises(RuleViolationError) as refused:
+        ShadowKey(DEVICE, name)
+    assert list(refused.value.errors) == ["name"]
+
+
+@BOTH
+async def test_a_change_answers_what_was_sent_its_metadata_and_the_new_version(bench: Bench, key: ShadowKey) -> None:
+    await bench.patch(key, {"desired": {"mode": "eco"}})
+    bench.wait(60)
+
+    change = await bench.patch(key, {"desired": {"target": 55, "old": None}}, client_token="t-1")
+
+    at = START_SECONDS + 60
+    metadata = {"desired": {"target": {"timestamp": at}}}
+    assert change == ShadowChange({"desired": {"target": 55, "old": None}}, metadata, 2, at, "t-1")
+
+
+@BOTH
+async def test_a_shadow_shows_both_sections_the_delta_and_when_each_leaf_was_set(
+    bench: Bench, key: ShadowKey
+) -> None:
+    await bench.patch(key, {"desired": {"mode": "eco", "target": 55}})
+    bench.wait(10)
+    await bench.patch(key, {"reported": {"mode": "eco", "target": 54, "rssi": -60}}, actor=THE_DEVICE)
+    bench.wait(10)
+
+    first, second = {"timestamp": START_SECONDS}, {"timestamp": START_SECONDS + 10}
+    assert await bench.get(key) == ShadowDocument(
+        state={
+            "desired": {"mode": "eco", "target": 55},
+            "reported": {"mode": "eco", "target": 54, "rssi": -60},
+            "delta": {"target": 55},
+        },
+        metadata={
+            "desired": {"mode": first, "target": first},
+            "reported": {"mode": second, "target": second, "rssi": second},
+        },
+        version=2,
+        versions={"desired": 1, "reported": 1},
+        timestamp=START_SECONDS + 20,
+    )
+
+
+async def test_setting_a_leaf_to_the_value_it_has_renews_its_time_and_no_other(bench: Bench) -> None:
+    await bench.patch(UNNAMED, {"reported": {"a": 1, "b": 2}})
+    bench.wait(5)
+    await bench.patch(UNNAMED, {"reported": {"a": 1}})
+
+    metadata = (await bench.get(UNNAMED)).metadata
+    assert metadata == {"reported": {"a": {"timestamp": START_SECONDS + 5}, "b": {"timestamp": START_SECONDS}}}
+
+
+@pytest.mark.parametrize(
+    ("patch", "state", "versions"),
+    [
+        ({"desired": None}, {"reported": {"b": 2}}, {"desired": 2, "reported": 1}),
+        (None, {}, {"desired": 2, "reported": 2}),
+        ({"desired": {"a": None}}, {"reported": {"b": 2}}, {"desired": 2, "reported": 1}),
+        ({}, {"desired": {"a": 1}, "reported": {"b": 2}, "delta": {"a": 1}}, {"desired": 1, "reported": 1}),
+        (
+            {"reported": {}},
+            {"desired": {"a": 1}, "reported": {"b": 2}, "delta": {"a": 1}},
+            {"desired": 1, "reported": 2},
+        ),
+    ],
+)
+async def test_every_accepted_patch_adds_1_to_the_version_also_one_that_clears_or_changes_nothing(
+    bench: Bench, patch: Any, state: Any, versions: Any
+) -> None:
+    await bench.patch(UNNAMED, {"desired": {"a": 1}, "reported": {"b": 2}})
+
+    change = await bench.patch(UNNAMED, patch)
+
+    shadow = await bench.get(UNNAMED)
+    assert (change.version, change.state) == (2, patch)
+    assert (shadow.version, shadow.state, shadow.versions) == (2, state, versions)
+    assert shadow.metadata.keys() == state.keys() - {"delta"}
+
+
+async def test_an_object_of_nothing_but_nulls_leaves_no_section_behind(bench: Bench) -> None:
+    await bench.patch(UNNAMED, {"desired": {"a": {"b": None}}})
+
+    shadow = await bench.get(UNNAMED)
+    assert (shadow.version, shadow.state, shadow.metadata) == (1, {}, {})
+
+
+@pytest.mark.parametrize("version", [0, 1, 3, -1, 10**30])
+@BOTH
+async def test_a_patch_for_another_version_changes_nothing(bench: Bench, key: ShadowKey, version: int) -> None:
+    await bench.patch(key, {"desired": {"a": 1}})
+    await bench.patch(key, {"desired": {"a": 2}})
+    before = await bench.get(key)
+
+    with pytest.raises(ShadowVersionConflictError, match="at 2"):
+        await bench.patch(key, {"desired": {"a": 9}}, version=version)
+
+    assert await bench.get(key) == before
+
+
+@BOTH
+async def test_a_patch_for_the_present_version_is_applied(bench: Bench, key: ShadowKey) -> None:
+    assert (await bench.patch(key, {"desired": {"a": 1}}, version=0)).version == 1
+    assert (await bench.patch(key, {"desired": {"a": 2}}, version=1)).version == 2
+
+
+@BOTH
+async def test_a_request_that_expects_another_version_changes_nothing(bench: Bench, key: ShadowKey) -> None:
+    await bench.patch(key, {"desired": {"a": 1}})
+    before = await bench.get(key)
+
+    with pytest.raises(PreconditionFailedError):
+        await bench.patch(key, {"desired": {"a": 9}}, expected_version=2)
+    with pytest.raises(PreconditionFailedError):
+        await bench.delete(key, expected_version=2)
+
+    assert await bench.get(key) == before
+
+
+@pytest.mark.parametrize("state", [{"desired": {"a": 1}}, {"desired": None}, {"desired": {}, "reported": {}}, None])
+async def test_a_device_may_not_touch_what_is_desired(bench: Bench, state: Any) -> None:
+    with pytest.raises(DesiredStateForbiddenError):
+        await bench.patch(UNNAMED, state, actor=THE_DEVICE)
+
+    assert bench.shadows.stored == {}
+
+
+async def test_a_device_may_clear_what_it_reported(bench: Bench) -> None:
+    await bench.patch(UNNAMED, {"reported": {"a": 1}}, actor=THE_DEVICE)
+    await bench.patch(UNNAMED, {"reported": None}, actor=THE_DEVICE)
+
+    assert (await bench.get(UNNAMED)).state == {}
+
+
+async def test_a_device_may_not_delete_its_shadow(bench: Bench) -> None:
+    await bench.patch(UNNAMED, {"reported": {"a": 1}})
+
+    with pytest.raises(ShadowDeletionForbiddenError):
+        await bench.service.delete_shadow(key=UNNAMED, actor=THE_DEVICE)
+
+    assert (await bench.get(UNNAMED)).version == 1
+
+
+@BOTH
+async def test_a_deleted_shadow_is_gone_until_it_is_written_again_and_its_version_goes_on(
+    bench: Bench, key: ShadowKey
+) -> None:
+    await bench.patch(key, {"desired": {"a": 1}, "reported": {"a": 1}})
+    bench.wait(5)
+
+    gone = await bench.delete(key)
+
+    assert (gone.version, gone.changed_at) == (2, START_SECONDS + 5)
+    with pytest.raises(ShadowNotFoundError):
+        await bench.get(key)
+    with pytest.raises(ShadowNotFoundError):
+        await bench.delete(key)
+    with pytest.raises(ShadowVersionConflictError):
+        await bench.patch(key, {"desired": {}}, version=1)
+    assert (await bench.patch(key, {"desired": {"b": 2}}, version=2)).version == 3
+    shadow = await bench.get(key)
+    assert (shadow.state["desired"], shadow.versions) == ({"b": 2}, {"desired": 3, "reported": 2})
+
+
+async def test_deleting_an_unwritten_unnamed_shadow_is_a_change_too(bench: Bench) -> None:
+    assert (await bench.delete(UNNAMED)).version == 1
+    with pytest.raises(ShadowNotFoundError):
+        await bench.get(UNNAMED)
+
+
+async def test_deleting_a_named_shadow_that_was_never_written_is_refused(bench: Bench) -> None:
+    with pytest.raises(ShadowNotFoundError):
+        await bench.delete(NAMED)
+    assert bench.shadows.stored == {}
+
+
+async def test_a_state_that_would_grow_too_large_is_refused_whole(bench: Bench) -> None:
+    await bench.patch(UNNAMED, {"desired": {"a": "x" * 20_000}})
+
+    with pytest.raises(ShadowTooLargeError):
+        await bench.patch(UNNAMED, {"reported": {"a": "x" * 20_000}})
+
+    shadow = await bench.get(UNNAMED)
+    assert (shadow.version, shadow.state["desired"]) == (1, {"a": "x" * 20_000})
+
+
+async def test_shadows_of_one_device_know_nothing_of_each_other(bench: Bench) -> None:
+    other = ShadowKey(DEVICE, "config")
+    await bench.patch(NAMED, {"desired": {"a": 1}})
+    await bench.patch(other, {"desired": {"b": 1}})
+    await bench.patch(other, {"desired": {"b": 2}})
+
+    assert (await bench.get(NAMED)).version == 1
+    assert (await bench.get(other)).version == 2
+    assert (await bench.get(UNNAMED)).version == 0
+
+
+async def test_writers_at_once_are_applied_one_after_the_other(bench: Bench) -> None:
+    # Two services share the store but not the turns, as two processes do.
+    second = DeviceShadowService(shadows=bench.shadows, clock=lambda: bench.now)
+
+    await asyncio.gather(
+        *(
+            service.update_shadow(key=UNNAMED, actor=OPERATOR, patch=ShadowPatch({"desired": {f"{side}{number}": 1}}))
+            for side, service in enumerate([bench.service, second])
+            for number in range(20)
+        )
+    )
+
+    shadow = await bench.get(UNNAMED)
+    assert (shadow.version, len(shadow.state["desired"])) == (40, 40)
+
+
+async def test_of_writers_at_once_that_name_the_version_exactly_one_wins(bench: Bench) -> None:
+    second = DeviceShadowService(shadows=bench.shadows, clock=lambda: bench.now)
+    patch = ShadowPatch({"desired": {"a": 1}}, version=0)
+
+    results = await asyncio.gather(
+        *(
+            service.update_shadow(key=UNNAMED, actor=OPERATOR, patch=patch)
+            for service in [bench.service, second] * 10
+        ),
+        return_exceptions=True,
+    )
+
+    assert sum(isinstance(result, ShadowChange) for result in results) == 1
+    assert sum(isinstance(result, ShadowVersionConflictError) for result in results) == 19
+
+
+class LosingRepository(InMemoryShadowRepository):
+    """A store in which another writer always comes first."""
+
+    async def save(self, key: ShadowKey, shadow: Shadow, *, replacing: int, fsynced: bool) -> bool:
+        await asyncio.sleep(0)
+        return False
+
+
+async def test_a_writer_that_keeps_losing_gives_up_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WRITE_SECONDS", 0.05)
+    service = DeviceShadowService(shadows=LosingRepository(), clock=lambda: START)
+
+    with pytest.raises(ShadowChangeUnconfirmedError, match="read the shadow"):
+        await service.update_shadow(key=UNNAMED, actor=OPERATOR, patch=ShadowPatch({}))
