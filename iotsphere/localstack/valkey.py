@@ -70,7 +70,7 @@ unixsocketperm 700
 dir .
 daemonize no
 appendonly yes
-appendfsync everysec
+appendfsync always
 save ""
 maxmemory 1gb
 maxmemory-policy noeviction
