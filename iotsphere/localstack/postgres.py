@@ -34,9 +34,10 @@ SETTINGS = {
     # UTC by the one name that PostgreSQL knows where the system has no time zone files.
     "log_timezone": "GMT",
     "timezone": "GMT",
-    # The log must not keep the values that a refused statement carried.
+    # The log must not keep the values that a refused statement carried, nor the rows that it met.
     "log_parameter_max_length_on_error": "0",
     "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
 }
 TIMESCALEDB_SETTINGS = {
     "shared_preload_libraries": "timescaledb",

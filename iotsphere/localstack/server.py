@@ -40,7 +40,9 @@ class Server:
         deadline = time.monotonic() + timeout_seconds
         while not await answers():
             if self.process.poll() is not None:
-                raise LocalStackError(f"{self.name} ended at once: {self.last_words()} (see {self._log_path})")
+                raise LocalStackError(
+                    f"{self.name} ended before it was ready: {self.last_words()} (see {self._log_path})"
+                )
             if time.monotonic() > deadline:
                 raise LocalStackError(
                     f"{self.name} did not answer within {timeout_seconds:.0f} s: {self.last_words()} "
