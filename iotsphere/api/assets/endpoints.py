@@ -1,0 +1,108 @@
+"""Assets over HTTP."""
+
+from typing import Any
+
+from dependency_injector.wiring import Provide, inject
+from quart import Blueprint
+
+from iotsphere.api.assets.schemas import AddAssetBody, AssetAnswer, AssetListQuery, ChangeAssetBody
+from iotsphere.api.fields import page_schema
+from iotsphere.api.operation import JSON, operation
+from iotsphere.assets.model import Asset, AssetPatch
+from iotsphere.assets.service import AssetService
+from iotsphere.kernel.actor import Actor, Role
+from iotsphere.kernel.errors import RuleViolationError
+from iotsphere.kernel.identifiers import AssetId, DeviceId
+from iotsphere.kernel.pagination import Page
+from iotsphere.registry.errors import DeviceNotFoundError
+from iotsphere.registry.service import DeviceRegistryService
+
+MERGE_PATCH = "application/merge-patch+json"
+
+blueprint = Blueprint("assets", __name__)
+
+
+@blueprint.post("/assets")
+@operation(
+    "Add an asset",
+    allow=Role.OPERATOR,
+    body=AddAssetBody(),
+    answer=AssetAnswer(),
+    status=201,
+    versioned=True,
+    creates=True,
+    location="/api/v1/assets/{id}",
+)
+@inject
+async def add_asset(
+    actor: Actor,
+    body: dict[str, Any],
+    assets: AssetService = Provide["assets"],
+    devices: DeviceRegistryService = Provide["registry.devices"],
+) -> Asset:
+    if "device_id" in body:
+        await _check_device(actor, body["device_id"], devices)
+    return await assets.add_asset(organisation_id=actor.organisation_id, **body)
+
+
+async def _check_device(actor: Actor, device_id: DeviceId, devices: DeviceRegistryService) -> None:
+    """:raises RuleViolationError: the caller's organisation has no such device."""
+    try:
+        await devices.get_device(organisation_id=actor.organisation_id, device_id=device_id)
+    except DeviceNotFoundError as error:
+        raise RuleViolationError(error.detail, {"device_id": [error.detail]}) from error
+
+
+@blueprint.get("/assets")
+@operation("List assets", allow=Role.VIEWER, query=AssetListQuery(), answer=page_schema(AssetAnswer))
+@inject
+async def list_assets(actor: Actor, query: dict[str, Any], assets: AssetService = Provide["assets"]) -> Page[Asset]:
+    return await assets.list_assets(organisation_id=actor.organisation_id, **query)
+
+
+@blueprint.get("/assets/<uuid:asset_id>")
+@operation("Show an asset", allow=Role.VIEWER, answer=AssetAnswer(), versioned=True)
+@inject
+async def get_asset(actor: Actor, asset_id: AssetId, assets: AssetService = Provide["assets"]) -> Asset:
+    return await assets.get_asset(organisation_id=actor.organisation_id, asset_id=asset_id)
+
+
+@blueprint.get("/devices/<uuid:device_id>/asset")
+@operation("Show the asset of a device", allow=Role.VIEWER, device_may=True, answer=AssetAnswer(), versioned=True)
+@inject
+async def get_device_asset(actor: Actor, device_id: DeviceId, assets: AssetService = Provide["assets"]) -> Asset:
+    return await assets.get_device_asset(organisation_id=actor.organisation_id, device_id=device_id)
+
+
+@blueprint.patch("/assets/<uuid:asset_id>")
+@operation(
+    "Change an asset: a merge patch (RFC 7396)",
+    allow=Role.OPERATOR,
+    body=ChangeAssetBody(),
+    media_types=(MERGE_PATCH, JSON),
+    answer=AssetAnswer(),
+    versioned=True,
+    conditional=True,
+)
+@inject
+async def change_asset(
+    actor: Actor,
+    asset_id: AssetId,
+    body: AssetPatch,
+    expected_version: int | None,
+    assets: AssetService = Provide["assets"],
+) -> Asset:
+    return await assets.change_asset(
+        organisation_id=actor.organisation_id, asset_id=asset_id, patch=body, expected_version=expected_version
+    )
+
+
+@blueprint.delete("/assets/<uuid:asset_id>")
+@operation("Remove an asset that is not a device's", allow=Role.OPERATOR, status=204, conditional=True)
+@inject
+async def remove_asset(
+    actor: Actor, asset_id: AssetId, expected_version: int | None, assets: AssetService = Provide["assets"]
+) -> None:
+    await assets.remove_asset(
+        organisation_id=actor.organisation_id, asset_id=asset_id, expected_version=expected_version
+    )

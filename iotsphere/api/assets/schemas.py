@@ -1,0 +1,69 @@
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, post_dump, post_load
+
+from iotsphere.api.fields import TYPE_NAME, PageQuery, Timestamp, text
+from iotsphere.api.json_body import JsonMalformedError, decode_json
+from iotsphere.assets.model import MAX_MATCH_BYTES, MAX_NAME_LENGTH, AssetFilter
+
+
+class AddAssetBody(Schema):
+    asset_type = fields.String(required=True, validate=TYPE_NAME)
+    name = text(longest=MAX_NAME_LENGTH, required=True)
+    device_id = fields.UUID()
+    properties = fields.Dict()
+    capabilities = fields.List(fields.Dict(), metadata={"description": "Each with a name."})
+
+
+class ChangeAssetBody(Schema):
+    """A merge patch (RFC 7396). Null empties the properties or the capabilities."""
+
+    asset_type = fields.String(validate=TYPE_NAME)
+    name = text(longest=MAX_NAME_LENGTH)
+    properties = fields.Dict(allow_none=True)
+    capabilities = fields.List(fields.Dict(), allow_none=True)
+
+
+class AssetListQuery(PageQuery):
+    asset_type = fields.String(load_default=None, validate=TYPE_NAME)
+    device_id = fields.UUID(load_default=None)
+    match = text(
+        longest=MAX_MATCH_BYTES,
+        load_default=None,
+        metadata={"description": "A JSON object that the properties contain, as JSONB's @> says."},
+    )
+
+    @post_load
+    def _make_filter(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
+        narrowed_to = AssetFilter(
+            asset_type=loaded["asset_type"], device_id=loaded["device_id"], match=_read_match(loaded["match"])
+        )
+        return {"narrowed_to": narrowed_to, "limit": loaded["limit"], "cursor": loaded["cursor"]}
+
+
+def _read_match(match: str | None) -> dict[str, Any] | None:
+    if match is None:
+        return None
+    try:
+        sought = decode_json(match.encode())
+    except (JsonMalformedError, UnicodeEncodeError) as error:
+        raise ValidationError("Not valid JSON.", "match") from error
+    if not isinstance(sought, dict):
+        raise ValidationError('Must be a JSON object, such as {"manufacturer": "Grundfos"}.', "match")
+    return sought
+
+
+class AssetAnswer(Schema):
+    id = fields.UUID()
+    asset_type = fields.String()
+    name = fields.String()
+    device_id = fields.UUID(metadata={"description": "Of the asset of a device alone."})
+    properties = fields.Dict()
+    capabilities = fields.List(fields.Dict())
+    created_at = Timestamp()
+    updated_at = Timestamp()
+    version = fields.Integer()
+
+    @post_dump
+    def _leave_out_no_device(self, written: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {key: value for key, value in written.items() if (key, value) != ("device_id", None)}

@@ -1,0 +1,123 @@
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from dependency_injector import containers, providers
+from quart import Quart, Response, g
+
+from iotsphere.api import operation
+from iotsphere.api.assets import endpoints
+from iotsphere.api.errors import register_error_handlers
+from iotsphere.assets.service import AssetService
+from iotsphere.identity.errors import CredentialInvalidError
+from iotsphere.kernel.actor import Actor, ActorKind, Role
+from iotsphere.kernel.identifiers import DeviceId, OrganisationId
+from iotsphere.registry.errors import DeviceNotFoundError
+from tests.factories.assets import FIRST_DAY
+from tests.fakes.assets import InMemoryAssetsUnitOfWork
+
+
+class Callers:
+    """Knows a caller by a token that is the organisation's name and the role's; a device by its id for a key."""
+
+    def __init__(self, organisations: dict[str, OrganisationId], devices: dict[DeviceId, OrganisationId]) -> None:
+        self._organisations = organisations
+        self._devices = devices
+
+    async def authenticate_user(self, *, access_token: str) -> Actor:
+        name, _, role = access_token.partition("-")
+        if name not in self._organisations:
+            raise CredentialInvalidError("No such token.")
+        return Actor(ActorKind.USER, uuid4(), self._organisations[name], role=Role[role.upper()])
+
+    async def authenticate_device(self, *, api_key: str) -> Actor:
+        device_id = DeviceId(UUID(api_key))
+        return Actor(ActorKind.DEVICE, device_id, self._devices[device_id], device_id=device_id)
+
+
+class Devices:
+    """The registry, as far as it is asked whether a device is there."""
+
+    def __init__(self, devices: dict[DeviceId, OrganisationId]) -> None:
+        self._devices = devices
+
+    async def get_device(self, *, organisation_id: OrganisationId, device_id: DeviceId) -> DeviceId:
+        if self._devices.get(device_id) != organisation_id:
+            raise DeviceNotFoundError
+        return device_id
+
+
+class Registry(containers.DeclarativeContainer):
+    devices: providers.Dependency[Any] = providers.Dependency()
+
+
+class Workflows(containers.DeclarativeContainer):
+    authentication: providers.Dependency[Any] = providers.Dependency()
+
+
+class Doors(containers.DeclarativeContainer):
+    """What the endpoints ask for, by the names that the application's container gives it."""
+
+    assets: providers.Dependency[Any] = providers.Dependency()
+    devices: providers.Dependency[Any] = providers.Dependency()
+    callers: providers.Dependency[Any] = providers.Dependency()
+    registry = providers.Container(Registry, devices=devices)
+    workflows = providers.Container(Workflows, authentication=callers)
+
+
+@dataclass
+class Api:
+    """The asset part of the API, on a store in memory, with two organisations: ours and theirs."""
+
+    app: Quart
+    service: AssetService
+    organisations: dict[str, OrganisationId]
+    devices: dict[DeviceId, OrganisationId] = field(default_factory=dict)
+
+    def add_device(self, organisation: str = "ours") -> DeviceId:
+        device_id = DeviceId(uuid4())
+        self.devices[device_id] = self.organisations[organisation]
+        return device_id
+
+    async def call(self, method: str, path: str, *, by: str = "ours-operator", **options: Any) -> Response:
+        headers = {"Authorization": f"Bearer {by}"} | options.pop("headers", {})
+        client = self.app.test_client()
+        answer: Response = await client.open(f"/api/v1{path}", method=method, headers=headers, **options)
+        return answer
+
+    async def call_as_device(self, device_id: DeviceId, path: str) -> Response:
+        answer: Response = await self.app.test_client().get(f"/api/v1{path}", headers={"X-API-Key": str(device_id)})
+        return answer
+
+    async def add(self, by: str = "ours-operator", **body: Any) -> dict[str, Any]:
+        answer = await self.call("POST", "/assets", by=by, json={"asset_type": "pump", "name": "P1"} | body)
+        assert answer.status_code == 201, await answer.get_data()
+        asset: dict[str, Any] = await answer.get_json()
+        return asset
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    numbers = count(1)
+    service = AssetService(
+        unit_of_work=partial(InMemoryAssetsUnitOfWork, {}),
+        clock=lambda: FIRST_DAY,
+        new_id=lambda: UUID(int=next(numbers)),
+    )
+    app = Quart("assets")
+    api = Api(app, service, {"ours": OrganisationId(uuid4()), "theirs": OrganisationId(uuid4())})
+    register_error_handlers(app)
+    app.register_blueprint(endpoints.blueprint, url_prefix="/api/v1")
+
+    @app.before_request
+    async def begin() -> None:
+        g.correlation_id = "test"
+
+    container = Doors(assets=service, devices=Devices(api.devices), callers=Callers(api.organisations, api.devices))
+    container.wire(modules=[operation, endpoints])
+    yield api
+    container.unwire()
