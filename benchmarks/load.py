@@ -57,7 +57,7 @@ class Exchange(asyncio.Protocol):
         self._transport.write(next(self._requests))
 
 
-def _content_length(head: bytes) -> int:
+def _content_length(head: bytes | bytearray) -> int:
     for line in head.split(b"\r\n"):
         if line.lower().startswith(b"content-length:"):
             return int(line.split(b":")[1])

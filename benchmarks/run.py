@@ -1,7 +1,8 @@
 """Measures the platform beside an empty application, in one run. ``make bench`` calls this.
 
 Machines are shared and noisy: what counts is the ratio to the yardstick, and the median over rounds that visit
-every contender in turn. ``--fresh-cache`` starts the first platform with nothing prepared, which downloads the servers.
+every contender in turn. ``--fresh-cache`` starts the first platform with nothing prepared, so that it downloads the
+servers.
 """
 
 import argparse
@@ -21,10 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from load import Load, apply, request
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
+from benchmarks.load import Load, apply, request
 
 EMAIL = "bench@example.org"
 PASSWORD = "a password for the benchmark"
