@@ -8,6 +8,9 @@ REFUSALS = {
     "the device is suspended": "registry.device.suspended",
     "the credential is not valid": "identity.credential.invalid",
     "there is no such device": "registry.device.not_found",
+    "there is no such asset": "assets.asset.not_found",
+    "the asset belongs to a device": "assets.asset.bound_to_device",
+    "the device has an asset already": "assets.asset.device_taken",
 }
 
 
