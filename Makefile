@@ -27,7 +27,7 @@ lint: $(VENV)/dev.stamp
 	@$(BIN)/python tests/run.py --only lint
 
 bench: $(VENV)/dev.stamp
-	@$(BIN)/python benchmarks/run.py
+	@$(BIN)/python -m benchmarks.run
 
 # The versions of an interpreter manager may be names without a program behind them, so each is asked.
 $(BIN)/python:
