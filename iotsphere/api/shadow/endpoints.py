@@ -1,0 +1,93 @@
+"""Device shadows over HTTP: the unnamed one and the named ones, which behave alike."""
+
+from typing import Any
+
+from dependency_injector.wiring import Provide, inject
+from quart import Blueprint
+
+from iotsphere.api.fields import PageQuery, page_schema
+from iotsphere.api.operation import operation
+from iotsphere.api.shadow.schemas import (
+    DeletedShadowAnswer,
+    NamedShadowAnswer,
+    ShadowAnswer,
+    ShadowChangeAnswer,
+    UpdateShadowBody,
+)
+from iotsphere.kernel.actor import Actor, Role
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.kernel.pagination import Page
+from iotsphere.shadow.model import NamedShadow, Shadow, ShadowChange, ShadowDocument, ShadowKey, ShadowPatch
+from iotsphere.shadow.service import DeviceShadowService
+
+UNNAMED = "/devices/<uuid:device_id>/shadow"
+NAMED = "/devices/<uuid:device_id>/shadows/<name>"
+# Room for the largest state with generous white space; what is kept is measured as compact JSON.
+MAX_BODY_BYTES = 256 * 1024
+
+blueprint = Blueprint("shadow", __name__)
+
+
+@blueprint.get(UNNAMED)
+@blueprint.get(NAMED, endpoint="get_named_shadow")
+@operation("Show a shadow", allow=Role.VIEWER, device_may=True, answer=ShadowAnswer(), versioned=True)
+@inject
+async def get_shadow(
+    device_id: DeviceId, name: str | None = None, shadows: DeviceShadowService = Provide["shadow"]
+) -> ShadowDocument:
+    return await shadows.get_shadow(key=ShadowKey(device_id, name))
+
+
+@blueprint.patch(UNNAMED)
+@blueprint.patch(NAMED, endpoint="update_named_shadow")
+@operation(
+    "Merge into a shadow; a device may write what it reports",
+    allow=Role.OPERATOR,
+    device_may=True,
+    body=UpdateShadowBody(),
+    max_body_bytes=MAX_BODY_BYTES,
+    answer=ShadowChangeAnswer(),
+    versioned=True,
+    conditional=True,
+)
+@inject
+async def update_shadow(
+    actor: Actor,
+    device_id: DeviceId,
+    body: ShadowPatch,
+    expected_version: int | None,
+    name: str | None = None,
+    shadows: DeviceShadowService = Provide["shadow"],
+) -> ShadowChange:
+    return await shadows.update_shadow(
+        key=ShadowKey(device_id, name), actor=actor, patch=body, expected_version=expected_version
+    )
+
+
+@blueprint.delete(UNNAMED)
+@blueprint.delete(NAMED, endpoint="delete_named_shadow")
+@operation("Delete a shadow", allow=Role.OPERATOR, answer=DeletedShadowAnswer(), conditional=True)
+@inject
+async def delete_shadow(
+    actor: Actor,
+    device_id: DeviceId,
+    expected_version: int | None,
+    name: str | None = None,
+    shadows: DeviceShadowService = Provide["shadow"],
+) -> Shadow:
+    return await shadows.delete_shadow(key=ShadowKey(device_id, name), actor=actor, expected_version=expected_version)
+
+
+@blueprint.get("/devices/<uuid:device_id>/shadows")
+@operation(
+    "List the named shadows of a device",
+    allow=Role.VIEWER,
+    device_may=True,
+    query=PageQuery(),
+    answer=page_schema(NamedShadowAnswer),
+)
+@inject
+async def list_named_shadows(
+    device_id: DeviceId, query: dict[str, Any], shadows: DeviceShadowService = Provide["shadow"]
+) -> Page[NamedShadow]:
+    return await shadows.list_named_shadows(device_id=device_id, **query)
