@@ -44,7 +44,7 @@ def create_app(container: Application) -> Quart:
     app.after_request(_finish)
 
     @app.while_serving
-    async def close_stores() -> AsyncIterator[None]:
+    async def stores_in_use() -> AsyncIterator[None]:
         yield
         await close_stores(container.stores)
 
