@@ -24,7 +24,10 @@ class DeviceRepository(Protocol):
     async def save(self, device: Device) -> None: ...
 
     async def save_contact(self, device_id: DeviceId, *, seen_at: datetime) -> None:
-        """Move ``last_seen_at`` forward, never back; a provisioned device becomes active."""
+        """Move ``last_seen_at`` forward, never back, which is no change of the device and keeps its version.
+
+        A provisioned device becomes active, which is one.
+        """
 
     async def list(
         self, organisation_id: OrganisationId, narrowed_to: DeviceFilter, *, limit: int, cursor: str | None

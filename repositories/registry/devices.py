@@ -45,13 +45,16 @@ class SqlAlchemyDeviceRepository:
         )
 
     async def save_contact(self, device_id: DeviceId, *, seen_at: datetime) -> None:
-        became_active = sa.case(
-            (devices.c.status == DeviceStatus.PROVISIONED.value, DeviceStatus.ACTIVE.value), else_=devices.c.status
-        )
+        is_first = devices.c.status == DeviceStatus.PROVISIONED.value
         await self._connection.execute(
             sa.update(devices)
             .where(devices.c.id == device_id)
-            .values(last_seen_at=sa.func.greatest(devices.c.last_seen_at, seen_at), status=became_active)
+            .values(
+                last_seen_at=sa.func.greatest(devices.c.last_seen_at, seen_at),
+                status=sa.case((is_first, DeviceStatus.ACTIVE.value), else_=devices.c.status),
+                updated_at=sa.case((is_first, seen_at), else_=devices.c.updated_at),
+                version=sa.case((is_first, devices.c.version + 1), else_=devices.c.version),
+            )
         )
 
     async def list(
