@@ -1,0 +1,100 @@
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from iotsphere.identity.errors import EmailTakenError, OrganisationNameTakenError, UserNotFoundError
+from iotsphere.kernel.actor import Role
+from iotsphere.kernel.errors import MalformedInputError
+from iotsphere.kernel.identifiers import OrganisationId, UserId
+from tests.contract.registry.stores import RegistryStore
+from tests.factories.identity import FIRST_DAY
+
+
+async def test_the_platform_is_empty_until_there_is_an_organisation(store: RegistryStore) -> None:
+    async with store.unit_of_work() as uow:
+        assert await uow.organisations.is_empty()
+    await store.add_organisation()
+
+    async with store.unit_of_work() as uow:
+        assert not await uow.organisations.is_empty()
+
+
+async def test_an_organisation_has_its_name_for_itself(store: RegistryStore) -> None:
+    await store.add_organisation(name="Wasserwerk 'Süd'")
+
+    with pytest.raises(OrganisationNameTakenError) as refusal:
+        await store.add_organisation(name="Wasserwerk 'Süd'")
+
+    assert refusal.value.code == "identity.organisation.name_taken"
+
+
+async def test_a_user_comes_back_with_every_field(store: RegistryStore) -> None:
+    ours = await store.add_organisation()
+    user = await store.add_user(
+        ours,
+        email="Ödile.Perator+x@Waterworks.example",
+        name="Ödile 😀",
+        role=Role.ENGINEER,
+        password_hash="$argon2id$v=19$...",
+        created_at=FIRST_DAY + timedelta(microseconds=1),
+        is_platform_administrator=True,
+        version=5,
+    )
+
+    async with store.unit_of_work() as uow:
+        assert await uow.users.get(ours.id, user.id) == user
+        assert await uow.users.find_by_email(user.email) == user
+        assert (await uow.users.list(ours.id, limit=1, cursor=None)).items == [user]
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_every_role_can_be_kept(store: RegistryStore, role: Role) -> None:
+    ours = await store.add_organisation()
+    user = await store.add_user(ours, role=role)
+
+    async with store.unit_of_work() as uow:
+        assert (await uow.users.get(ours.id, user.id)).role is role
+
+
+async def test_an_address_is_taken_on_the_whole_platform_whatever_its_case(store: RegistryStore) -> None:
+    ours, theirs = await store.add_organisation(), await store.add_organisation()
+    user = await store.add_user(ours, email="Anna@example.org")
+
+    for organisation in (ours, theirs):
+        with pytest.raises(EmailTakenError):
+            await store.add_user(organisation, email="anna@EXAMPLE.org")
+
+    async with store.unit_of_work() as uow:
+        assert await uow.users.find_by_email("ANNA@example.ORG") == user
+        assert await uow.users.find_by_email("ann_@example.org") is None
+        assert await uow.users.find_by_email("' OR 1=1 --") is None
+
+
+async def test_a_user_is_not_found_in_another_organisation(store: RegistryStore) -> None:
+    ours, theirs = await store.add_organisation(), await store.add_organisation()
+    user = await store.add_user(ours)
+
+    async with store.unit_of_work() as uow:
+        for organisation_id, user_id in [
+            (theirs.id, user.id),
+            (ours.id, UserId(uuid4())),
+            (OrganisationId(uuid4()), user.id),
+        ]:
+            with pytest.raises(UserNotFoundError):
+                await uow.users.get(organisation_id, user_id)
+        assert (await uow.users.list(theirs.id, limit=10, cursor=None)).items == []
+
+
+async def test_users_are_listed_page_by_page_in_the_order_of_creation(store: RegistryStore) -> None:
+    ours = await store.add_organisation()
+    users = [await store.add_user(ours) for _ in range(3)]
+
+    async with store.unit_of_work() as uow:
+        first = await uow.users.list(ours.id, limit=2, cursor=None)
+        second = await uow.users.list(ours.id, limit=2, cursor=first.next_cursor)
+        with pytest.raises(MalformedInputError):
+            await uow.users.list(ours.id, limit=2, cursor="made-up")
+
+    assert first.items + second.items == users
+    assert second.next_cursor is None

@@ -1,0 +1,92 @@
+from datetime import datetime, timedelta
+
+from iotsphere.identity.model import IdempotencyRecord
+from tests.contract.registry.stores import RegistryStore
+from tests.factories.identity import FIRST_DAY
+
+DAY = timedelta(days=1)
+ABANDONED_AFTER = timedelta(seconds=30)
+ACTOR, KEY = "user:1", "key ~!"
+
+
+async def claim(
+    store: RegistryStore,
+    *,
+    actor: str = ACTOR,
+    key: str = KEY,
+    fingerprint: bytes = b"\x00first",
+    now: datetime = FIRST_DAY,
+) -> IdempotencyRecord | None:
+    async with store.unit_of_work() as uow:
+        record = await uow.idempotency.claim(
+            actor, key, fingerprint, now=now, forget_before=now - DAY, abandon_before=now - ABANDONED_AFTER
+        )
+        await uow.commit()
+    return record
+
+
+async def save_answer(store: RegistryStore, answer: bytes, *, actor: str = ACTOR, key: str = KEY) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.idempotency.save_answer(actor, key, answer)
+        await uow.commit()
+
+
+async def test_the_first_to_claim_a_key_has_it(store: RegistryStore) -> None:
+    assert await claim(store) is None
+
+    assert await claim(store, fingerprint=b"second") == IdempotencyRecord(b"\x00first", answer=None)
+
+
+async def test_a_key_is_its_actors_own(store: RegistryStore) -> None:
+    assert await claim(store) is None
+
+    assert await claim(store, actor="user:2") is None
+    assert await claim(store, key="another key") is None
+
+
+async def test_an_answer_comes_back_for_a_day_and_then_the_key_is_free(store: RegistryStore) -> None:
+    await claim(store)
+    await claim(store, key="another key")
+    await save_answer(store, b"\x00\xffanswer")
+
+    remembered = IdempotencyRecord(b"\x00first", b"\x00\xffanswer")
+    assert await claim(store, fingerprint=b"second", now=FIRST_DAY + DAY) == remembered
+    assert await claim(store, fingerprint=b"second", now=FIRST_DAY + DAY + timedelta(microseconds=1)) is None
+    assert await claim(store, now=FIRST_DAY + DAY) == IdempotencyRecord(b"second", answer=None)
+
+
+async def test_a_request_without_an_answer_loses_the_key_after_a_while(store: RegistryStore) -> None:
+    await claim(store)
+
+    assert await claim(store, now=FIRST_DAY + ABANDONED_AFTER) is not None
+    assert await claim(store, now=FIRST_DAY + ABANDONED_AFTER + timedelta(microseconds=1)) is None
+
+
+async def test_a_removed_key_is_free(store: RegistryStore) -> None:
+    await claim(store)
+    await claim(store, actor="user:2")
+
+    async with store.unit_of_work() as uow:
+        await uow.idempotency.remove(ACTOR, KEY)
+        await uow.commit()
+
+    assert await claim(store, actor="user:2") is not None
+    assert await claim(store) is None
+
+
+async def test_an_answer_to_a_key_that_is_gone_is_dropped(store: RegistryStore) -> None:
+    await save_answer(store, b"late")
+
+    assert await claim(store) is None
+
+
+async def test_old_records_can_be_removed(store: RegistryStore) -> None:
+    await claim(store, key="old", now=FIRST_DAY - timedelta(microseconds=1))
+    await claim(store, key="young")
+
+    async with store.unit_of_work() as uow:
+        await uow.idempotency.remove_before(FIRST_DAY)
+        await uow.commit()
+
+    assert await claim(store, key="old", now=FIRST_DAY) is None
+    assert await claim(store, key="young") is not None

@@ -1,0 +1,87 @@
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from iotsphere.identity.model import RefreshToken, Session, User
+from tests.contract.registry.stores import RegistryStore
+from tests.factories.identity import FIRST_DAY, build_session
+
+NOW = FIRST_DAY + timedelta(hours=1)
+TOKEN, OTHER_TOKEN = b"\x00" * 32, bytes(range(32))
+
+
+@pytest.fixture
+async def user(store: RegistryStore) -> User:
+    return await store.add_user(await store.add_organisation())
+
+
+@pytest.fixture
+async def session(store: RegistryStore, user: User) -> Session:
+    session = build_session(user_id=user.id, created_at=FIRST_DAY + timedelta(microseconds=1))
+    async with store.unit_of_work() as uow:
+        await uow.sessions.add(session)
+        await uow.sessions.add_refresh_token(TOKEN, session.id)
+        await uow.commit()
+    return session
+
+
+async def find_token(store: RegistryStore, *, token: bytes = TOKEN, now: datetime = NOW) -> RefreshToken | None:
+    async with store.unit_of_work() as uow:
+        return await uow.sessions.find_refresh_token(token, now=now)
+
+
+async def find_user(store: RegistryStore, session: Session, *, now: datetime = NOW) -> User | None:
+    async with store.unit_of_work() as uow:
+        return await uow.users.find_by_session(session.id, now=now)
+
+
+async def test_a_token_comes_back_with_its_session(store: RegistryStore, session: Session) -> None:
+    assert await find_token(store) == RefreshToken(TOKEN, session, used_at=None)
+
+
+async def test_a_session_tells_its_user(store: RegistryStore, user: User, session: Session) -> None:
+    assert await find_user(store, session) == user
+
+
+async def test_a_used_token_is_found_with_the_time_of_its_use(store: RegistryStore, session: Session) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.sessions.mark_used(TOKEN, now=NOW)
+        await uow.sessions.add_refresh_token(OTHER_TOKEN, session.id)
+        await uow.commit()
+
+    assert await find_token(store) == RefreshToken(TOKEN, session, used_at=NOW)
+    assert await find_token(store, token=OTHER_TOKEN) == RefreshToken(OTHER_TOKEN, session, used_at=None)
+
+
+async def test_a_revoked_session_is_over_and_only_that_one(
+    store: RegistryStore, user: User, session: Session
+) -> None:
+    other = build_session(user_id=user.id)
+    async with store.unit_of_work() as uow:
+        await uow.sessions.add(other)
+        await uow.sessions.add_refresh_token(OTHER_TOKEN, other.id)
+        await uow.sessions.revoke(session.id, now=NOW)
+        await uow.sessions.revoke(session.id, now=NOW + timedelta(days=1))
+        await uow.sessions.revoke(uuid4(), now=NOW)
+        await uow.commit()
+
+    assert await find_token(store) is None
+    assert await find_user(store, session) is None
+    assert await find_token(store, token=OTHER_TOKEN) == RefreshToken(OTHER_TOKEN, other, used_at=None)
+    assert await find_user(store, other) == user
+
+
+async def test_a_session_is_over_at_the_moment_it_expires(store: RegistryStore, session: Session) -> None:
+    just_before = session.expires_at - timedelta(microseconds=1)
+
+    assert await find_token(store, now=just_before) is not None
+    assert await find_user(store, session, now=just_before) is not None
+    assert await find_token(store, now=session.expires_at) is None
+    assert await find_user(store, session, now=session.expires_at) is None
+
+
+async def test_an_unknown_token_or_session_is_nobodys(store: RegistryStore, session: Session) -> None:
+    assert await find_token(store, token=b"") is None
+    assert await find_token(store, token=OTHER_TOKEN) is None
+    assert await find_user(store, build_session()) is None

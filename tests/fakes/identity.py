@@ -1,0 +1,182 @@
+"""Organisations, users and sessions in memory; the contract suite holds them to what PostgreSQL does."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from iotsphere.identity.errors import EmailTakenError, OrganisationNameTakenError, UserNotFoundError
+from iotsphere.identity.model import IdempotencyRecord, Organisation, RefreshToken, Session, User
+from iotsphere.kernel.identifiers import OrganisationId, UserId
+from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
+
+
+class Listed(Protocol):
+    @property
+    def created_at(self) -> datetime: ...
+
+    @property
+    def id(self) -> UUID: ...
+
+
+L = TypeVar("L", bound=Listed)
+
+
+def page_of(found: Iterable[L], limit: int, cursor: str | None) -> Page[L]:
+    """Give a page in the order of creation."""
+    ordered = sorted(found, key=lambda item: (item.created_at, item.id))
+    if cursor is not None:
+        last = decode_cursor(cursor, tuple[datetime, UUID])
+        ordered = [item for item in ordered if (item.created_at, item.id) > last]
+    shown = ordered[:limit]
+    more = len(ordered) > limit
+    return Page(shown, encode_cursor(shown[-1].created_at, shown[-1].id) if more else None)
+
+
+class ManualClock:
+    """Stands still until it is moved on."""
+
+    def __init__(self, now: datetime = datetime(2026, 11, 20, 12, tzinfo=UTC)) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **duration: float) -> None:
+        self.now += timedelta(**duration)
+
+
+class RecordingPasswords:
+    """Hashes passwords legibly, and writes down what it was asked to compare."""
+
+    def __init__(self) -> None:
+        self.verified: list[tuple[str, str | None]] = []
+
+    async def hash(self, password: str) -> str:
+        return f"hash of {password}"
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        self.verified.append((password, password_hash))
+        return password_hash == f"hash of {password}"
+
+
+@dataclass(frozen=True)
+class KeptSession:
+    session: Session
+    revoked_at: datetime | None = None
+
+    def is_live(self, now: datetime) -> bool:
+        return self.revoked_at is None and self.session.expires_at > now
+
+
+@dataclass(frozen=True)
+class KeptRefreshToken:
+    session_id: UUID
+    used_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class KeptIdempotencyRecord:
+    fingerprint: bytes
+    started_at: datetime
+    answer: bytes | None = None
+
+
+class InMemoryOrganisationRepository:
+    def __init__(self, stored: dict[OrganisationId, Organisation]) -> None:
+        self._stored = stored
+
+    async def add(self, organisation: Organisation) -> None:
+        if any(other.name == organisation.name for other in self._stored.values()):
+            raise OrganisationNameTakenError("Taken.")
+        self._stored[organisation.id] = organisation
+
+    async def is_empty(self) -> bool:
+        return not self._stored
+
+
+class InMemoryUserRepository:
+    def __init__(self, stored: dict[UserId, User], sessions: dict[UUID, KeptSession]) -> None:
+        self._stored = stored
+        self._sessions = sessions
+
+    async def add(self, user: User) -> None:
+        if await self.find_by_email(user.email) is not None:
+            raise EmailTakenError("Taken.")
+        self._stored[user.id] = user
+
+    async def get(self, organisation_id: OrganisationId, user_id: UserId) -> User:
+        user = self._stored.get(user_id)
+        if user is None or user.organisation_id != organisation_id:
+            raise UserNotFoundError("None.")
+        return user
+
+    async def find_by_email(self, email: str) -> User | None:
+        return next((user for user in self._stored.values() if user.email.lower() == email.lower()), None)
+
+    async def find_by_session(self, session_id: UUID, *, now: datetime) -> User | None:
+        kept = self._sessions.get(session_id)
+        return self._stored[kept.session.user_id] if kept and kept.is_live(now) else None
+
+    async def list(self, organisation_id: OrganisationId, *, limit: int, cursor: str | None) -> Page[User]:
+        found = (user for user in self._stored.values() if user.organisation_id == organisation_id)
+        return page_of(found, limit, cursor)
+
+
+class InMemorySessionRepository:
+    def __init__(self, stored: dict[UUID, KeptSession], tokens: dict[bytes, KeptRefreshToken]) -> None:
+        self._stored = stored
+        self._tokens = tokens
+
+    async def add(self, session: Session) -> None:
+        self._stored[session.id] = KeptSession(session)
+
+    async def revoke(self, session_id: UUID, *, now: datetime) -> None:
+        kept = self._stored.get(session_id)
+        if kept is not None and kept.revoked_at is None:
+            self._stored[session_id] = replace(kept, revoked_at=now)
+
+    async def add_refresh_token(self, token_hash: bytes, session_id: UUID) -> None:
+        self._tokens[token_hash] = KeptRefreshToken(session_id)
+
+    async def find_refresh_token(self, token_hash: bytes, *, now: datetime) -> RefreshToken | None:
+        token = self._tokens.get(token_hash)
+        if token is None or not self._stored[token.session_id].is_live(now):
+            return None
+        return RefreshToken(token_hash, self._stored[token.session_id].session, token.used_at)
+
+    async def mark_used(self, token_hash: bytes, *, now: datetime) -> None:
+        self._tokens[token_hash] = replace(self._tokens[token_hash], used_at=now)
+
+
+class InMemoryIdempotencyRepository:
+    def __init__(self, stored: dict[tuple[str, str], KeptIdempotencyRecord]) -> None:
+        self._stored = stored
+
+    async def claim(
+        self,
+        actor: str,
+        key: str,
+        fingerprint: bytes,
+        *,
+        now: datetime,
+        forget_before: datetime,
+        abandon_before: datetime,
+    ) -> IdempotencyRecord | None:
+        kept = self._stored.get((actor, key))
+        if kept is not None and kept.started_at >= (abandon_before if kept.answer is None else forget_before):
+            return IdempotencyRecord(kept.fingerprint, kept.answer)
+        self._stored[actor, key] = KeptIdempotencyRecord(fingerprint, now)
+        return None
+
+    async def save_answer(self, actor: str, key: str, answer: bytes) -> None:
+        if (actor, key) in self._stored:
+            self._stored[actor, key] = replace(self._stored[actor, key], answer=answer)
+
+    async def remove(self, actor: str, key: str) -> None:
+        self._stored.pop((actor, key), None)
+
+    async def remove_before(self, moment: datetime) -> None:
+        for name in [name for name, kept in self._stored.items() if kept.started_at < moment]:
+            del self._stored[name]

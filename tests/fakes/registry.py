@@ -1,0 +1,227 @@
+"""The registry database in memory; the contract suite holds it to what PostgreSQL does."""
+
+import builtins
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from iotsphere.identity.model import DeviceKeyHolder, Organisation, User
+from iotsphere.identity.ports import (
+    IdempotencyRepository,
+    KeyRepository,
+    OrganisationRepository,
+    SessionRepository,
+    UserRepository,
+)
+from iotsphere.kernel.errors import UnavailableError
+from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId, UserId
+from iotsphere.kernel.pagination import Page
+from iotsphere.registry.errors import CredentialNotFoundError, DeviceNotFoundError, SerialNumberTakenError
+from iotsphere.registry.model import Credential, Device, DeviceFilter, DeviceStatus, OutboxEvent
+from iotsphere.registry.ports import CredentialRepository, DeviceRepository, OutboxRepository
+from tests.fakes.identity import (
+    InMemoryIdempotencyRepository,
+    InMemoryOrganisationRepository,
+    InMemorySessionRepository,
+    InMemoryUserRepository,
+    KeptIdempotencyRecord,
+    KeptRefreshToken,
+    KeptSession,
+    page_of,
+)
+
+
+@dataclass
+class RegistryTables:
+    organisations: dict[OrganisationId, Organisation] = field(default_factory=dict)
+    users: dict[UserId, User] = field(default_factory=dict)
+    sessions: dict[UUID, KeptSession] = field(default_factory=dict)
+    refresh_tokens: dict[bytes, KeptRefreshToken] = field(default_factory=dict)
+    devices: dict[DeviceId, Device] = field(default_factory=dict)
+    credentials: dict[CredentialId, Credential] = field(default_factory=dict)
+    outbox: dict[EventId, OutboxEvent] = field(default_factory=dict)
+    idempotency: dict[tuple[str, str], KeptIdempotencyRecord] = field(default_factory=dict)
+
+    def copy(self) -> "RegistryTables":
+        return RegistryTables(**{table.name: dict(getattr(self, table.name)) for table in fields(self)})
+
+
+class InMemoryDeviceRepository:
+    def __init__(self, stored: dict[DeviceId, Device]) -> None:
+        self._stored = stored
+
+    async def add(self, device: Device) -> None:
+        if any(
+            (other.organisation_id, other.serial_number) == (device.organisation_id, device.serial_number)
+            for other in _present(self._stored)
+        ):
+            raise SerialNumberTakenError(device.serial_number)
+        self._stored[device.id] = device
+
+    async def get(self, organisation_id: OrganisationId, device_id: DeviceId, *, for_update: bool = False) -> Device:
+        device = self._stored.get(device_id)
+        if device is None or device not in _present(self._stored) or device.organisation_id != organisation_id:
+            raise DeviceNotFoundError
+        return device
+
+    async def save(self, device: Device) -> None:
+        if device.id in self._stored:
+            self._stored[device.id] = device
+
+    async def save_contact(self, device_id: DeviceId, *, seen_at: datetime) -> None:
+        device = self._stored.get(device_id)
+        if device is not None:
+            self._stored[device_id] = _contacted(device, seen_at)
+
+    async def list(
+        self, organisation_id: OrganisationId, narrowed_to: DeviceFilter, *, limit: int, cursor: str | None
+    ) -> Page[Device]:
+        found = (
+            device
+            for device in _present(self._stored)
+            if device.organisation_id == organisation_id and _is_within(device, narrowed_to)
+        )
+        return page_of(found, limit, cursor)
+
+
+def _present(stored: dict[DeviceId, Device]) -> list[Device]:
+    return [device for device in stored.values() if device.status is not DeviceStatus.RETIRED]
+
+
+def _contacted(device: Device, seen_at: datetime) -> Device:
+    latest = max(seen_at, device.last_seen_at or seen_at)
+    if device.status is not DeviceStatus.PROVISIONED:
+        return replace(device, last_seen_at=latest)
+    return replace(
+        device,
+        last_seen_at=latest,
+        status=DeviceStatus.ACTIVE,
+        updated_at=seen_at,
+        version=device.version + 1,
+    )
+
+
+def _is_within(device: Device, narrowed_to: DeviceFilter) -> bool:
+    return (
+        narrowed_to.device_type in {None, device.device_type}
+        and narrowed_to.status in {None, device.status}
+        and (narrowed_to.label is None or narrowed_to.label in device.labels.items())
+        and any((narrowed_to.q or "").lower() in text.lower() for text in (device.serial_number, device.name))
+    )
+
+
+class InMemoryCredentialRepository:
+    def __init__(self, stored: dict[CredentialId, Credential]) -> None:
+        self._stored = stored
+
+    async def add(self, credential: Credential) -> None:
+        self._stored[credential.id] = credential
+
+    async def list(self, device_id: DeviceId, *, limit: int, cursor: str | None) -> Page[Credential]:
+        found = (
+            credential
+            for credential in self._stored.values()
+            if credential.device_id == device_id and credential.revoked_at is None
+        )
+        return page_of(found, limit, cursor)
+
+    async def revoke(self, device_id: DeviceId, credential_id: CredentialId, *, now: datetime) -> None:
+        credential = self._stored.get(credential_id)
+        if credential is None or credential.device_id != device_id or credential.revoked_at is not None:
+            raise CredentialNotFoundError
+        self._stored[credential_id] = replace(credential, revoked_at=now)
+
+
+class InMemoryKeyRepository:
+    def __init__(self, credentials: dict[CredentialId, Credential], devices: dict[DeviceId, Device]) -> None:
+        self._credentials = credentials
+        self._devices = devices
+
+    async def find(self, credential_id: CredentialId) -> DeviceKeyHolder | None:
+        credential = self._credentials.get(credential_id)
+        if credential is None or credential.revoked_at is not None:
+            return None
+        device = self._devices[credential.device_id]
+        if device.status is DeviceStatus.RETIRED:
+            return None
+        return DeviceKeyHolder(
+            credential_id=credential.id,
+            secret_hash=credential.secret_hash,
+            expires_at=credential.expires_at,
+            organisation_id=device.organisation_id,
+            device_id=device.id,
+            device_status=device.status,
+            device_last_seen_at=device.last_seen_at,
+        )
+
+
+class InMemoryOutboxRepository:
+    def __init__(self, stored: dict[EventId, OutboxEvent]) -> None:
+        self._stored = stored
+
+    async def add(self, event: OutboxEvent) -> None:
+        self._stored[event.id] = event
+
+    async def claim_due(self, *, now: datetime, until: datetime, limit: int) -> builtins.list[OutboxEvent]:
+        due = sorted(
+            (event for event in self._stored.values() if event.due_at <= now), key=lambda event: event.due_at
+        )
+        claimed = [replace(event, due_at=until) for event in due[:limit]]
+        self._stored.update({event.id: event for event in claimed})
+        return sorted(claimed, key=lambda event: event.created_at)
+
+    async def postpone(self, event_id: EventId, *, due_at: datetime) -> None:
+        event = self._stored.get(event_id)
+        if event is not None:
+            self._stored[event_id] = replace(event, due_at=due_at, attempts=event.attempts + 1)
+
+    async def remove(self, event_id: EventId) -> None:
+        self._stored.pop(event_id, None)
+
+
+class InMemoryRegistryUnitOfWork:
+    """A transaction on ``committed``, which unit after unit shares."""
+
+    organisations: OrganisationRepository
+    users: UserRepository
+    sessions: SessionRepository
+    keys: KeyRepository
+    idempotency: IdempotencyRepository
+    devices: DeviceRepository
+    credentials: CredentialRepository
+    outbox: OutboxRepository
+
+    def __init__(self, committed: RegistryTables) -> None:
+        self._committed = committed
+
+    async def __aenter__(self) -> Self:
+        tables = self._tables = self._committed.copy()
+        self.organisations = InMemoryOrganisationRepository(tables.organisations)
+        self.users = InMemoryUserRepository(tables.users, tables.sessions)
+        self.sessions = InMemorySessionRepository(tables.sessions, tables.refresh_tokens)
+        self.keys = InMemoryKeyRepository(tables.credentials, tables.devices)
+        self.idempotency = InMemoryIdempotencyRepository(tables.idempotency)
+        self.devices = InMemoryDeviceRepository(tables.devices)
+        self.credentials = InMemoryCredentialRepository(tables.credentials)
+        self.outbox = InMemoryOutboxRepository(tables.outbox)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    async def commit(self) -> None:
+        for table in fields(self._tables):
+            # Whoever holds a table of the committed ones sees what is committed.
+            stored = getattr(self._committed, table.name)
+            stored.clear()
+            stored.update(getattr(self._tables, table.name))
+
+
+class UnreachableUnitOfWork(InMemoryRegistryUnitOfWork):
+    """A registry that does not answer."""
+
+    async def __aenter__(self) -> Self:
+        raise UnavailableError("registry", "The registry store does not answer. Try again shortly.")
