@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from uuid import uuid4
 
 import structlog
@@ -44,7 +44,7 @@ def create_app(container: Application) -> Quart:
     app.after_request(_finish)
 
     @app.while_serving
-    async def stores_in_use() -> AsyncIterator[None]:
+    async def stores_in_use() -> AsyncGenerator[None, None]:
         yield
         await close_stores(container.stores)
 

@@ -55,12 +55,14 @@ class Platform:
     console: Console = field(default_factory=Console)
     processes: dict[str, Process] = field(default_factory=dict)
     stack: LocalStack = field(init=False)
+    provided: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.provided = stores_to_provide(self.settings)
         self.stack = LocalStack(
             self.data_dir,
             cache_dir=self.settings.cache_dir or default_cache_dir(),
-            provide=stores_to_provide(self.settings),
+            provide=self.provided,
             report=self._report,
         )
         self._status: Status = self.console.status("Starting")
@@ -86,7 +88,7 @@ class Platform:
     async def _start(self) -> None:
         began = time.perf_counter()
         self._check_data_dir()
-        if stores_to_provide(self.settings):
+        if self.provided:
             self._adopt(await self.stack.start())
         self._report("Bringing the schemas up to date", None)
         await asyncio.to_thread(migrate_stores, self.settings)
@@ -177,7 +179,7 @@ class Platform:
         readiness = httpx.get(f"{address}/health/ready", timeout=5, trust_env=False).json()
         table = Table("store", "engine", "provided by", title=f"IoTSphere is ready after {seconds:.1f} s")
         for store, condition in readiness["stores"].items():
-            provider = "this command" if store in self.stack_stores() else "the environment"
+            provider = "this command" if store in self.provided else "the environment"
             table.add_row(store, condition.get("engine") or f"[red]{condition.get('detail')}[/]", provider)
         self.console.print(table)
         self.console.print(f"Address:  {address}   (API: {address}/docs)")
@@ -189,9 +191,6 @@ class Platform:
         for command in commands_to_try(self.settings):
             self.console.print(f"  {command}", highlight=False, soft_wrap=True)
         self.console.print("Ctrl-C stops everything.")
-
-    def stack_stores(self) -> frozenset[str]:
-        return stores_to_provide(read_settings())
 
 
 async def _before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:

@@ -11,8 +11,8 @@ from iotsphere.identity.idempotency import IdempotencyService
 from iotsphere.identity.secrets import ApiKey, Argon2Passwords, hash_secret, make_secret
 from iotsphere.identity.service import AccountService, KeyService, SessionService
 from iotsphere.identity.tokens import AccessTokens
-from iotsphere.kernel.clock import utc_now
-from iotsphere.kernel.identifiers import CredentialId
+from iotsphere.kernel.clock import Clock, utc_now
+from iotsphere.kernel.identifiers import CredentialId, IdSource
 from iotsphere.registry.service import CredentialService, DeviceRegistryService, OutboxService
 from iotsphere.shadow.service import DeviceShadowService
 from iotsphere.telemetry.service import TelemetryService
@@ -41,8 +41,8 @@ def make_api_key(credential_id: CredentialId) -> tuple[str, bytes]:
 class Identity(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=Settings)
     stores = providers.DependenciesContainer()
-    clock = providers.Dependency()
-    new_id = providers.Dependency()
+    clock: providers.Dependency[Clock] = providers.Dependency()
+    new_id: providers.Dependency[IdSource] = providers.Dependency()
 
     unit_of_work = stores.registry_unit_of_work.provider
     passwords = providers.Singleton(Argon2Passwords)
@@ -61,8 +61,8 @@ class Identity(containers.DeclarativeContainer):
 
 class Registry(containers.DeclarativeContainer):
     stores = providers.DependenciesContainer()
-    clock = providers.Dependency()
-    new_id = providers.Dependency()
+    clock: providers.Dependency[Clock] = providers.Dependency()
+    new_id: providers.Dependency[IdSource] = providers.Dependency()
 
     unit_of_work = stores.registry_unit_of_work.provider
     devices = providers.Singleton(DeviceRegistryService, unit_of_work=unit_of_work, clock=clock, new_id=new_id)
@@ -80,8 +80,8 @@ class Workflows(containers.DeclarativeContainer):
     stores = providers.DependenciesContainer()
     identity = providers.DependenciesContainer()
     registry = providers.DependenciesContainer()
-    assets = providers.Dependency()
-    clock = providers.Dependency()
+    assets: providers.Dependency[AssetService] = providers.Dependency()
+    clock: providers.Dependency[Clock] = providers.Dependency()
 
     authentication = providers.Singleton(
         AuthenticationWorkflow,

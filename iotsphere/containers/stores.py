@@ -5,8 +5,6 @@ into an awaitable.
 """
 
 from dependency_injector import containers, providers
-from repositories.telemetry.probe import SqlAlchemyTelemetryProbe
-from repositories.telemetry.unit_of_work import SqlAlchemyTelemetryUnitOfWork
 
 from iotsphere.config import Settings
 from repositories.assets.unit_of_work import SqlAlchemyAssetsUnitOfWork
@@ -16,6 +14,8 @@ from repositories.shadow.probe import RedisShadowProbe
 from repositories.shadow.shadows import RedisShadowRepository
 from repositories.shadow.store import ShadowStore
 from repositories.sql import SqlAlchemyStoreProbe, create_store_engine
+from repositories.telemetry.probe import SqlAlchemyTelemetryProbe
+from repositories.telemetry.unit_of_work import SqlAlchemyTelemetryUnitOfWork
 
 
 class Stores(containers.DeclarativeContainer):
