@@ -1,4 +1,4 @@
-"""``iotsphere migrate``: brings the SQL stores to this version's schema and founds the platform on its first start."""
+"""``iotsphere migrate``: brings the SQL stores to this version's schema, and founds the platform the first time."""
 
 import asyncio
 import secrets
