@@ -85,7 +85,7 @@ def _client(url: str, *, retries: int, answer_seconds: float) -> Redis:
         socket_timeout=answer_seconds,
         socket_connect_timeout=SOCKET_SECONDS,
         retry=Retry(NoBackoff(), retries),
-        # With protocol 3 the pool would not notice connections that a restarted server has dropped.
+        # With protocol 3 over TCP the pool would not notice connections that a restarted server has dropped.
         protocol=2,
     )
     return Redis.from_pool(pool)
