@@ -5,28 +5,21 @@ it and lets the reading go on.
 """
 
 import csv
-import math
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from iotsphere.cli.cells import read_time, read_values
 from iotsphere.cli.errors import CommandError
 from iotsphere.cli.metric_names import metric_names
 from iotsphere.cli.upload import BATCH_VALUES, Reading
-from iotsphere.kernel.times import EPOCH
 
 LONGEST_LINE_BYTES = 1024 * 1024
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-EPOCH_NUMBER = re.compile(r"\d{9,}(\.\d+)?", re.ASCII)
-FIRST_EPOCH_MILLISECONDS = 1e11
-"""As seconds that would be the year 5138, as milliseconds it is 1973: larger numbers are milliseconds."""
-MISSING = frozenset({"", "na", "nan", "n/a", "null", "none"})
 TIME_TITLES = frozenset({"time", "timestamp", "datetime", "date_time", "date", "ts"})
 LABELS = frozenset({"anomaly", "changepoint"})
 CMAPSS_METRICS = (*(f"setting_{n}" for n in range(1, 4)), *(f"sensor_{n}" for n in range(1, 22)))
@@ -189,7 +182,7 @@ def _read_cmapss(file: RecordingFile, layout: Layout, on_bad_line: BadLineHandle
 def _cmapss_reading(cells: list[str], label: str, layout: Layout) -> Reading:
     _check_width(cells, CMAPSS_COLUMNS)
     unit, cycle = _positive(cells[0], "unit"), _positive(cells[1], "cycle")
-    values = _values(cells, enumerate(CMAPSS_METRICS, 2))
+    values = read_values(cells, enumerate(CMAPSS_METRICS, 2))
     return Reading(f"{label}-unit-{unit:03}", layout.device_type, layout.start + (cycle - 1) * CYCLE, values)
 
 
@@ -256,8 +249,8 @@ def _guess_time_column(titles: list[str]) -> str:
 def _table_reading(row: list[str], columns: Columns, label: str, layout: Layout) -> Reading:
     _check_width(row, columns.width)
     serial_number = label if columns.device is None else _serial_number(row[columns.device], layout)
-    values = _values(row, columns.metrics)
-    return Reading(serial_number, layout.device_type, _time(row[columns.time].strip()), values)
+    values = read_values(row, columns.metrics)
+    return Reading(serial_number, layout.device_type, read_time(row[columns.time]), values)
 
 
 def _serial_number(cell: str, layout: Layout) -> str:
@@ -270,30 +263,3 @@ def _serial_number(cell: str, layout: Layout) -> str:
 def _check_width(cells: list[str], expected: int) -> None:
     if len(cells) != expected:
         raise ValueError(f"{len(cells)} columns where {expected} are expected.")
-
-
-def _values(cells: list[str], metrics: Iterable[tuple[int, str]]) -> dict[str, float]:
-    return {name: _number(cells[n], name) for n, name in metrics if cells[n].strip().lower() not in MISSING}
-
-
-def _number(cell: str, name: str) -> float:
-    """Read a number as the file has it; a whole one stays whole, so that the platform sees what it cannot keep."""
-    text = cell.strip()
-    number = float(text) if NUMBER.fullmatch(text) else math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"{name} is {text[:40]!r}, not a number; --ignore-column leaves a column out.")
-    return int(text) if text.lstrip("+-").isdecimal() else number
-
-
-def _time(text: str) -> datetime:
-    """Read ISO 8601, in UTC where it names no offset, or the seconds or milliseconds since 1970."""
-    try:
-        if EPOCH_NUMBER.fullmatch(text):
-            seconds = float(text) / (1000 if float(text) >= FIRST_EPOCH_MILLISECONDS else 1)
-            return EPOCH + timedelta(seconds=seconds)
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(
-            f"{text[:40]!r} is not a time in ISO 8601, or seconds or milliseconds since 1970."
-        ) from error

@@ -11,7 +11,7 @@ LONGEST_TABLE = 200
 
 
 @dataclass(slots=True)
-class Counts:
+class UploadCounts:
     """The platform's own counts of what it was sent: received = stored + duplicates + conflicts + rejected."""
 
     received: int = 0
@@ -32,7 +32,7 @@ class DeviceReport:
     serial_number: str
     device_type: str
     device_id: str | None = None
-    counts: Counts = field(default_factory=Counts)
+    counts: UploadCounts = field(default_factory=UploadCounts)
     in_recording: int | None = None
     in_platform: int | None = None
 
@@ -49,8 +49,8 @@ class Report:
     """What only this command has to tell."""
 
     @property
-    def totals(self) -> Counts:
-        totals = Counts()
+    def totals(self) -> UploadCounts:
+        totals = UploadCounts()
         for device in self.devices:
             totals.add(asdict(device.counts))
         return totals
@@ -90,7 +90,7 @@ def _table(report: Report) -> Table:
     table = Table(caption=f"and {hidden:,} more devices; --json lists all of them" if hidden else None)
     table.add_column("device", overflow="fold")
     compared = [device for device in report.devices if device.in_platform is not None]
-    for name in (*Counts.__dataclass_fields__, *(("in recording", "in platform") if compared else ())):
+    for name in (*UploadCounts.__dataclass_fields__, *(("in recording", "in platform") if compared else ())):
         table.add_column(name, justify="right")
     for device in shown:
         counts = (device.in_recording, device.in_platform) if compared else ()
@@ -103,5 +103,5 @@ def _table(report: Report) -> Table:
     return table
 
 
-def _numbers(counts: Counts, *compared: int | None) -> list[str]:
+def _numbers(counts: UploadCounts, *compared: int | None) -> list[str]:
     return ["" if number is None else f"{number:,}" for number in (*asdict(counts).values(), *compared)]
