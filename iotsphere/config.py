@@ -72,6 +72,27 @@ def read_settings() -> Settings:
         raise SettingsError(str(error)) from error
 
 
+def read_complete_settings() -> Settings:
+    """Read the settings of a process that brings no stores of its own.
+
+    :raises SettingsError: one that it needs is not set, or one cannot be used.
+    """
+    settings = read_settings()
+    needed = {
+        "IOTSPHERE_REGISTRY_DSN": settings.registry_dsn,
+        "IOTSPHERE_ASSETS_DSN": settings.assets_dsn,
+        "IOTSPHERE_TELEMETRY_DSN": settings.telemetry_dsn,
+        "IOTSPHERE_SHADOW_URL": settings.shadow_url,
+        "IOTSPHERE_SECRET_KEY": settings.secret_key,
+    }
+    missing = [name for name, value in needed.items() if value is None]
+    if missing:
+        raise SettingsError(
+            f"Not set: {', '.join(missing)}. Set them, or run 'iotsphere up', which brings its own stores."
+        )
+    return settings
+
+
 def read_client_settings() -> ClientSettings:
     env = Env()
     return ClientSettings(

@@ -6,8 +6,7 @@ import secrets
 from rich.console import Console
 
 from iotsphere.cli.errors import CommandError
-from iotsphere.cli.serve import read_complete_settings
-from iotsphere.config import Settings
+from iotsphere.config import Settings, read_complete_settings
 from iotsphere.containers.application import create_container
 from iotsphere.containers.schemas import SchemaError, migrate_store
 from iotsphere.containers.stores import close_stores

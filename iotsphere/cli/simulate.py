@@ -12,7 +12,7 @@ from rich.progress import Progress
 from iotsphere.cli.client import DeviceClient, PlatformUnavailableError, connect
 from iotsphere.cli.errors import CommandError
 from iotsphere.cli.report import Report
-from iotsphere.cli.serve import stop_requested
+from iotsphere.cli.signals import stop_requested
 from iotsphere.cli.session import (
     ConcurrencyOption,
     EmailOption,

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from iotsphere.cli.errors import CommandError
 from iotsphere.cli.migrate import found_platform, migrate_stores
-from iotsphere.cli.serve import stop_requested
+from iotsphere.cli.signals import stop_requested
 from iotsphere.config import Settings, child_environment, read_settings
 from iotsphere.localstack.cache import default_cache_dir
 from iotsphere.localstack.errors import LocalStackError
@@ -28,6 +28,7 @@ from iotsphere.localstack.stored_secrets import Secrets
 
 DEFAULT_DATA_DIR = Path("data")
 ROLES = ("serve", "worker")
+ROLE_MODULE = "iotsphere.cli.roles"
 ANSWER_SECONDS = 30.0
 ROLE_STOP_SECONDS = 4.0
 
@@ -81,7 +82,8 @@ class Platform:
                     return
             await _before(stop, self._watch())
         finally:
-            self._report("Stopping", None)
+            if self.processes or self.stack.servers:
+                self._report("Stopping", None)
             await self._stop_roles()
             await self.stack.stop()
 
@@ -90,12 +92,12 @@ class Platform:
         self._check_data_dir()
         if self.provided:
             self._adopt(await self.stack.start())
-        self._report("Bringing the schemas up to date", None)
-        await asyncio.to_thread(migrate_stores, self.settings)
-        password = await found_platform(self.settings)
         self._report("Starting the application", None)
+        # The roles need no store to start, so they load while the schemas are brought up to date.
         for role in ROLES:
             self.processes[role] = self._spawn(role)
+        await asyncio.to_thread(migrate_stores, self.settings)
+        password = await found_platform(self.settings)
         await self._until_it_answers()
         self._status.stop()
         self._show_summary(password, seconds=time.perf_counter() - began)
@@ -103,6 +105,8 @@ class Platform:
     def _check_data_dir(self) -> None:
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise CommandError(f"The data folder {self.data_dir} cannot be used: it is a file.") from error
         except OSError as error:
             raise CommandError(f"The data folder {self.data_dir} cannot be used: {error.strerror}.") from error
 
@@ -120,7 +124,7 @@ class Platform:
         log_path.parent.mkdir(exist_ok=True)
         with log_path.open("ab") as log:
             surroundings = replace(OUR_OWN, environment=child_environment(self.settings), death_signal=SIGTERM)
-            return surroundings.spawn([sys.executable, "-m", "iotsphere", role], output=log)
+            return surroundings.spawn([sys.executable, "-m", ROLE_MODULE, role], output=log)
 
     async def _until_it_answers(self) -> None:
         deadline = time.monotonic() + ANSWER_SECONDS
