@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import httpx
+import psutil
 
 ADMIN_EMAIL = "admin@example.org"
 ADMIN_PASSWORD = "correct horse battery staple"
@@ -26,10 +27,18 @@ class RunningPlatform:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
 
+    @staticmethod
+    def command(data_dir: Path, port: int) -> list[str]:
+        return [sys.executable, "-m", "iotsphere", "up", "--data-dir", str(data_dir), "--port", str(port)]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def start(self) -> None:
-        self._output = (self.data_dir.parent / f"{self.data_dir.name}.log").open("w+")
+        self._output = (self.data_dir.parent / f"{self.data_dir.name}.log").open("a+")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "iotsphere", "up", "--data-dir", self.data_dir, "--port", str(self.port)],
+            self.command(self.data_dir, self.port),
             env=os.environ | {"IOTSPHERE_ADMIN_EMAIL": ADMIN_EMAIL, "IOTSPHERE_ADMIN_PASSWORD": ADMIN_PASSWORD},
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -74,3 +83,15 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def free_port_taken() -> tuple[socket.socket, int]:
+    """Listen on a free port; give the listener and the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    return listener, listener.getsockname()[1]
+
+
+def processes_of(pid: int) -> list[psutil.Process]:
+    """Give a process and all below it, as they are now."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]

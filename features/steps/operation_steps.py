@@ -1,0 +1,116 @@
+import subprocess
+import time
+
+from behave import given, then, when
+
+from features.support.platform import Platform
+from features.support.running import RunningPlatform, free_port_taken, processes_of
+
+READING = {"ts": "2026-01-01T00:00:00Z", "values": {"temperature": 61.5}}
+
+
+@given("a platform of its own")
+def start_own_platform(context):
+    context.own = RunningPlatform()
+    context.own.start()
+    context.add_cleanup(context.own.remove)
+
+
+@given('on it the device "{name}" that reported and measured something')
+def report_and_measure(context, name):
+    platform = Platform(context.own.url)
+    platform.register_device(name, asset={"properties": {"manufacturer": "Acme"}})
+    path = platform.path_of(name)
+    platform.request("PATCH", f"{path}/shadow", by=f"device:{name}", json={"state": {"reported": {"mode": "eco"}}})
+    platform.request("POST", f"{path}/telemetry", by=f"device:{name}", json=READING)
+    context.before = everything_known(platform, name)
+    context.own_platform = platform
+
+
+def everything_known(platform, name):
+    path = platform.path_of(name)
+    shadow = platform.get(f"{path}/shadow")
+    return {
+        "device": platform.get(path)["serial_number"],
+        "asset": platform.get(f"{path}/asset")["properties"],
+        "telemetry": platform.get(f"{path}/telemetry")["series"],
+        "shadow": (shadow["state"], shadow["metadata"], shadow["version"]),
+    }
+
+
+@when("the platform is stopped and started again")
+def restart(context):
+    assert context.own.stop() == 0, context.own.output()
+    context.own.start()
+
+
+@when("the platform is stopped")
+def stop(context):
+    context.running_before = processes_of(context.own.pid)
+    context.exit_status = context.own.stop()
+
+
+@then('the device "{name}" is as it was before, in all four stores')
+def is_as_before(context, name):
+    assert everything_known(context.own_platform, name) == context.before
+
+
+@then("it ended in good order and nothing of it is running")
+def nothing_is_running(context):
+    assert context.exit_status == 0, context.own.output()
+    assert len(context.running_before) > 4
+    assert not any(process.is_running() for process in context.running_before)
+
+
+@given("another program listens on a port")
+def listen(context):
+    context.listener, context.port = free_port_taken()
+    context.add_cleanup(context.listener.close)
+
+
+@when("a platform is started on that port")
+def start_on_taken_port(context):
+    began = time.monotonic()
+    context.ended = subprocess.run(
+        RunningPlatform.command(context.running.data_dir / "never", context.port),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    context.seconds = time.monotonic() - began
+
+
+@then("it ends at once with one sentence that names the port, and exit status 1")
+def ended_with_one_sentence(context):
+    assert context.ended.returncode == 1
+    assert context.ended.stderr.count("\n") == 1, context.ended.stderr
+    assert str(context.port) in context.ended.stderr
+    assert not (context.running.data_dir / "never").exists()
+
+
+@when('an operator registers "{name}" twice with the same idempotency key')
+def register_twice(context, name):
+    headers = {"Idempotency-Key": "order 66"}
+    body = {"serial_number": name, "device_type": "pump"}
+    context.answers = [context.platform.request("POST", "/devices", headers=headers, json=body) for _ in range(2)]
+
+
+@then("both answers are the same, and there is one device")
+def answered_once(context):
+    first, second = context.answers
+    assert (first.status_code, first.json()) == (second.status_code, second.json()) == (201, first.json())
+    assert len(context.platform.get("/devices")["items"]) == 1
+
+
+@when("somebody asks whether the platform is ready")
+def ask_for_readiness(context):
+    context.readiness = context.platform.http.get("/health/ready").json()
+
+
+@then("all four stores are up, each with its engine")
+def all_stores_are_up(context):
+    engines = {store: condition["engine"] for store, condition in context.readiness["stores"].items()}
+    assert context.readiness["status"] == "ready"
+    assert engines.keys() == {"registry", "assets", "telemetry", "shadow"}
+    assert all(engines.values()), engines
