@@ -1,5 +1,6 @@
 """The kinds of value that the contract knows and marshmallow does not."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -8,6 +9,8 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from iotsphere.kernel.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from iotsphere.kernel.times import format_time, parse_time
+
+INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
 class Timestamp(fields.Field[datetime]):
@@ -22,7 +25,7 @@ class Timestamp(fields.Field[datetime]):
     ) -> datetime:
         try:
             # A number in a query string arrives as text.
-            if isinstance(value, str) and value.lstrip("-").isdecimal():
+            if isinstance(value, str) and INTEGER.fullmatch(value):
                 value = int(value)
             return parse_time(value)
         except ValueError as error:

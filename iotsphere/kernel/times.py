@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -19,7 +19,9 @@ def parse_time(value: object) -> datetime:
             return EPOCH + timedelta(milliseconds=value)
         if RFC_3339.fullmatch(value):
             return datetime.fromisoformat(value.upper()).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+    except OverflowError as error:
+        raise ValueError("No such time: it lies outside the years 1 to 9999.") from error
+    except ValueError as error:
         raise ValueError(f"No such time: {error}.") from error
     raise ValueError("Not an RFC 3339 time with an offset, such as 2026-11-20T17:23:00Z.")
 
