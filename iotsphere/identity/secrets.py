@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,7 +12,7 @@ import argon2
 
 from iotsphere.identity.errors import CredentialInvalidError
 
-API_KEY_PREFIX = "iot"
+API_KEY = re.compile(r"iot_([0-9a-f]{32})_([A-Za-z0-9_-]+)")
 
 
 def make_secret() -> str:
@@ -36,18 +37,14 @@ class ApiKey:
 
     @classmethod
     def parse(cls, text: str) -> "ApiKey":
-        prefix, _, rest = text.partition("_")
-        credential_id, _, secret = rest.partition("_")
-        try:
-            key = cls(UUID(hex=credential_id), secret)
-        except ValueError as error:
-            raise CredentialInvalidError("The API key is not valid.") from error
-        if prefix != API_KEY_PREFIX or not secret or not text.isascii():
+        """:raises CredentialInvalidError: it is not written as an API key is."""
+        written = API_KEY.fullmatch(text)
+        if written is None:
             raise CredentialInvalidError("The API key is not valid.")
-        return key
+        return cls(UUID(hex=written[1]), written[2])
 
     def __str__(self) -> str:
-        return f"{API_KEY_PREFIX}_{self.credential_id.hex}_{self.secret}"
+        return f"iot_{self.credential_id.hex}_{self.secret}"
 
 
 class Argon2Passwords:
@@ -56,10 +53,11 @@ class Argon2Passwords:
     A hash takes 64 MiB and a tenth of a second, so they run in threads, no more than ``at_once`` together.
     """
 
-    def __init__(self, *, at_once: int = 2) -> None:
-        self._hasher = argon2.PasswordHasher()
+    def __init__(self, hasher: argon2.PasswordHasher | None = None, *, at_once: int = 2) -> None:
+        self._hasher = hasher or argon2.PasswordHasher()
         self._places = asyncio.Semaphore(at_once)
-        self._nobodys_hash: str | None = None
+        # Made beforehand: made at the first log-in without an account, it would double the time of that one.
+        self._nobodys_hash = self._hasher.hash(make_secret())
 
     async def hash(self, password: str) -> str:
         async with self._places:
@@ -67,10 +65,8 @@ class Argon2Passwords:
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Compare; without an account the same work is done, so that the time does not tell."""
-        if password_hash is None:
-            self._nobodys_hash = self._nobodys_hash or await self.hash(make_secret())
         async with self._places:
-            matches = await asyncio.to_thread(self._matches, password_hash or self._nobodys_hash or "", password)
+            matches = await asyncio.to_thread(self._matches, password_hash or self._nobodys_hash, password)
         return matches and password_hash is not None
 
     def _matches(self, password_hash: str, password: str) -> bool:

@@ -1,0 +1,133 @@
+from typing import Literal
+from uuid import UUID, uuid4
+
+import argon2
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from iotsphere.identity.errors import CredentialInvalidError
+from iotsphere.identity.secrets import ApiKey, Argon2Passwords, hash_secret, make_secret, secret_matches
+
+KEY = "iot_0123456789abcdef0123456789abcdef_secret"
+
+
+def test_a_secret_is_new_every_time_and_long() -> None:
+    secrets = {make_secret() for _ in range(100)}
+
+    assert len(secrets) == 100
+    assert min(map(len, secrets)) == 43
+
+
+def test_a_secret_matches_its_own_hash_alone() -> None:
+    secret_hash = hash_secret("secret")
+
+    assert secret_matches("secret", secret_hash)
+    assert not secret_matches("Secret", secret_hash)
+    assert not secret_matches("", secret_hash)
+    assert b"secret" not in secret_hash
+
+
+def test_a_key_is_read_as_it_is_written() -> None:
+    key = ApiKey(uuid4(), make_secret())
+
+    assert ApiKey.parse(str(key)) == key
+    assert ApiKey.parse("iot_0123456789abcdef0123456789abcdef_a_b-c") == ApiKey(
+        UUID("01234567-89ab-cdef-0123-456789abcdef"), "a_b-c"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "iot",
+        "iot__",
+        "iot_0123456789abcdef0123456789abcdef_",
+        "iot_0123456789abcdef0123456789abcdef",
+        KEY.upper(),
+        KEY.replace("iot", "iot2"),
+        KEY.replace("0123456789abcdef0123456789abcdef", "01234567-89ab-cdef-0123-456789abcdef"),
+        KEY.replace("01234567", "{1234567"),
+        KEY.replace("01234567", " 1234567"),
+        KEY.replace("01234567", "0x234567"),
+        KEY.replace("01234567", "+1234567"),
+        KEY.replace("0", "\u0660"),
+        f" {KEY}",
+        f"{KEY} ",
+        f"{KEY}\n",
+        f"{KEY}\0",
+        f"{KEY}é",
+        f"{KEY}\ud800",
+        f"{KEY}, {KEY}",
+        "iot_" * 10_000,
+    ],
+)
+def test_a_text_that_is_no_key_is_refused(text: str) -> None:
+    with pytest.raises(CredentialInvalidError, match=r"^The API key is not valid\.$"):
+        ApiKey.parse(text)
+
+
+@given(st.text() | st.from_regex(r"iot_[0-9a-fA-F]{30,33}_.{0,5}"))
+@example(KEY)
+def test_whatever_is_read_as_a_key_is_written_so(text: str) -> None:
+    try:
+        key = ApiKey.parse(text)
+    except CredentialInvalidError:
+        return
+    assert str(key) == text
+
+
+class CountingHasher(argon2.PasswordHasher):
+    """A hasher that takes no time, and counts what it is asked to do."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.asked: list[str] = []
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        self.asked.append("hash")
+        return super().hash(password, salt=salt)
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002  # argon2's name for it
+        self.asked.append("verify")
+        return super().verify(hash, password)
+
+
+@pytest.fixture
+def hasher() -> CountingHasher:
+    return CountingHasher()
+
+
+@pytest.fixture
+def passwords(hasher: CountingHasher) -> Argon2Passwords:
+    return Argon2Passwords(hasher)
+
+
+async def test_a_password_matches_its_own_hash_alone(passwords: Argon2Passwords) -> None:
+    password_hash = await passwords.hash("correct horse")
+
+    assert "correct" not in password_hash
+    assert await passwords.verify("correct horse", password_hash)
+    assert not await passwords.verify("battery staple", password_hash)
+    assert not await passwords.verify("", password_hash)
+
+
+async def test_without_an_account_the_same_work_is_done_from_the_first_time_on(
+    passwords: Argon2Passwords, hasher: CountingHasher
+) -> None:
+    password_hash = await passwords.hash("correct horse")
+    hasher.asked.clear()
+
+    assert not await passwords.verify("wrong", None)
+    without_account = hasher.asked.copy()
+    hasher.asked.clear()
+    assert not await passwords.verify("wrong", password_hash)
+
+    assert without_account == hasher.asked == ["verify"]
+
+
+async def test_the_hashes_are_as_slow_as_the_library_advises() -> None:
+    parameters = argon2.extract_parameters(await Argon2Passwords().hash("correct horse"))
+
+    assert parameters == argon2.profiles.RFC_9106_LOW_MEMORY
