@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from iotsphere.identity.errors import CredentialInvalidError, LoginRefusedError
+from iotsphere.identity.errors import CredentialInvalidError, LoginRefusedError, OrganisationNameTakenError
 from iotsphere.identity.model import (
     ACCESS_TOKEN_LIFE,
     SESSION_LIFE,
@@ -75,7 +75,7 @@ class SessionService:
 
     async def log_out(self, *, access_token: str) -> None:
         """End the session: its refresh tokens and this and every other access token of it are refused from now on."""
-        session_id = self._tokens.read(access_token)
+        session_id = self._tokens.read(access_token, now=self._clock())
         async with self._unit_of_work() as uow:
             await uow.sessions.revoke(session_id, now=self._clock())
             await uow.commit()
@@ -85,7 +85,7 @@ class SessionService:
 
         :raises CredentialInvalidError: not issued here, expired, or its session is over.
         """
-        session_id = self._tokens.read(access_token)
+        session_id = self._tokens.read(access_token, now=self._clock())
         async with self._unit_of_work() as uow:
             user = await uow.users.find_by_session(session_id, now=self._clock())
         if user is None:
@@ -143,14 +143,20 @@ class AccountService:
 
     async def found_platform(self, *, email: str, password: str) -> bool:
         """Make the first organisation and its administrator, unless there is one; tell whether they were made."""
-        async with self._unit_of_work() as uow:
-            if not await uow.organisations.is_empty():
-                return False
-            organisation = self._organisation("IoTSphere")
-            await uow.organisations.add(organisation)
-            user = await self._user(organisation.id, email=email, password=password, role=Role.ADMIN, platform=True)
-            await uow.users.add(user)
-            await uow.commit()
+        try:
+            async with self._unit_of_work() as uow:
+                if not await uow.organisations.is_empty():
+                    return False
+                organisation = self._organisation("IoTSphere")
+                await uow.organisations.add(organisation)
+                user = await self._user(
+                    organisation.id, email=email, password=password, role=Role.ADMIN, platform=True
+                )
+                await uow.users.add(user)
+                await uow.commit()
+        except OrganisationNameTakenError:
+            # Another process has founded it since we looked.
+            return False
         return True
 
     async def found_organisation(

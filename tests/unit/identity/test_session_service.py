@@ -1,0 +1,204 @@
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from itertools import count
+from uuid import UUID, uuid4
+
+import pytest
+
+from iotsphere.identity.errors import CredentialInvalidError, LoginRefusedError
+from iotsphere.identity.model import ACCESS_TOKEN_LIFE, SESSION_LIFE, User
+from iotsphere.identity.secrets import hash_secret
+from iotsphere.identity.service import SessionService
+from iotsphere.identity.tokens import AccessTokens
+from iotsphere.kernel.actor import Actor, ActorKind, Role
+from iotsphere.kernel.errors import UnavailableError
+from tests.factories.identity import build_user
+from tests.fakes.identity import ManualClock, RecordingPasswords
+from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables, UnreachableUnitOfWork
+
+EMAIL, PASSWORD = "odile@waterworks.example", "correct horse"
+
+
+@dataclass
+class Bench:
+    """The service on a store in memory, with one user, and a clock that is set by hand."""
+
+    tables: RegistryTables = field(default_factory=RegistryTables)
+    passwords: RecordingPasswords = field(default_factory=RecordingPasswords)
+    clock: ManualClock = field(default_factory=ManualClock)
+    user: User = field(default_factory=lambda: build_user(email=EMAIL, password_hash=f"hash of {PASSWORD}"))
+
+    def __post_init__(self) -> None:
+        self.tables.users[self.user.id] = self.user
+        numbers = count(1)
+        self.service = SessionService(
+            unit_of_work=partial(InMemoryRegistryUnitOfWork, self.tables),
+            passwords=self.passwords,
+            tokens=AccessTokens("a secret of more than thirty-two characters"),
+            clock=self.clock,
+            new_id=lambda: UUID(int=next(numbers)),
+        )
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def test_who_logs_in_is_recognised_by_the_access_token(bench: Bench) -> None:
+    pair = await bench.service.log_in(email=EMAIL.upper(), password=PASSWORD)
+
+    actor = await bench.service.authenticate(access_token=pair.access_token)
+
+    assert actor == Actor(ActorKind.USER, bench.user.id, bench.user.organisation_id, role=Role.OPERATOR)
+    assert (pair.token_type, pair.expires_in) == ("Bearer", ACCESS_TOKEN_LIFE.total_seconds())
+
+
+async def test_secrets_are_kept_as_hashes(bench: Bench) -> None:
+    pair = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+
+    assert list(bench.tables.refresh_tokens) == [hash_secret(pair.refresh_token)]
+    assert pair.refresh_token not in repr(bench.tables)
+
+
+@pytest.mark.parametrize(("email", "password"), [(EMAIL, "wrong"), ("nobody@waterworks.example", PASSWORD), ("", "")])
+async def test_a_wrong_address_and_a_wrong_password_look_the_same_and_keep_nothing(
+    bench: Bench, email: str, password: str
+) -> None:
+    with pytest.raises(LoginRefusedError) as refusal:
+        await bench.service.log_in(email=email, password=password)
+
+    assert refusal.value.detail == "The e-mail address or the password is wrong."
+    assert bench.tables.sessions == {}
+
+
+async def test_log_in_does_the_same_work_without_an_account(bench: Bench) -> None:
+    for email in (EMAIL, "nobody@waterworks.example"):
+        with pytest.raises(LoginRefusedError):
+            await bench.service.log_in(email=email, password="wrong")
+
+    assert bench.passwords.verified == [("wrong", f"hash of {PASSWORD}"), ("wrong", None)]
+
+
+async def test_no_password_opens_an_account_that_is_not_there(bench: Bench) -> None:
+    class YesSayer(RecordingPasswords):
+        async def verify(self, password: str, password_hash: str | None) -> bool:
+            return True
+
+    bench.passwords = YesSayer()
+    bench.__post_init__()
+
+    with pytest.raises(LoginRefusedError):
+        await bench.service.log_in(email="nobody@waterworks.example", password=PASSWORD)
+
+
+async def test_a_refresh_gives_a_new_pair_of_the_same_session(bench: Bench) -> None:
+    first = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    bench.clock.advance(minutes=10)
+
+    second = await bench.service.refresh(refresh_token=first.refresh_token)
+    bench.clock.advance(minutes=10)
+
+    assert second.refresh_token != first.refresh_token
+    assert len(bench.tables.sessions) == 1
+    assert (await bench.service.authenticate(access_token=second.access_token)).id == bench.user.id
+    with pytest.raises(CredentialInvalidError):
+        await bench.service.authenticate(access_token=first.access_token)
+
+
+async def test_a_refresh_token_shown_twice_ends_the_session_for_both(bench: Bench) -> None:
+    stolen = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    thiefs = await bench.service.refresh(refresh_token=stolen.refresh_token)
+
+    with pytest.raises(CredentialInvalidError):
+        await bench.service.refresh(refresh_token=stolen.refresh_token)
+
+    with pytest.raises(CredentialInvalidError):
+        await bench.service.refresh(refresh_token=thiefs.refresh_token)
+    for pair in (stolen, thiefs):
+        with pytest.raises(CredentialInvalidError):
+            await bench.service.authenticate(access_token=pair.access_token)
+
+
+async def test_a_stolen_session_ends_alone(bench: Bench) -> None:
+    stolen = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    other = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    await bench.service.refresh(refresh_token=stolen.refresh_token)
+
+    with pytest.raises(CredentialInvalidError):
+        await bench.service.refresh(refresh_token=stolen.refresh_token)
+
+    assert await bench.service.refresh(refresh_token=other.refresh_token)
+
+
+@pytest.mark.parametrize("refresh_token", ["", "made up", "\0", "é" * 256])
+async def test_a_refresh_token_that_was_never_given_out_is_refused_and_changes_nothing(
+    bench: Bench, refresh_token: str
+) -> None:
+    await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    before = bench.tables.copy()
+
+    with pytest.raises(CredentialInvalidError):
+        await bench.service.refresh(refresh_token=refresh_token)
+
+    assert bench.tables == before
+
+
+async def test_a_session_ends_after_its_life_however_often_it_was_refreshed(bench: Bench) -> None:
+    pair = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    bench.clock.now += SESSION_LIFE - timedelta(seconds=1)
+    pair = await bench.service.refresh(refresh_token=pair.refresh_token)
+
+    bench.clock.advance(seconds=1)
+
+    with pytest.raises(CredentialInvalidError):
+        await bench.service.refresh(refresh_token=pair.refresh_token)
+    with pytest.raises(CredentialInvalidError):
+        await bench.service.authenticate(access_token=pair.access_token)
+
+
+async def test_who_logs_out_is_out_with_every_token_of_the_session(bench: Bench) -> None:
+    first = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    second = await bench.service.refresh(refresh_token=first.refresh_token)
+    elsewhere = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+
+    await bench.service.log_out(access_token=second.access_token)
+    await bench.service.log_out(access_token=second.access_token)
+
+    for pair in (first, second):
+        with pytest.raises(CredentialInvalidError):
+            await bench.service.authenticate(access_token=pair.access_token)
+        with pytest.raises(CredentialInvalidError):
+            await bench.service.refresh(refresh_token=pair.refresh_token)
+    assert await bench.service.authenticate(access_token=elsewhere.access_token)
+
+
+async def test_a_role_counts_as_it_is_now(bench: Bench) -> None:
+    pair = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    bench.tables.users[bench.user.id] = replace(bench.user, role=Role.VIEWER)
+
+    assert (await bench.service.authenticate(access_token=pair.access_token)).role is Role.VIEWER
+
+
+async def test_a_session_that_is_nobodys_is_refused(bench: Bench) -> None:
+    tokens = AccessTokens("a secret of more than thirty-two characters")
+    token = tokens.issue(session_id=uuid4(), issued_at=bench.clock())
+
+    with pytest.raises(CredentialInvalidError):
+        await bench.service.authenticate(access_token=token)
+
+
+async def test_a_bad_token_is_refused_without_asking_the_store() -> None:
+    service = SessionService(
+        unit_of_work=lambda: UnreachableUnitOfWork(RegistryTables()),
+        passwords=RecordingPasswords(),
+        tokens=AccessTokens("a secret of more than thirty-two characters"),
+        clock=ManualClock(),
+        new_id=uuid4,
+    )
+
+    with pytest.raises(CredentialInvalidError):
+        await service.authenticate(access_token="made up")
+    with pytest.raises(UnavailableError):
+        await service.log_in(email=EMAIL, password=PASSWORD)
