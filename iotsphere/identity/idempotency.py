@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 
 from iotsphere.identity.errors import IdempotencyKeyBusyError, IdempotencyKeyReusedError
 from iotsphere.identity.model import IdempotencyRecord
@@ -28,6 +28,7 @@ class IdempotencyService:
         self._clock = clock
         key = hashlib.sha256(b"idempotency:" + secret_key.encode()).digest()
         self._cipher = Fernet(base64.urlsafe_b64encode(key))
+        self._at_work: set[asyncio.Task[bytes]] = set()
 
     async def answer_once(
         self, *, actor: str, key: str, fingerprint: bytes, work: Callable[[], Awaitable[bytes]]
@@ -35,7 +36,7 @@ class IdempotencyService:
         """Do the work, unless it was done under this key before: then give the answer that it got.
 
         Of several at once one does the work and the others wait for its answer. Work that is refused leaves the key
-        free.
+        free. Whoever stops waiting, because the client is gone, does not stop the work: that client comes again.
 
         :raises IdempotencyKeyReusedError: the key came with another request.
         :raises IdempotencyKeyBusyError: the request that has the key did not end in time.
@@ -45,17 +46,29 @@ class IdempotencyService:
             if record.fingerprint != fingerprint:
                 raise IdempotencyKeyReusedError("The idempotency key was used for another request. Make a new one.")
             if record.answer is not None:
-                return self._cipher.decrypt(record.answer)
+                return self._decrypted(record.answer)
             if asyncio.get_running_loop().time() > deadline:
                 raise IdempotencyKeyBusyError("The first request with this idempotency key is still at work.")
             await asyncio.sleep(POLL_SECONDS)
-        return await self._work_and_remember(actor, key, work)
+        task = asyncio.create_task(self._work_and_remember(actor, key, work))
+        self._at_work.add(task)
+        task.add_done_callback(self._at_work.discard)
+        return await asyncio.shield(task)
 
     async def forget_old(self) -> None:
         """Remove what need not be remembered any more."""
         async with self._unit_of_work() as uow:
             await uow.idempotency.remove_before(self._clock() - REMEMBERED_FOR)
             await uow.commit()
+
+    def _decrypted(self, answer: bytes) -> bytes:
+        try:
+            return self._cipher.decrypt(answer)
+        except InvalidToken as error:
+            raise IdempotencyKeyReusedError(
+                "The answer to this idempotency key was kept under a secret key that the platform no longer has. "
+                "See whether the request was done, and make a new key."
+            ) from error
 
     async def _claim(self, actor: str, key: str, fingerprint: bytes) -> IdempotencyRecord | None:
         now = self._clock()
