@@ -8,24 +8,20 @@ Feature: The life of a platform
     When the platform is stopped and started again
     Then the device "boiler-7" is as it was before, in all four stores
 
-  @wip
   Scenario: A platform is stopped within ten seconds and leaves nothing running
     Given a platform of its own
     When the platform is stopped
     Then it ended in good order and nothing of it is running
 
-  @wip
   Scenario: A port that is taken is said in one sentence
     Given another program listens on a port
     When a platform is started on that port
     Then it ends at once with one sentence that names the port, and exit status 1
 
-  @wip
   Scenario: A repeated request is done once
     When an operator registers "boiler-7" twice with the same idempotency key
     Then both answers are the same, and there is one device
 
-  @wip
   Scenario: The platform tells what it is made of
     When somebody asks whether the platform is ready
     Then all four stores are up, each with its engine
