@@ -1,11 +1,14 @@
 """JSON as it comes in, with every way in which it can be bad turned into a refusal, and JSON as it goes out."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 import msgspec
 
 from iotsphere.kernel.errors import MalformedInputError, RuleViolationError
+
+# The names on the way to a value, the last one first.
+Way: TypeAlias = "tuple[str | int, Way] | None"
 
 
 class JsonMalformedError(MalformedInputError):
@@ -20,7 +23,7 @@ def decode_json(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
-        raise JsonMalformedError(f"The body is not valid JSON: {error}.") from error
+        raise JsonMalformedError(f"The body cannot be read: {error}.") from error
     except RecursionError as error:
         raise JsonMalformedError("The body is nested too deeply.") from error
 
@@ -29,28 +32,45 @@ def decode_storable_json(body: bytes) -> Any:
     r"""Read JSON of which every text can be stored: PostgreSQL keeps no ``\u0000``.
 
     :raises JsonMalformedError: it cannot be read.
-    :raises RuleViolationError: a text holds the character, named by its path.
+    :raises RuleViolationError: a text or a key holds the character; ``errors`` names one by its path.
     """
     value = decode_json(body)
     if b"\\u0000" in body:
-        paths = [path for path, text in _texts(value, "") if "\0" in text]
-        if paths:
-            errors = {path or "body": ["Must not contain the character U+0000."] for path in paths}
+        path = _path_to_null(value)
+        if path is not None:
+            errors = {path or "body": ["Must not contain the character U+0000."]}
             raise RuleViolationError("A text contains the character U+0000, which cannot be stored.", errors)
     return value
 
 
-def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            # A key is named by where it stands: shown as it is, it would carry the character into the answer.
-            yield path, key
-            yield from _texts(item, f"{path}.{key}".lstrip(".").replace("\0", "�"))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _texts(item, f"{path}.{index}".lstrip("."))
+def _path_to_null(value: Any) -> str | None:
+    """Find a text with U+0000; a key is named by the object that it stands in.
+
+    A path is written out only when it is found, and nothing recurses: a hostile body has long keys and is deep.
+    """
+    pending: list[tuple[Any, Way]] = [(value, None)]
+    while pending:
+        item, way = pending.pop()
+        members: Iterable[tuple[Any, Any]] = ()
+        if isinstance(item, dict):
+            members = item.items()
+        elif isinstance(item, list):
+            members = enumerate(item)
+        elif isinstance(item, str) and "\0" in item:
+            return _written(way)
+        for name, member in members:
+            if isinstance(name, str) and "\0" in name:
+                return _written(way)
+            pending.append((member, (name, way)))
+    return None
+
+
+def _written(way: Way) -> str:
+    names = []
+    while way is not None:
+        name, way = way
+        names.append(str(name))
+    return ".".join(reversed(names))
 
 
 encode_json = msgspec.json.encode
