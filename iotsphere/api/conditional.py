@@ -5,6 +5,7 @@ import re
 from iotsphere.kernel.errors import MalformedInputError
 
 ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
+ENTITY_TAGS = re.compile(rf"{ENTITY_TAG.pattern}([ \t]*,[ \t]*{ENTITY_TAG.pattern})*")
 NO_VERSION = -1
 
 
@@ -41,8 +42,6 @@ def is_unmodified(if_none_match: str | None, version: int) -> bool:
         return False
     if if_none_match.strip() == "*":
         return True
-    tags = [part.strip() for part in if_none_match.split(",")]
-    matches = [ENTITY_TAG.fullmatch(tag) for tag in tags]
-    if not all(matches):
+    if ENTITY_TAGS.fullmatch(if_none_match.strip()) is None:
         raise PreconditionMalformedError('If-None-Match takes quoted versions, such as "3", or *.')
-    return any(match and match[1] == str(version) for match in matches)
+    return str(version) in ENTITY_TAG.findall(if_none_match)

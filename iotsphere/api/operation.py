@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, cast
+from urllib.parse import unquote_to_bytes
 
 from dependency_injector.wiring import Provide, inject
 from marshmallow import Schema, ValidationError
@@ -43,6 +44,10 @@ View = Callable[..., Awaitable[Any]]
 
 class CredentialAmbiguousError(MalformedInputError):
     code = "request.credential.ambiguous"
+
+
+class QueryMalformedError(MalformedInputError):
+    code = "request.query.malformed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,10 +181,18 @@ async def read_body(media_types: tuple[str, ...], max_bytes: int) -> bytes:
 
 
 def _query_values() -> dict[str, str]:
+    try:
+        unquote_to_bytes(request.query_string).decode()
+    except UnicodeDecodeError as error:
+        raise QueryMalformedError("The query is not UTF-8. Percent-encode its values.") from error
     repeated = {name: ["Given more than once."] for name, values in request.args.lists() if len(values) > 1}
     if repeated:
         raise RuleViolationError("A query parameter is given more than once.", repeated)
-    return request.args.to_dict()
+    values = request.args.to_dict()
+    unstorable = {name: ["Must not contain the character U+0000."] for name in values if "\0" in values[name]}
+    if unstorable:
+        raise RuleViolationError("A query parameter contains the character U+0000.", unstorable)
+    return values
 
 
 def _load(schema: Schema, value: Any) -> Any:
@@ -211,7 +224,7 @@ def _answer(declared: Operation, value: Any) -> Response:
     if declared.versioned:
         version = value["version"] if isinstance(value, Mapping) else value.version
         headers["ETag"] = entity_tag(version)
-        if request.method == "GET" and is_unmodified(request.headers.get("If-None-Match"), version):
+        if request.method in {"GET", "HEAD"} and is_unmodified(request.headers.get("If-None-Match"), version):
             return Response(b"", status=304, headers=headers)
     if declared.answer is None:
         return Response(b"", status=declared.status, headers=headers)
