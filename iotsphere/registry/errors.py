@@ -1,4 +1,4 @@
-from iotsphere.kernel.errors import ConflictError, NotFoundError, NotPermittedError
+from iotsphere.kernel.errors import ConflictError, NotFoundError, NotPermittedError, RuleViolationError
 
 
 class DeviceNotFoundError(NotFoundError):
@@ -15,6 +15,14 @@ class SerialNumberTakenError(ConflictError):
 
     def __init__(self, serial_number: str) -> None:
         super().__init__(f"Another device of the organisation has the serial number {serial_number!r}.")
+
+
+class TooManyLabelsError(RuleViolationError):
+    code = "registry.device.too_many_labels"
+
+    def __init__(self, limit: int) -> None:
+        message = f"A device has {limit} labels at the most. Take some away, with null as their value."
+        super().__init__(message, {"labels": [message]})
 
 
 class DeviceSuspendedError(NotPermittedError):

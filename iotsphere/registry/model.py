@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId
+from iotsphere.registry.errors import TooManyLabelsError
 
 # A device that was heard of within this time counts as online.
 ONLINE_FOR = timedelta(seconds=90)
@@ -55,12 +56,17 @@ class Device:
         status: DeviceStatus | None = None,
         changed_at: datetime,
     ) -> Self:
-        """Apply what is given; ``labels`` merge key by key, and None takes a label away."""
-        merged = self.labels | (labels or {})
+        """Apply what is given; ``labels`` merge key by key, and None takes a label away.
+
+        :raises TooManyLabelsError: more than 64 labels result.
+        """
+        merged = {key: value for key, value in (self.labels | (labels or {})).items() if value is not None}
+        if len(merged) > MAX_LABELS:
+            raise TooManyLabelsError(MAX_LABELS)
         return replace(
             self,
             name=self.name if name is None else name,
-            labels={key: value for key, value in merged.items() if value is not None},
+            labels=merged,
             status=self.status if status is None else status,
             updated_at=changed_at,
             version=self.version + 1,

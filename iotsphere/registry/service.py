@@ -101,6 +101,7 @@ class DeviceRegistryService:
 
         :raises DeviceNotFoundError: there is none, or not in this organisation.
         :raises PreconditionFailedError: it has another version than the expected one.
+        :raises TooManyLabelsError: more than 64 labels result.
         """
         async with self._unit_of_work() as uow:
             device = await uow.devices.get(organisation_id, device_id, for_update=True)
