@@ -48,18 +48,18 @@ def replay(  # noqa: PLR0913, PLR0917  # every option of the command is a parame
     email: EmailOption = None,
     password: PasswordOption = None,
     device_type: Annotated[
-        str | None, typer.Option(help="The type of the devices made. [default: what the format is of]")
+        str | None, typer.Option(help="The type of the devices made. (default: what the format is of)")
     ] = None,
     serial_prefix: Annotated[
-        str | None, typer.Option(help="What serial numbers begin with. [default: the format; nothing for csv]")
+        str | None, typer.Option(help="What serial numbers begin with. (default: the format; nothing for csv)")
     ] = None,
     start: Annotated[
         str, typer.Option(help="cmapss: the time of cycle 1; a cycle is an hour.")
     ] = "2024-01-01T00:00:00Z",
     with_labels: Annotated[bool, typer.Option("--with-labels", help="skab: post the label columns too.")] = False,
-    time_column: Annotated[str | None, typer.Option(help="The column of times. [default: guessed]")] = None,
+    time_column: Annotated[str | None, typer.Option(help="The column of times. (default: guessed)")] = None,
     device_column: Annotated[
-        str | None, typer.Option(help="csv: the column of serial numbers. [default: a file is a device]")
+        str | None, typer.Option(help="csv: the column of serial numbers. (default: a file is a device)")
     ] = None,
     ignore_column: Annotated[list[str] | None, typer.Option(help="A column to leave out; may be repeated.")] = None,
     skip_bad_lines: Annotated[bool, typer.Option("--skip-bad-lines", help="Count broken lines and go on.")] = False,
@@ -68,8 +68,9 @@ def replay(  # noqa: PLR0913, PLR0917  # every option of the command is a parame
 ) -> None:
     """Post a recorded data set through the public API, then count what is stored.
 
-    Replaying twice is safe: devices are found again, and points that are stored already count as duplicates. The exit
-    status is 1 where the platform holds another number of points than the recording.
+    Replaying twice is safe: devices are found again, and points that are stored already count as duplicates.
+
+    The exit status is 1 where the platform holds another number of points than the recording.
     """
     layout = Layout(
         format=recording_format,

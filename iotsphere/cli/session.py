@@ -20,11 +20,11 @@ WIDTH_OF_A_FILE = 160
 """Where no terminal says how wide it is, nothing needs to be folded."""
 
 UrlOption = Annotated[
-    str | None, typer.Option("--url", help="Where the platform is. [default: IOTSPHERE_URL or this machine]")
+    str | None, typer.Option("--url", help="Where the platform is. (default: IOTSPHERE_URL or this machine)")
 ]
-EmailOption = Annotated[str | None, typer.Option("--email", help="Who logs in. [default: IOTSPHERE_ADMIN_EMAIL]")]
+EmailOption = Annotated[str | None, typer.Option("--email", help="Who logs in. (default: IOTSPHERE_ADMIN_EMAIL)")]
 PasswordOption = Annotated[
-    str | None, typer.Option("--password", help="[default: IOTSPHERE_ADMIN_PASSWORD, or it is asked for]")
+    str | None, typer.Option("--password", help="(default: IOTSPHERE_ADMIN_PASSWORD, or it is asked for)")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON report instead of bar and table.")]
 ConcurrencyOption = Annotated[int, typer.Option(min=1, max=64, help="How many devices post at once.")]

@@ -46,11 +46,11 @@ def simulate(  # noqa: PLR0913, PLR0917  # every option of the command is a para
     seed: Annotated[int, typer.Option(help="The same seed and start give the same readings.")] = 1,
     hours: Annotated[float, typer.Option(min=0, max=24 * 366, help="How much history to make up.")] = 24.0,
     interval: Annotated[int, typer.Option(min=1, max=3600, help="Seconds between readings.")] = 60,
-    start: Annotated[str | None, typer.Option(help="When the history begins. [default: --hours ago]")] = None,
+    start: Annotated[str | None, typer.Option(help="When the history begins. (default: --hours ago)")] = None,
     live: Annotated[bool, typer.Option("--live", help="Go on in real time, until Ctrl-C or --duration.")] = False,
     duration: Annotated[float | None, typer.Option(min=0, help="Seconds to go on with --live.")] = None,
     serial_prefix: Annotated[
-        str | None, typer.Option(help="What serial numbers begin with. [default: sim-SEED-]")
+        str | None, typer.Option(help="What serial numbers begin with. (default: sim-SEED-)")
     ] = None,
     concurrency: ConcurrencyOption = 4,
     as_json: JsonOption = False,
