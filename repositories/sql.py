@@ -198,5 +198,8 @@ class SqlAlchemyStoreProbe:
         """:raises UnavailableError: the store does not answer, or its schema is not there."""
         async with _ProbeUnitOfWork(self._engine, self._gate) as uow:
             await uow.connection.execute(text("SELECT FROM alembic_version"))
-            version: str = await uow.connection.scalar(text("SHOW server_version"))
-            return f"postgresql {version.split(maxsplit=1)[0]}"
+            return await self._engine_of(uow.connection)
+
+    async def _engine_of(self, connection: AsyncConnection) -> str:
+        version: str = await connection.scalar(text("SHOW server_version"))
+        return f"postgresql {version.split(maxsplit=1)[0]}"

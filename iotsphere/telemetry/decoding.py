@@ -1,0 +1,164 @@
+"""From the decoded JSON of a request to points, and to reasons for whatever cannot be one.
+
+One bad value never costs the good ones; a reading whose time is bad costs its own values alone.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.kernel.times import EPOCH, parse_time
+from iotsphere.telemetry.errors import TooManyValuesError
+from iotsphere.telemetry.model import EARLIEST, FUTURE_TOLERANCE, MAX_INTEGER, Point, Rejection, is_metric_name
+
+MAX_VALUES = 10_000
+MAX_TEXT_BYTES = 4096
+MAX_NESTED_BYTES = 8192
+MAX_DEPTH = 64
+
+MEMBERS = frozenset({"ts", "values"})
+
+
+class Refusal(NamedTuple):
+    code: str
+    detail: str
+
+
+INTEGER_INEXACT = Refusal(
+    "telemetry.point.inexact", "Integers beyond 2^53 cannot be kept exactly. Send such a number as a text."
+)
+NOT_FINITE = Refusal("telemetry.point.not_finite", "The number exceeds the largest double.")
+NULL = Refusal("telemetry.point.null", "null is no value. Leave the metric out.")
+NUL_CHARACTER = Refusal("telemetry.point.nul_character", "Texts with the character U+0000 cannot be kept.")
+TEXT_TOO_LARGE = Refusal("telemetry.point.too_large", f"A text may have {MAX_TEXT_BYTES} bytes of UTF-8 at the most.")
+NESTED_TOO_LARGE = Refusal(
+    "telemetry.point.too_large", f"An object or array may have {MAX_NESTED_BYTES} bytes of compact JSON at the most."
+)
+TOO_DEEP = Refusal("telemetry.point.too_deep", f"An object or array may be nested {MAX_DEPTH} levels at the most.")
+METRIC_INVALID = Refusal(
+    "telemetry.point.metric_invalid",
+    "A metric's name is a letter or _, then up to 127 letters, digits, and characters of _ . : -",
+)
+READING_INVALID = Refusal("telemetry.reading.invalid", 'A reading is an object {"ts"?, "values": {metric: value}}.')
+FUTURE = Refusal("telemetry.point.future", "The time lies more than 24 hours ahead.")
+TOO_OLD = Refusal("telemetry.point.too_old", "The time lies before 2000-01-01.")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """``rejected`` counts values: a rejected reading counts all of its own, and one at the least."""
+
+    points: list[Point] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    rejected: int = 0
+
+
+def read_batch(document: Any, *, device_id: DeviceId, arrived_at: datetime) -> Batch:
+    """Read one reading or an array of them; a reading without a time is of ``arrived_at``.
+
+    :raises TooManyValuesError: nothing of it should be stored.
+    """
+    readings = document if isinstance(document, list) else [document]
+    count = sum(map(_count, readings))
+    if count > MAX_VALUES:
+        raise TooManyValuesError(count, MAX_VALUES)
+    points: list[Point] = []
+    rejections: list[Rejection] = []
+    rejected = 0
+    for index, reading in enumerate(readings):
+        ts = _read_time(reading, arrived_at)
+        if isinstance(ts, Refusal):
+            rejections.append(Rejection(index, *ts))
+            rejected += max(1, _count(reading))
+            continue
+        for metric, value in reading["values"].items():
+            refusal = _refuse(metric, value)
+            if refusal is None:
+                points.append(Point(device_id, metric, ts, value))
+            else:
+                rejections.append(Rejection(index, *refusal, metric=metric[:128]))
+                rejected += 1
+    return Batch(points, rejections, rejected)
+
+
+def _count(reading: Any) -> int:
+    values = reading.get("values") if isinstance(reading, dict) else None
+    return len(values) if isinstance(values, dict) else 1
+
+
+def _read_time(reading: Any, arrived_at: datetime) -> datetime | Refusal:
+    """Give the time of a reading, or say why the reading cannot be taken."""
+    if not isinstance(reading, dict) or not isinstance(reading.get("values"), dict):
+        return READING_INVALID
+    unknown = reading.keys() - MEMBERS
+    if unknown:
+        return Refusal(READING_INVALID.code, f"{READING_INVALID.detail} Unknown: {min(unknown)[:128]}.")
+    if "ts" not in reading:
+        return arrived_at
+    given = reading["ts"]
+    latest = arrived_at + FUTURE_TOLERANCE
+    if isinstance(given, int) and not isinstance(given, bool):
+        # Compared as a number first: it may be beyond every calendar.
+        outside = _outside(given, _milliseconds(EARLIEST), _milliseconds(latest))
+        return outside or parse_time(given)
+    try:
+        ts = parse_time(given)
+    except ValueError as error:
+        return Refusal("telemetry.reading.time_invalid", f"ts: {error}")
+    return _outside(ts, EARLIEST, latest) or ts
+
+
+def _outside(ts: Any, earliest: Any, latest: Any) -> Refusal | None:
+    if ts > latest:
+        return FUTURE
+    return TOO_OLD if ts < earliest else None
+
+
+def _milliseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+def _refuse(metric: str, value: Any) -> Refusal | None:
+    if not is_metric_name(metric):
+        return METRIC_INVALID
+    if value is None:
+        return NULL
+    if isinstance(value, dict | list):
+        return _refuse_nested(value)
+    if isinstance(value, str) and len(value.encode()) > MAX_TEXT_BYTES:
+        return TEXT_TOO_LARGE
+    return _refuse_scalar(value)
+
+
+def _refuse_scalar(value: Any) -> Refusal | None:
+    if isinstance(value, float):
+        return None if math.isfinite(value) else NOT_FINITE
+    if isinstance(value, str):
+        return NUL_CHARACTER if "\0" in value else None
+    # true and false are integers to Python, and small ones.
+    return INTEGER_INEXACT if value is not None and abs(value) > MAX_INTEGER else None
+
+
+def _refuse_nested(value: dict[str, Any] | list[Any]) -> Refusal | None:
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        containers = [item for item in level if isinstance(item, dict | list)]
+        scalars = [item for item in level if not isinstance(item, dict | list)]
+        refusal = next(filter(None, map(_refuse_scalar, scalars)), None)
+        if refusal is not None:
+            return refusal
+        if not containers:
+            return NESTED_TOO_LARGE if len(msgspec.json.encode(value)) > MAX_NESTED_BYTES else None
+        level = [inner for container in containers for inner in _contents(container)]
+    return TOO_DEEP
+
+
+def _contents(container: dict[str, Any] | list[Any]) -> Iterator[Any]:
+    yield from container
+    if isinstance(container, dict):
+        yield from container.values()

@@ -1,0 +1,50 @@
+from iotsphere.kernel.errors import RuleViolationError, TooLargeError
+from iotsphere.telemetry.model import IntakeReport
+
+
+class TooManyValuesError(TooLargeError):
+    code = "telemetry.batch.too_large"
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(f"{count} values in one request; {limit} are the most. Send them in several requests.")
+
+
+class BatchRejectedError(RuleViolationError):
+    """Not one value could be taken. The ledger has counted them all the same."""
+
+    code = "telemetry.batch.rejected"
+    title = "Every value was rejected"
+
+    def __init__(self, report: IntakeReport) -> None:
+        super().__init__("Not one value could be taken. See errors for each one's reason.")
+        self.report = report
+
+
+class TooManyIntervalsError(RuleViolationError):
+    code = "telemetry.query.too_many_intervals"
+
+    def __init__(self, limit: int) -> None:
+        detail = (
+            f"The answer would have more than {limit} intervals. Ask for longer ones, or for a shorter range of time."
+        )
+        super().__init__(detail, {"interval": [detail]})
+
+
+class QueryTooCostlyError(RuleViolationError):
+    code = "telemetry.query.too_costly"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The query reads more points than the store can go through in time. "
+            "Ask for a shorter range of time or for fewer metrics."
+        )
+
+
+class FigureOverflowError(RuleViolationError):
+    code = "telemetry.query.overflow"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The numbers are so large that a figure computed from them exceeds the largest double. "
+            "Ask for min, max, first, last or count."
+        )

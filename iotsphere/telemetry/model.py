@@ -1,0 +1,194 @@
+"""Readings and what becomes of them.
+
+A *reading* is what a device sends: some values at one time. A *point* is what is kept: one value of one metric at one
+time. The point's identity is (device, metric, ts).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.telemetry.intervals import Grid
+
+METRIC_NAME = r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}"
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+FUTURE_TOLERANCE = timedelta(hours=24)
+# Beyond this a double no longer holds every integer.
+MAX_INTEGER = 2**53
+
+_METRIC_NAME = re.compile(METRIC_NAME)
+
+
+def is_metric_name(name: str) -> bool:
+    return _METRIC_NAME.fullmatch(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """``value`` is a JSON value other than null; numbers are kept as doubles."""
+
+    device_id: DeviceId
+    metric: str
+    ts: datetime
+    value: Any
+
+
+class Outcome(StrEnum):
+    """What became of a point that was handed in: a conflict left the stored value as it was."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+
+
+def is_same_value(one: Any, other: Any) -> bool:
+    """Compare as JSON does: 1 is 1.0, but true is not 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_same_value(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(is_same_value, one, other))
+    return bool(one == other)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of all values of a request or of a stretch of time."""
+
+    stored: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    rejected: int = 0
+
+    @property
+    def received(self) -> int:
+        return self.stored + self.duplicates + self.conflicts + self.rejected
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome], *, rejected: int) -> "Counts":
+        number = Counter(outcomes)
+        return cls(number[Outcome.STORED], number[Outcome.DUPLICATE], number[Outcome.CONFLICT], rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a value, or a whole reading where ``metric`` is None, was not taken; ``index`` is the reading's."""
+
+    index: int
+    code: str
+    detail: str
+    metric: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeReport:
+    counts: Counts
+    rejections: list[Rejection] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What arrived from ``start`` on, until the next interval begins."""
+
+    start: datetime
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Points of one device with ``start <= ts < end``; ``metrics`` None means all of them."""
+
+    device_id: DeviceId
+    metrics: tuple[str, ...] | None
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the order (ts, metric) in which points of several metrics are read."""
+
+    ts: datetime
+    metric: str
+
+
+class Order(StrEnum):
+    ASCENDING = "asc"
+    DESCENDING = "desc"
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesQuery:
+    """What a caller wants of a device's series; a missing ``start`` or ``end`` leaves that side open.
+
+    ``limit`` counts points or buckets over all series.
+    """
+
+    device_id: DeviceId
+    limit: int
+    metrics: tuple[str, ...] | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    order: Order = Order.ASCENDING
+    cursor: str | None = None
+
+
+class Aggregate(StrEnum):
+    AVG = "avg"
+    MIN = "min"
+    MAX = "max"
+    SUM = "sum"
+    COUNT = "count"
+    FIRST = "first"
+    LAST = "last"
+    STDDEV = "stddev"
+    P50 = "p50"
+    P95 = "p95"
+    P99 = "p99"
+
+
+Figures = dict[Aggregate, float | int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The points of one metric in one interval, in figures; a figure is None where no number bears it."""
+
+    metric: str
+    ts: datetime
+    figures: Figures
+
+
+class Fill(StrEnum):
+    """What an interval without points shows."""
+
+    NONE = "none"
+    NULL = "null"
+    PREVIOUS = "previous"
+    LINEAR = "linear"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How points become figures."""
+
+    grid: Grid
+    aggregates: tuple[Aggregate, ...]
+    fill: Fill = Fill.NONE
+
+
+S = TypeVar("S", Point, Bucket)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPage(Generic[S]):
+    """A page of several series; metrics that were asked for are there even without a point."""
+
+    series: dict[str, list[S]]
+    next_cursor: str | None

@@ -1,0 +1,78 @@
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Protocol, Self
+
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.telemetry.intervals import Grid
+from iotsphere.telemetry.model import (
+    Aggregate,
+    Bucket,
+    Counts,
+    LedgerEntry,
+    Order,
+    Outcome,
+    Point,
+    Position,
+    Selection,
+)
+
+
+class PointRepository(Protocol):
+    """Every point is stored once, however many requests hand it in, and however many at once."""
+
+    async def append(self, points: Sequence[Point], *, replace: bool) -> list[Outcome]:
+        """Store points, as if one after the other in the given order, and tell what became of each.
+
+        With ``replace`` another value for a stored point takes its place and counts as stored.
+        """
+
+    async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
+        """Give the point with the latest ``ts`` of each metric, by metric; None asks for all of the device's.
+
+        :raises QueryTooCostlyError: it would take too long.
+        """
+
+    async def range(self, selection: Selection, *, order: Order, after: Position | None, limit: int) -> list[Point]:
+        """Give up to ``limit`` points by (ts, metric), from behind ``after`` on.
+
+        :raises QueryTooCostlyError: it would take too long.
+        """
+
+    async def aggregate(
+        self, selection: Selection, grid: Grid, aggregates: Collection[Aggregate], *, limit: int
+    ) -> list[Bucket]:
+        """Give up to ``limit`` buckets by (ts, metric); intervals without points have none.
+
+        :raises QueryTooCostlyError: it would take too long.
+        :raises FigureOverflowError: a figure exceeds the largest double.
+        """
+
+
+class LedgerRepository(Protocol):
+    async def add(self, device_id: DeviceId, arrived_at: datetime, counts: Counts) -> None:
+        """Add to what arrived in the minute of ``arrived_at``."""
+
+    async def list(
+        self, device_id: DeviceId, start: datetime, end: datetime, *, length: timedelta, limit: int
+    ) -> list[LedgerEntry]:
+        """Sum the minutes from ``start`` up to ``end`` over intervals counted from 1970; empty ones are left out.
+
+        :raises QueryTooCostlyError: it would take too long.
+        """
+
+
+class TelemetryUnitOfWork(Protocol):
+    points: PointRepository
+    ledger: LedgerRepository
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    async def commit(self) -> None: ...
+
+
+TelemetryUnitOfWorkFactory = Callable[[], TelemetryUnitOfWork]

@@ -1,0 +1,208 @@
+"""Takes readings in, and gives them back: as they are, in figures over intervals, the latest of each metric."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+
+from iotsphere.kernel.clock import Clock
+from iotsphere.kernel.errors import RuleViolationError
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
+from iotsphere.kernel.times import EPOCH
+from iotsphere.telemetry.decoding import read_batch
+from iotsphere.telemetry.errors import BatchRejectedError, TooManyIntervalsError
+from iotsphere.telemetry.filling import fill_gaps
+from iotsphere.telemetry.intervals import Interval
+from iotsphere.telemetry.model import (
+    EARLIEST,
+    FUTURE_TOLERANCE,
+    METRIC_NAME,
+    Bucket,
+    Counts,
+    Fill,
+    IntakeReport,
+    LedgerEntry,
+    Order,
+    Point,
+    Position,
+    S,
+    Selection,
+    SeriesPage,
+    SeriesQuery,
+    Summary,
+)
+from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
+
+MAX_BUCKETS = 50_000
+MICROSECOND = timedelta(microseconds=1)
+MINUTE = timedelta(minutes=1)
+# No point lies later than this after now, even where another process's clock is ahead of ours.
+HORIZON = 2 * FUTURE_TOLERANCE
+# Far enough for every query, and not so far that a time zone's offset leaves the calendar.
+LATEST_END = datetime(9000, 1, 1, tzinfo=UTC)
+
+Microseconds = Annotated[int, msgspec.Meta(ge=0, le=(LATEST_END - EPOCH) // MICROSECOND)]
+MetricName = Annotated[str, msgspec.Meta(pattern=rf"^{METRIC_NAME}\Z")]
+
+
+class TelemetryService:
+    def __init__(self, *, unit_of_work: TelemetryUnitOfWorkFactory, clock: Clock) -> None:
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+
+    async def record_readings(self, *, device_id: DeviceId, document: Any, replaces: bool = False) -> IntakeReport:
+        """Store a reading or an array of them, given as decoded JSON, and count them in the ledger.
+
+        With ``replaces`` another value for a stored point takes its place; otherwise the stored one stays.
+
+        :raises TooManyValuesError: nothing was stored.
+        :raises BatchRejectedError: not one value could be taken; its report is the one that would be given.
+        """
+        arrived_at = self._clock()
+        batch = read_batch(document, device_id=device_id, arrived_at=arrived_at)
+        async with self._unit_of_work() as uow:
+            outcomes = await uow.points.append(batch.points, replace=replaces)
+            counts = Counts.of(outcomes, rejected=batch.rejected)
+            await uow.ledger.add(device_id, arrived_at, counts)
+            await uow.commit()
+        report = IntakeReport(counts, batch.rejections)
+        if batch.rejected and not batch.points:
+            raise BatchRejectedError(report)
+        return report
+
+    async def read_points(self, *, query: SeriesQuery) -> SeriesPage[Point]:
+        """Give points as they were sent; numbers come back as doubles.
+
+        :raises CursorMalformedError: the cursor is not one of such a list.
+        :raises QueryTooCostlyError: it would take too long.
+        """
+        selection, after = self._selection(query), _after(query.cursor)
+        async with self._unit_of_work() as uow:
+            points = await uow.points.range(selection, order=query.order, after=after, limit=query.limit + 1)
+        return _page(points, query)
+
+    async def read_buckets(self, *, query: SeriesQuery, summary: Summary) -> SeriesPage[Bucket]:
+        """Give figures of the points in each interval.
+
+        :raises CursorMalformedError: the cursor is not one of such a list.
+        :raises TooManyIntervalsError: there would be more than anybody can look at.
+        :raises QueryTooCostlyError: it would take too long.
+        :raises FigureOverflowError: a figure exceeds the largest double.
+        """
+        selection, after = self._selection(query), _after(query.cursor)
+        async with self._unit_of_work() as uow:
+            buckets = await uow.points.aggregate(selection, summary.grid, summary.aggregates, limit=MAX_BUCKETS + 1)
+        if len(buckets) > MAX_BUCKETS:
+            raise TooManyIntervalsError(MAX_BUCKETS)
+        if summary.fill is not Fill.NONE:
+            buckets = _without_gaps(buckets, query, summary)
+        return _page(_in_order(buckets, query.order, after), query)
+
+    async def read_latest(self, *, device_id: DeviceId, metrics: tuple[str, ...] | None = None) -> list[Point]:
+        """Give the latest point, by its own time, of each metric that has one.
+
+        :raises QueryTooCostlyError: it would take too long.
+        """
+        async with self._unit_of_work() as uow:
+            return await uow.points.latest(device_id, metrics)
+
+    async def read_ledger(
+        self,
+        *,
+        device_id: DeviceId,
+        interval: Interval,
+        limit: int,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        cursor: str | None = None,
+    ) -> Page[LedgerEntry]:
+        """Give what arrived in each interval, by whole minutes; the one that holds ``start`` counts.
+
+        :raises RuleViolationError: the interval is not made of whole minutes.
+        :raises CursorMalformedError: the cursor is not one of such a list.
+        """
+        if interval.length % MINUTE:
+            message = "Must be whole minutes: that is how finely arrivals are counted."
+            raise RuleViolationError("The ledger cannot be read at this interval.", {"interval": [message]})
+        start, end = self._range(start, end)
+        start -= (start - EPOCH) % MINUTE
+        if cursor is not None:
+            start = max(start, _from_microseconds(decode_cursor(cursor, tuple[Microseconds])[0]) + interval.length)
+        async with self._unit_of_work() as uow:
+            entries = await uow.ledger.list(device_id, start, end, length=interval.length, limit=limit + 1)
+        last = entries[limit - 1].start if len(entries) > limit else None
+        return Page(entries[:limit], encode_cursor(_microseconds(last)) if last else None)
+
+    def _selection(self, query: SeriesQuery) -> Selection:
+        return Selection(query.device_id, query.metrics, *self._range(query.start, query.end))
+
+    def _range(self, start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
+        """Close an open range at the times before and after which there can be nothing."""
+        latest = self._clock() + HORIZON
+        return _within(start or EARLIEST, EARLIEST, latest), _within(end or latest, EARLIEST, latest)
+
+
+def _without_gaps(buckets: list[Bucket], query: SeriesQuery, summary: Summary) -> list[Bucket]:
+    """Fill the range that was asked for; a side that was left open ends with the data."""
+    known = defaultdict(list)
+    for bucket in buckets:
+        known[bucket.metric].append(bucket)
+    metrics = query.metrics or sorted(known)
+    if not buckets and (query.start is None or query.end is None):
+        return []
+    first = buckets[0].ts if query.start is None else _within(query.start, EARLIEST, LATEST_END)
+    last = buckets[-1].ts if query.end is None else _within(query.end, EARLIEST, LATEST_END) - MICROSECOND
+    if summary.grid.most_between(first, last) * len(metrics) > MAX_BUCKETS:
+        raise TooManyIntervalsError(MAX_BUCKETS)
+    starts = summary.grid.starts(first, last) if first <= last else []
+    return [
+        bucket
+        for metric in metrics
+        for bucket in fill_gaps(metric, known[metric], starts, aggregates=summary.aggregates, fill=summary.fill)
+    ]
+
+
+def _within(moment: datetime, earliest: datetime, latest: datetime) -> datetime:
+    return min(max(moment, earliest), latest)
+
+
+def _in_order(buckets: list[Bucket], order: Order, after: Position | None) -> list[Bucket]:
+    """Sort as the points of several series are sorted, and leave out what earlier pages showed."""
+    is_descending = order is Order.DESCENDING
+    buckets.sort(key=_place, reverse=is_descending)
+    if after is None:
+        return buckets
+    shown = (after.ts, after.metric)
+    return [bucket for bucket in buckets if (_place(bucket) < shown if is_descending else _place(bucket) > shown)]
+
+
+def _place(item: Point | Bucket) -> tuple[datetime, str]:
+    return item.ts, item.metric
+
+
+def _page(found: Sequence[S], query: SeriesQuery) -> SeriesPage[S]:
+    """Make a page of what was found in order, of which one too many tells of a next page."""
+    shown = found[: query.limit]
+    series: dict[str, list[S]] = {metric: [] for metric in query.metrics or sorted({item.metric for item in shown})}
+    for item in shown:
+        series[item.metric].append(item)
+    is_more = len(found) > query.limit
+    return SeriesPage(series, encode_cursor(_microseconds(shown[-1].ts), shown[-1].metric) if is_more else None)
+
+
+def _after(cursor: str | None) -> Position | None:
+    if cursor is None:
+        return None
+    microseconds, metric = decode_cursor(cursor, tuple[Microseconds, MetricName])
+    return Position(_from_microseconds(microseconds), metric)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // MICROSECOND
+
+
+def _from_microseconds(count: int) -> datetime:
+    return EPOCH + timedelta(microseconds=count)

@@ -1,0 +1,42 @@
+"""Native partitions: one table a month of UTC, made when the first point of the month arrives."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from repositories.sql import violated_constraint
+from repositories.telemetry.reading import sqlstate
+
+CHECK_VIOLATION = "23514"
+
+# Readers and writers go on; others who want to make partitions wait until this transaction ends, and then see ours.
+LOCK = sa.text("LOCK TABLE points IN SHARE UPDATE EXCLUSIVE MODE")
+EXISTS = sa.text("SELECT to_regclass(:name) IS NOT NULL")
+
+
+def is_partition_missing(error: DBAPIError) -> bool:
+    """Tell a row that no partition takes from a row that breaks a rule: both are check violations to PostgreSQL."""
+    if not isinstance(error, IntegrityError) or sqlstate(error) != CHECK_VIOLATION:
+        return False
+    return violated_constraint(error) is None
+
+
+async def add_partitions(connection: AsyncConnection, times: Iterable[datetime]) -> None:
+    """Make the partitions of these times that are not there."""
+    await connection.execute(LOCK)
+    for year, month in sorted({(ts.year, ts.month) for ts in times}):
+        name = f"points_{year:04}_{month:02}"
+        if not await connection.scalar(EXISTS, {"name": name}):
+            await _add_partition(connection, name, year, month)
+
+
+async def _add_partition(connection: AsyncConnection, name: str, year: int, month: int) -> None:
+    # Made apart and then attached: making it in place would lock every reader out.
+    await connection.execute(sa.text(f"CREATE TABLE {name} (LIKE points INCLUDING ALL)"))
+    start, end = f"{year:04}-{month:02}-01T00:00Z", f"{year + month // 12:04}-{month % 12 + 1:02}-01T00:00Z"
+    await connection.execute(
+        sa.text(f"ALTER TABLE points ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')")
+    )

@@ -1,0 +1,202 @@
+"""The telemetry database in memory; the contract suite holds it to what both engines of PostgreSQL do.
+
+It is also the plain model that the figures of both are compared with, so it works out by itself where intervals
+begin.
+"""
+
+import builtins
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.telemetry.errors import FigureOverflowError
+from iotsphere.telemetry.intervals import Grid
+from iotsphere.telemetry.model import (
+    Aggregate,
+    Bucket,
+    Counts,
+    LedgerEntry,
+    Order,
+    Outcome,
+    Point,
+    Position,
+    Selection,
+    is_same_value,
+)
+from iotsphere.telemetry.ports import LedgerRepository, PointRepository
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class TelemetryData:
+    points: dict[tuple[DeviceId, str, datetime], Point] = field(default_factory=dict)
+    minutes: dict[tuple[DeviceId, datetime], Counts] = field(default_factory=dict)
+
+
+class InMemoryPointRepository:
+    def __init__(self, stored: dict[tuple[DeviceId, str, datetime], Point]) -> None:
+        self._stored = stored
+
+    async def append(self, points: Sequence[Point], *, replace: bool) -> list[Outcome]:
+        return [self._append(_as_stored(point), replace=replace) for point in points]
+
+    def _append(self, point: Point, *, replace: bool) -> Outcome:
+        key = (point.device_id, point.metric, point.ts)
+        if key in self._stored and is_same_value(self._stored[key].value, point.value):
+            return Outcome.DUPLICATE
+        if key in self._stored and not replace:
+            return Outcome.CONFLICT
+        self._stored[key] = point
+        return Outcome.STORED
+
+    async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
+        latest: dict[str, Point] = {}
+        for point in sorted(self._stored.values(), key=_place):
+            if point.device_id == device_id and (metrics is None or point.metric in metrics):
+                latest[point.metric] = point
+        return [latest[metric] for metric in sorted(latest)]
+
+    async def range(self, selection: Selection, *, order: Order, after: Position | None, limit: int) -> list[Point]:
+        found = self._selected(selection)
+        if order is Order.DESCENDING:
+            found.reverse()
+        if after is not None:
+            last = (after.ts, after.metric)
+            found = [
+                point
+                for point in found
+                if (_place(point) > last if order is Order.ASCENDING else _place(point) < last)
+            ]
+        return found[:limit]
+
+    async def aggregate(
+        self, selection: Selection, grid: Grid, aggregates: Collection[Aggregate], *, limit: int
+    ) -> list[Bucket]:
+        groups: dict[tuple[datetime, str], list[Point]] = defaultdict(list)
+        for point in self._selected(selection):
+            groups[_interval_start(point.ts, grid), point.metric].append(point)
+        return [
+            Bucket(metric, start, {aggregate: _figure(aggregate, points) for aggregate in aggregates})
+            for (start, metric), points in sorted(groups.items(), key=lambda group: group[0])
+        ][:limit]
+
+    def _selected(self, selection: Selection) -> list[Point]:
+        found = (
+            point
+            for point in self._stored.values()
+            if point.device_id == selection.device_id
+            and (selection.metrics is None or point.metric in selection.metrics)
+            and selection.start <= point.ts < selection.end
+        )
+        return sorted(found, key=_place)
+
+
+class InMemoryLedgerRepository:
+    def __init__(self, minutes: dict[tuple[DeviceId, datetime], Counts]) -> None:
+        self._minutes = minutes
+
+    async def add(self, device_id: DeviceId, arrived_at: datetime, counts: Counts) -> None:
+        minute = arrived_at.replace(second=0, microsecond=0)
+        self._minutes[device_id, minute] = _sum(self._minutes.get((device_id, minute), Counts()), counts)
+
+    async def list(
+        self, device_id: DeviceId, start: datetime, end: datetime, *, length: timedelta, limit: int
+    ) -> builtins.list[LedgerEntry]:
+        sums: dict[datetime, Counts] = defaultdict(Counts)
+        for (device, minute), counts in self._minutes.items():
+            if device == device_id and start <= minute < end:
+                interval = minute - (minute - EPOCH) % length
+                sums[interval] = _sum(sums[interval], counts)
+        return [LedgerEntry(interval, sums[interval]) for interval in sorted(sums)][:limit]
+
+
+class InMemoryTelemetryUnitOfWork:
+    """Works on a copy of ``data``, which becomes the data when it is committed."""
+
+    points: PointRepository
+    ledger: LedgerRepository
+
+    def __init__(self, data: TelemetryData) -> None:
+        self._data = data
+
+    async def __aenter__(self) -> Self:
+        self._draft = TelemetryData(dict(self._data.points), dict(self._data.minutes))
+        self.points = InMemoryPointRepository(self._draft.points)
+        self.ledger = InMemoryLedgerRepository(self._draft.minutes)
+        return self
+
+    async def commit(self) -> None:
+        self._data.points, self._data.minutes = self._draft.points, self._draft.minutes
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        del self._draft
+
+
+def _as_stored(point: Point) -> Point:
+    is_number = isinstance(point.value, int) and not isinstance(point.value, bool)
+    return Point(point.device_id, point.metric, point.ts, float(point.value)) if is_number else point
+
+
+def _place(point: Point) -> tuple[datetime, str]:
+    return point.ts, point.metric
+
+
+def _sum(one: Counts, other: Counts) -> Counts:
+    return Counts(*(getattr(one, each.name) + getattr(other, each.name) for each in fields(Counts)))
+
+
+def _interval_start(ts: datetime, grid: Grid) -> datetime:
+    length = grid.interval.length
+    if not grid.interval.is_calendar:
+        return ts - (ts - EPOCH) % length
+    day = ts.astimezone(grid.timezone).date()
+    first = day - timedelta(days=(day - date(1970, 1, 1)).days % length.days)
+    return datetime(first.year, first.month, first.day, tzinfo=grid.timezone).astimezone(UTC)
+
+
+def _figure(aggregate: Aggregate, points: Sequence[Point]) -> float | None:
+    if aggregate is Aggregate.COUNT:
+        return len(points)
+    numbers = [point.value for point in points if isinstance(point.value, float)]
+    if not numbers:
+        return None
+    try:
+        figure = FIGURES[aggregate](numbers)
+    except OverflowError as error:
+        raise FigureOverflowError from error
+    if figure is not None and not math.isfinite(figure):
+        raise FigureOverflowError
+    return figure
+
+
+def _percentile(share: float) -> Callable[[Sequence[float]], float]:
+    def compute(numbers: Sequence[float]) -> float:
+        ordered = sorted(numbers)
+        place = share * (len(ordered) - 1)
+        low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
+        return low + (high - low) * (place - math.floor(place))
+
+    return compute
+
+
+FIGURES: dict[Aggregate, Callable[[Sequence[float]], float | None]] = {
+    Aggregate.AVG: lambda numbers: math.fsum(numbers) / len(numbers),
+    Aggregate.MIN: min,
+    Aggregate.MAX: max,
+    Aggregate.SUM: math.fsum,
+    Aggregate.FIRST: lambda numbers: numbers[0],
+    Aggregate.LAST: lambda numbers: numbers[-1],
+    Aggregate.STDDEV: lambda numbers: statistics.stdev(numbers) if len(numbers) > 1 else None,
+    Aggregate.P50: _percentile(0.5),
+    Aggregate.P95: _percentile(0.95),
+    Aggregate.P99: _percentile(0.99),
+}

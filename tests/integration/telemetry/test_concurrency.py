@@ -1,0 +1,176 @@
+"""Requests that write the same points at once: each point is stored once, and the counters add up."""
+
+import asyncio
+import random
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.telemetry.intervals import Interval
+from iotsphere.telemetry.model import Counts, Point, SeriesQuery
+from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
+from iotsphere.telemetry.service import TelemetryService
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+DAY = Interval.parse("1d")
+months = count()
+
+
+@pytest.fixture
+def service(unit_of_work: TelemetryUnitOfWorkFactory) -> TelemetryService:
+    return TelemetryService(unit_of_work=unit_of_work, clock=lambda: NOW)
+
+
+@pytest.fixture
+def device_id() -> DeviceId:
+    return DeviceId(uuid4())
+
+
+def reading(ts: datetime, **values: Any) -> dict[str, Any]:
+    return {"ts": ts.isoformat(), "values": values}
+
+
+async def stored(service: TelemetryService, device_id: DeviceId) -> list[Point]:
+    page = await service.read_points(query=SeriesQuery(device_id, 50_000))
+    return [point for points in page.series.values() for point in points]
+
+
+async def ledger(service: TelemetryService, device_id: DeviceId) -> Counts:
+    (entry,) = (await service.read_ledger(device_id=device_id, interval=DAY, limit=10)).items
+    return entry.counts
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+async def test_eight_requests_with_the_same_points_store_each_once(
+    service: TelemetryService, device_id: DeviceId, *, replaces: bool
+) -> None:
+    readings = [reading(NOW - timedelta(hours=number), a=number, b="x", c=[number]) for number in range(200)]
+    shuffled = [random.sample(readings, len(readings)) for _ in range(8)]
+
+    reports = await asyncio.gather(
+        *(service.record_readings(device_id=device_id, document=document, replaces=replaces) for document in shuffled)
+    )
+
+    assert sum(report.counts.stored for report in reports) == 600
+    assert sum(report.counts.duplicates for report in reports) == 7 * 600
+    assert len(await stored(service, device_id)) == 600
+    assert await ledger(service, device_id) == Counts(stored=600, duplicates=7 * 600)
+
+
+async def test_of_eight_values_for_one_point_one_is_stored(service: TelemetryService, device_id: DeviceId) -> None:
+    documents = [reading(NOW, a=number, b=1) for number in range(8)]
+
+    reports = await asyncio.gather(
+        *(service.record_readings(device_id=device_id, document=document) for document in documents)
+    )
+
+    outcomes = Counter(report.counts for report in reports)
+    assert outcomes == {Counts(stored=2): 1, Counts(duplicates=1, conflicts=1): 7}
+    winner = next(number for number, report in enumerate(reports) if report.counts.stored)
+    assert [point.value for point in await stored(service, device_id)] == [winner, 1]
+
+
+async def test_requests_that_overlap_in_every_order_all_succeed(service: TelemetryService) -> None:
+    """Locks are taken in the order of the points' keys: there is nothing for two requests to deadlock over."""
+    devices = [DeviceId(uuid4()) for _ in range(3)]
+    readings = [reading(NOW - timedelta(days=number), **{f"m{number % 7}": number}) for number in range(60)]
+
+    reports = await asyncio.gather(
+        *(
+            service.record_readings(
+                device_id=device_id, document=random.sample(readings, 45), replaces=bool(turn % 2)
+            )
+            for turn in range(6)
+            for device_id in devices
+        )
+    )
+
+    for number, device_id in enumerate(devices):
+        stored_here = sum(report.counts.stored for report in reports[number::3])
+        assert stored_here == len(await stored(service, device_id))
+
+
+async def test_the_first_points_of_a_month_may_come_from_many_at_once(
+    service: TelemetryService, engine: AsyncEngine
+) -> None:
+    """No chunk or partition is there yet: whoever makes it, no point is lost."""
+    year = 2001 + next(months)
+    times = [datetime(year, month, 1, tzinfo=UTC) - timedelta(microseconds=1) for month in range(1, 13)]
+    devices = [DeviceId(uuid4()) for _ in range(8)]
+
+    reports = await asyncio.gather(
+        *(
+            service.record_readings(
+                device_id=device_id, document=[reading(ts, a=1) for ts in random.sample(times, len(times))]
+            )
+            for device_id in devices
+        )
+    )
+
+    assert [report.counts for report in reports] == [Counts(stored=12)] * 8
+    for device_id in devices:
+        assert [point.ts for point in await stored(service, device_id)] == times
+    async with engine.connect() as connection:
+        children = await connection.scalar(
+            sa.text("SELECT count(*) FROM pg_inherits WHERE inhparent = 'points'::regclass")
+        )
+        assert children
+        # Everything lies in a chunk or partition, nothing beside them.
+        assert await connection.scalar(sa.text("SELECT count(*) FROM ONLY points")) == 0
+
+
+VALUES = st.one_of(st.integers(-5, 5), st.floats(-1e6, 1e6), st.booleans(), st.text(max_size=3), st.none())
+READINGS = st.dictionaries(st.tuples(st.sampled_from("abc"), st.integers(0, 40)), VALUES, min_size=1, max_size=20)
+
+
+@given(
+    values=READINGS,
+    random_order=st.randoms(use_true_random=False),
+    repetitions=st.integers(1, 3),
+    replaces=st.booleans(),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_any_order_and_repetition_ends_in_the_same_state(
+    service: TelemetryService,
+    values: dict[tuple[str, int], Any],
+    random_order: random.Random,
+    repetitions: int,
+    *,
+    replaces: bool,
+) -> None:
+    straight, shuffled = DeviceId(uuid4()), DeviceId(uuid4())
+    readings = [reading(NOW - timedelta(days=day), **{metric: value}) for (metric, day), value in values.items()]
+    repeated = readings * repetitions
+    random_order.shuffle(repeated)
+    middle = random_order.randint(0, len(repeated))
+
+    counts = [await record(service, straight, readings)]
+    counts += [
+        await record(service, shuffled, part, replaces=replaces) for part in (repeated[:middle], repeated[middle:])
+    ]
+
+    assert [(point.metric, point.ts, point.value) for point in await stored(service, shuffled)] == [
+        (point.metric, point.ts, point.value) for point in await stored(service, straight)
+    ]
+    assert counts[1].stored + counts[2].stored == counts[0].stored
+    assert sum(count.received for count in counts[1:]) == len(repeated) + 2
+    assert counts[1].conflicts == counts[2].conflicts == 0
+    assert await ledger(service, straight) == counts[0]
+
+
+async def record(
+    service: TelemetryService, device_id: DeviceId, readings: list[Any], *, replaces: bool = False
+) -> Counts:
+    # With one good reading beside them, for a request without any is refused.
+    document = [*readings, {"values": {"z": 1}}]
+    report = await service.record_readings(device_id=device_id, document=document, replaces=replaces)
+    return report.counts
