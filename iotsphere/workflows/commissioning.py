@@ -7,7 +7,7 @@ import structlog
 
 from iotsphere.assets.model import AssetDescription
 from iotsphere.assets.service import AssetService
-from iotsphere.kernel.errors import UnavailableError
+from iotsphere.kernel.errors import DomainError, RuleViolationError, UnavailableError
 from iotsphere.kernel.identifiers import OrganisationId
 from iotsphere.registry.model import Device, OutboxEvent
 from iotsphere.registry.service import DeviceRegistryService, OutboxService
@@ -47,7 +47,7 @@ class CommissioningWorkflow:
         :raises AssetTooLargeError: likewise, over a limit.
         """
         # Made here, so that the asset store, which may hear of it much later, has nothing left to refuse.
-        description = AssetDescription(**({"asset_type": DEVICE, "name": name or serial_number} | asset))
+        description = _described({"asset_type": DEVICE, "name": name or serial_number} | asset)
         device, event = await self._devices.register_device(
             organisation_id=organisation_id,
             serial_number=serial_number,
@@ -74,12 +74,13 @@ class CommissioningWorkflow:
                 organisation_id=event.organisation_id, device_id=event.device_id, **event.payload
             )
             await self._outbox.settle_event(event_id=event.id)
-        except UnavailableError as error:
+        # A refusal is no more the end of it than an outage is: it must not keep the events behind it waiting.
+        except DomainError as error:
             log.warning(
                 "outbox.event.postponed",
                 event_id=str(event.id),
                 attempts=event.attempts + 1,
-                store=error.store,
+                code=error.code,
                 correlation_id=event.correlation_id,
             )
             await self._postpone(event)
@@ -90,3 +91,12 @@ class CommissioningWorkflow:
         except UnavailableError:
             # The claim on the event runs out by itself, and then it is due again.
             log.warning("outbox.event.claim_left", event_id=str(event.id), correlation_id=event.correlation_id)
+
+
+def _described(asset: dict[str, Any]) -> AssetDescription:
+    """Make the description; what is wrong with it is named by its path in the registration."""
+    try:
+        return AssetDescription(**asset)
+    except RuleViolationError as error:
+        errors = {f"asset.{path}": messages for path, messages in error.errors.items()}
+        raise RuleViolationError(f"asset.{error.detail}", errors) from error

@@ -1,0 +1,106 @@
+from datetime import timedelta
+from functools import partial
+from uuid import uuid4
+
+import pytest
+
+from iotsphere.identity.errors import CredentialInvalidError
+from iotsphere.identity.secrets import ApiKey, hash_secret
+from iotsphere.identity.service import KeyService, SessionService
+from iotsphere.identity.tokens import AccessTokens
+from iotsphere.registry.errors import DeviceSuspendedError
+from iotsphere.registry.model import CONTACT_INTERVAL, Device, DeviceStatus
+from iotsphere.registry.service import DeviceRegistryService
+from iotsphere.workflows.authentication import AuthenticationWorkflow
+from tests.factories.identity import build_user
+from tests.factories.registry import build_credential, build_device
+from tests.fakes.identity import ManualClock, RecordingPasswords
+from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
+
+
+class Bench:
+    """The workflow on a store in memory, with a clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.tables = RegistryTables()
+        self.clock = ManualClock()
+        unit_of_work = partial(InMemoryRegistryUnitOfWork, self.tables)
+        self.sessions = SessionService(
+            unit_of_work=unit_of_work,
+            passwords=RecordingPasswords(),
+            tokens=AccessTokens("a secret of more than thirty-two characters"),
+            clock=self.clock,
+            new_id=uuid4,
+        )
+        self.workflow = AuthenticationWorkflow(
+            sessions=self.sessions,
+            keys=KeyService(unit_of_work=unit_of_work, clock=self.clock),
+            devices=DeviceRegistryService(unit_of_work=unit_of_work, clock=self.clock, new_id=uuid4),
+            clock=self.clock,
+        )
+        self.api_key = ""
+
+    def add_device(self, status: DeviceStatus = DeviceStatus.PROVISIONED) -> Device:
+        device = build_device(status=status)
+        credential = build_credential(device_id=device.id, secret_hash=hash_secret("secret"))
+        self.tables.devices[device.id] = device
+        self.tables.credentials[credential.id] = credential
+        self.api_key = str(ApiKey(credential.id, "secret"))
+        return device
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def test_a_user_is_recognised_by_the_access_token(bench: Bench) -> None:
+    user = build_user(password_hash="hash of correct horse")
+    bench.tables.users[user.id] = user
+    pair = await bench.sessions.log_in(email=user.email, password="correct horse")
+
+    assert await bench.workflow.authenticate_user(access_token=pair.access_token) == user.as_actor()
+    with pytest.raises(CredentialInvalidError):
+        await bench.workflow.authenticate_user(access_token="made up")
+
+
+async def test_a_device_becomes_active_when_it_first_shows_its_key(bench: Bench) -> None:
+    device = bench.add_device()
+
+    actor = await bench.workflow.authenticate_device(api_key=bench.api_key)
+
+    assert (actor.device_id, actor.organisation_id, actor.role) == (device.id, device.organisation_id, None)
+    seen = bench.tables.devices[device.id]
+    assert (seen.status, seen.last_seen_at) == (DeviceStatus.ACTIVE, bench.clock.now)
+
+
+async def test_a_chatty_device_costs_a_write_now_and_again(bench: Bench) -> None:
+    device = bench.add_device()
+    first_contact = bench.clock.now
+    await bench.workflow.authenticate_device(api_key=bench.api_key)
+
+    bench.clock.now += CONTACT_INTERVAL - timedelta(microseconds=1)
+    await bench.workflow.authenticate_device(api_key=bench.api_key)
+    assert bench.tables.devices[device.id].last_seen_at == first_contact
+
+    bench.clock.advance(microseconds=1)
+    await bench.workflow.authenticate_device(api_key=bench.api_key)
+    assert bench.tables.devices[device.id].last_seen_at == bench.clock.now
+
+
+async def test_a_suspended_device_is_turned_away_and_not_noted(bench: Bench) -> None:
+    device = bench.add_device(DeviceStatus.SUSPENDED)
+
+    with pytest.raises(DeviceSuspendedError):
+        await bench.workflow.authenticate_device(api_key=bench.api_key)
+
+    assert bench.tables.devices == {device.id: device}
+
+
+async def test_a_wrong_key_says_nothing_of_the_device_and_is_no_contact(bench: Bench) -> None:
+    device = bench.add_device(DeviceStatus.SUSPENDED)
+
+    with pytest.raises(CredentialInvalidError):
+        await bench.workflow.authenticate_device(api_key=bench.api_key + "x")
+
+    assert bench.tables.devices == {device.id: device}

@@ -1,0 +1,245 @@
+import asyncio
+from functools import partial
+from typing import Any, Self
+from uuid import uuid4
+
+import pytest
+import structlog
+
+from iotsphere.assets.model import Asset
+from iotsphere.assets.service import AssetService
+from iotsphere.kernel.errors import RuleViolationError, TooLargeError, UnavailableError
+from iotsphere.kernel.identifiers import AssetId, OrganisationId
+from iotsphere.registry.errors import SerialNumberTakenError
+from iotsphere.registry.model import Device
+from iotsphere.registry.service import CLAIM, DeviceRegistryService, OutboxService
+from iotsphere.worker.delivery import deliver_events
+from iotsphere.workflows.commissioning import CommissioningWorkflow
+from tests.factories.registry import build_event
+from tests.fakes.assets import InMemoryAssetsUnitOfWork
+from tests.fakes.identity import ManualClock
+from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
+
+OURS = OrganisationId(uuid4())
+
+
+class Bench:
+    """The workflow on two stores in memory, each of which can be taken away."""
+
+    def __init__(self) -> None:
+        self.tables = RegistryTables()
+        self.assets: dict[AssetId, Asset] = {}
+        self.clock = ManualClock()
+        self.registry_is_up = self.assets_are_up = True
+        self.asset_was_kept = asyncio.Event()
+        self.workflow = CommissioningWorkflow(
+            devices=DeviceRegistryService(unit_of_work=self.open_registry, clock=self.clock, new_id=uuid4),
+            outbox=OutboxService(unit_of_work=self.open_registry, clock=self.clock),
+            assets=AssetService(unit_of_work=self.open_assets, clock=self.clock, new_id=uuid4),
+        )
+
+    def open_registry(self) -> InMemoryRegistryUnitOfWork:
+        if not self.registry_is_up:
+            raise UnavailableError("registry", "Down.")
+        return InMemoryRegistryUnitOfWork(self.tables)
+
+    def open_assets(self) -> InMemoryAssetsUnitOfWork:
+        if not self.assets_are_up:
+            raise UnavailableError("assets", "Down.")
+        return WatchedAssets(self)
+
+    async def register(self, **given: Any) -> Device:
+        description: dict[str, Any] = {
+            "organisation_id": OURS,
+            "serial_number": "SN-1",
+            "device_type": "pump",
+            "name": None,
+            "labels": {},
+            "asset": {},
+            "correlation_id": "request-1",
+        }
+        return await self.workflow.register_device(**description | given)
+
+    def asset_of(self, device: Device) -> Asset:
+        [asset] = [asset for asset in self.assets.values() if asset.device_id == device.id]
+        return asset
+
+
+class WatchedAssets(InMemoryAssetsUnitOfWork):
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench.assets)
+        self._was_kept = bench.asset_was_kept
+
+    async def commit(self) -> None:
+        await super().commit()
+        self._was_kept.set()
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def test_a_registered_device_has_its_asset_and_nothing_is_left_to_tell(bench: Bench) -> None:
+    description = {
+        "asset_type": "pump",
+        "name": "The pump itself",
+        "properties": {"power": 1.5},
+        "capabilities": [{"name": "dosing"}],
+    }
+
+    device = await bench.register(name="Boiler", asset=description)
+
+    asset = bench.asset_of(device)
+    assert asset.organisation_id == OURS
+    assert {name: getattr(asset, name) for name in description} == description
+    assert bench.tables.outbox == {}
+
+
+@pytest.mark.parametrize(("name", "asset_name"), [("Boiler", "Boiler"), (None, "SN-1")])
+async def test_an_asset_of_which_nothing_is_said_goes_by_the_device(
+    bench: Bench, name: str | None, asset_name: str
+) -> None:
+    asset = bench.asset_of(await bench.register(name=name))
+
+    assert (asset.name, asset.properties, asset.capabilities) == (asset_name, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("asset", "path"),
+    [
+        ({"asset_type": "No Type"}, "asset.asset_type"),
+        ({"properties": {"a": [float("nan")]}}, "asset.properties.a.0"),
+        ({"properties": {"a": {"b": "\0"}}}, "asset.properties.a.b"),
+        ({"capabilities": [{}]}, "asset.capabilities.0.name"),
+    ],
+)
+async def test_a_bad_description_is_named_by_its_path_and_registers_nothing(
+    bench: Bench, asset: dict[str, Any], path: str
+) -> None:
+    with pytest.raises(RuleViolationError) as refusal:
+        await bench.register(asset=asset)
+
+    assert list(refusal.value.errors) == [path]
+    assert refusal.value.detail.startswith(path)
+    assert bench.tables == RegistryTables()
+
+
+async def test_a_description_over_the_limit_registers_nothing(bench: Bench) -> None:
+    with pytest.raises(TooLargeError):
+        await bench.register(asset={"properties": {"a": "x" * 300_000}})
+
+    assert bench.tables == RegistryTables()
+
+
+async def test_a_taken_serial_number_brings_no_asset(bench: Bench) -> None:
+    device = await bench.register()
+
+    with pytest.raises(SerialNumberTakenError):
+        await bench.register()
+
+    assert list(bench.assets.values()) == [bench.asset_of(device)]
+
+
+async def test_without_the_asset_store_a_device_is_registered_and_its_asset_follows(bench: Bench) -> None:
+    bench.assets_are_up = False
+
+    device = await bench.register(asset={"asset_type": "pump"})
+    assert bench.assets == {}
+
+    bench.clock.advance(seconds=1)
+    assert await bench.workflow.deliver_due_events() == 1
+    bench.assets_are_up = True
+    bench.clock.advance(seconds=1)
+    assert await bench.workflow.deliver_due_events() == 1
+    assert bench.asset_of(device).asset_type == "pump"
+    bench.clock.advance(days=1)
+    assert await bench.workflow.deliver_due_events() == 0
+
+
+async def test_after_an_outage_of_any_length_the_asset_is_there_within_two_seconds(bench: Bench) -> None:
+    bench.assets_are_up = False
+    device = await bench.register()
+    for _ in range(1_000):
+        bench.clock.advance(seconds=1)
+        await bench.workflow.deliver_due_events()
+
+    bench.assets_are_up = True
+    bench.clock.advance(seconds=1)
+    await bench.workflow.deliver_due_events()
+
+    assert bench.asset_of(device)
+
+
+async def test_an_event_told_twice_makes_one_asset(bench: Bench) -> None:
+    bench.assets_are_up = False
+    device = await bench.register()
+    bench.assets_are_up = True
+    event = next(iter(bench.tables.outbox.values()))
+    bench.clock.advance(seconds=1)
+
+    await bench.workflow.deliver_due_events()
+    bench.tables.outbox[event.id] = event
+    bench.clock.now += CLAIM
+    await bench.workflow.deliver_due_events()
+
+    assert bench.asset_of(device)
+    assert bench.tables.outbox == {}
+
+
+async def test_when_the_registry_goes_down_meanwhile_the_claim_runs_out_by_itself(bench: Bench) -> None:
+    class RegistryGoesDown(InMemoryAssetsUnitOfWork):
+        async def __aenter__(self) -> Self:
+            bench.registry_is_up = False
+            raise UnavailableError("assets", "Down.")
+
+    bench.workflow._assets._unit_of_work = partial(RegistryGoesDown, bench.assets)
+    device = await bench.register()
+    bench.workflow._assets._unit_of_work = bench.open_assets
+    bench.registry_is_up = True
+
+    bench.clock.now += CLAIM
+    await bench.workflow.deliver_due_events()
+
+    assert bench.asset_of(device)
+
+
+async def test_an_event_that_is_refused_keeps_no_other_waiting(bench: Bench) -> None:
+    bad = build_event(organisation_id=OURS, payload={"asset_type": "No Type", "name": "Bad"}, due_at=bench.clock())
+    good = build_event(organisation_id=OURS, payload={"asset_type": "pump", "name": "Good"}, due_at=bench.clock())
+    bench.tables.outbox.update({bad.id: bad, good.id: good})
+
+    assert await bench.workflow.deliver_due_events() == 2
+
+    assert [asset.name for asset in bench.assets.values()] == ["Good"]
+    assert list(bench.tables.outbox) == [bad.id]
+    assert bench.tables.outbox[bad.id].attempts == 1
+
+
+async def test_a_postponed_event_is_logged_under_its_own_correlation_id(bench: Bench) -> None:
+    bench.assets_are_up = False
+
+    with structlog.testing.capture_logs() as logs:
+        await bench.register(correlation_id="request-7")
+
+    [line] = logs
+    assert (line["event"], line["correlation_id"]) == ("outbox.event.postponed", "request-7")
+    assert (line["code"], line["attempts"]) == ("assets.store.unavailable", 1)
+
+
+async def test_the_worker_delivers_through_outages_of_the_registry_until_it_is_told_to_stop(bench: Bench) -> None:
+    bench.assets_are_up = False
+    device = await bench.register()
+    bench.assets_are_up = True
+    bench.clock.advance(seconds=1)
+    bench.registry_is_up = False
+    stop = asyncio.Event()
+    working = asyncio.create_task(deliver_events(bench.workflow, stop=stop))
+    await asyncio.sleep(0)
+
+    bench.registry_is_up = True
+    await asyncio.wait_for(bench.asset_was_kept.wait(), timeout=10)
+    stop.set()
+    await working
+
+    assert bench.asset_of(device)
