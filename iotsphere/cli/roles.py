@@ -15,6 +15,7 @@ from iotsphere.config import Settings, read_complete_settings
 from iotsphere.containers.application import create_container
 from iotsphere.containers.stores import close_stores
 from iotsphere.worker.delivery import deliver_events
+from iotsphere.worker.housekeeping import keep_house
 
 GRACE_SECONDS = 3.0
 
@@ -29,9 +30,12 @@ async def serve(settings: Settings) -> None:
 
 
 async def work(settings: Settings) -> None:
-    """Carry news between the stores until told to stop."""
+    """Carry news between the stores, and keep house, until told to stop."""
     container = create_container(settings)
-    await deliver_events(container.workflows.commissioning(), stop=stop_requested())
+    identity, stop = container.identity, stop_requested()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(deliver_events(container.workflows.commissioning(), stop=stop))
+        tasks.create_task(keep_house(identity.idempotency(), identity.sessions(), stop=stop))
     await close_stores(container.stores)
 
 

@@ -37,6 +37,9 @@ class SessionRepository(Protocol):
 
     async def revoke(self, session_id: UUID, *, now: datetime) -> None: ...
 
+    async def remove_ended(self, *, now: datetime) -> None:
+        """Remove the expired ones. Revoked ones stay until then, to be told from those that never were."""
+
     async def add_refresh_token(self, token_hash: bytes, session_id: UUID) -> None: ...
 
     async def find_refresh_token(self, token_hash: bytes, *, now: datetime) -> RefreshToken | None:

@@ -80,6 +80,12 @@ class SessionService:
             await uow.sessions.revoke(session_id, now=self._clock())
             await uow.commit()
 
+    async def forget_ended(self) -> None:
+        """Remove sessions that nobody can use any more, with their refresh tokens."""
+        async with self._unit_of_work() as uow:
+            await uow.sessions.remove_ended(now=self._clock())
+            await uow.commit()
+
     async def authenticate(self, *, access_token: str) -> Actor:
         """Tell whose access token this is, with the role that they have now.
 

@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from iotsphere.kernel.errors import UnavailableError
+from iotsphere.worker.pauses import pause
 from iotsphere.workflows.commissioning import CommissioningWorkflow
 
 log = structlog.get_logger()
@@ -25,11 +26,4 @@ async def deliver_events(commissioning: CommissioningWorkflow, *, stop: asyncio.
                 log.warning("worker.registry.unavailable", detail=error.detail)
             registry_is_up = False
         if not delivered:
-            await _pause(stop)
-
-
-async def _pause(stop: asyncio.Event) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), IDLE_SECONDS)
-    except TimeoutError:
-        return
+            await pause(IDLE_SECONDS, unless=stop)

@@ -137,6 +137,12 @@ class InMemorySessionRepository:
         if kept is not None and kept.revoked_at is None:
             self._stored[session_id] = replace(kept, revoked_at=now)
 
+    async def remove_ended(self, *, now: datetime) -> None:
+        for session_id in [key for key, kept in self._stored.items() if kept.session.expires_at <= now]:
+            del self._stored[session_id]
+        for token_hash in [key for key, token in self._tokens.items() if token.session_id not in self._stored]:
+            del self._tokens[token_hash]
+
     async def add_refresh_token(self, token_hash: bytes, session_id: UUID) -> None:
         self._tokens[token_hash] = KeptRefreshToken(session_id)
 

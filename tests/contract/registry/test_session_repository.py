@@ -85,3 +85,18 @@ async def test_an_unknown_token_or_session_is_nobodys(store: RegistryStore, sess
     assert await find_token(store, token=b"") is None
     assert await find_token(store, token=OTHER_TOKEN) is None
     assert await find_user(store, build_session()) is None
+
+
+async def test_expired_sessions_are_removed_with_their_tokens_and_live_ones_stay(
+    store: RegistryStore, user: User, session: Session
+) -> None:
+    expired = build_session(user_id=user.id, expires_at=NOW)
+    async with store.unit_of_work() as uow:
+        await uow.sessions.add(expired)
+        await uow.sessions.add_refresh_token(OTHER_TOKEN, expired.id)
+        await uow.sessions.remove_ended(now=NOW)
+        await uow.commit()
+
+    earlier = FIRST_DAY + timedelta(minutes=1)
+    assert await find_token(store, token=OTHER_TOKEN, now=earlier) is None
+    assert await find_user(store, session) == user
