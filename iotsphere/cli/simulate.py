@@ -12,7 +12,6 @@ from rich.progress import Progress
 from iotsphere.cli.client import DeviceClient, PlatformUnavailableError, connect
 from iotsphere.cli.errors import CommandError
 from iotsphere.cli.report import Report
-from iotsphere.cli.signals import stop_requested
 from iotsphere.cli.session import (
     ConcurrencyOption,
     EmailOption,
@@ -24,6 +23,7 @@ from iotsphere.cli.session import (
     parse_start,
     progress_bar,
 )
+from iotsphere.cli.signals import stop_requested
 from iotsphere.cli.upload import DeviceUpload, Reading, Uploader
 from iotsphere.config import ClientSettings
 from iotsphere.kernel.clock import Clock, utc_now
