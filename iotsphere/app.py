@@ -17,7 +17,7 @@ from iotsphere.api.identity.endpoints import blueprint as identity
 from iotsphere.api.registry.endpoints import blueprint as registry
 from iotsphere.api.shadow.endpoints import blueprint as shadow
 from iotsphere.api.telemetry.endpoints import blueprint as telemetry
-from iotsphere.containers.application import Application
+from iotsphere.containers.application import Application, wire_doors
 from iotsphere.containers.stores import close_stores
 
 BASE_PATH = "/api/v1"
@@ -31,6 +31,7 @@ REQUEST_SECONDS = Histogram(
 
 def create_app(container: Application) -> Quart:
     """Make the application. It starts whether or not any store is there, and needs none to be."""
+    wire_doors(container)
     app = Quart("iotsphere", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
     app.config["BODY_TIMEOUT"] = 30

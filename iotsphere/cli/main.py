@@ -10,7 +10,7 @@ from iotsphere.cli.errors import ending_in_one_sentence
 from iotsphere.cli.migrate import migrate
 from iotsphere.cli.replay import replay
 from iotsphere.cli.simulate import simulate
-from iotsphere.cli.up import ROLE_MODULE, up
+from iotsphere.cli.up import ROLE_PACKAGE, up
 
 app = typer.Typer(name="iotsphere", help="A multi-database IoT platform.", no_args_is_help=True, add_completion=False)
 app.command()(up)
@@ -33,7 +33,7 @@ def worker() -> None:
 
 def _become(role: str) -> NoReturn:
     # The other commands start in half the time for not loading what the roles need.
-    os.execv(sys.executable, [sys.executable, "-m", ROLE_MODULE, role])  # noqa: S606  # no shell is wanted
+    os.execv(sys.executable, [sys.executable, "-m", f"{ROLE_PACKAGE}.{role}"])  # noqa: S606  # no shell is wanted
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from iotsphere.localstack.stored_secrets import Secrets
 
 DEFAULT_DATA_DIR = Path("data")
 ROLES = ("serve", "worker")
-ROLE_MODULE = "iotsphere.cli.roles"
+ROLE_PACKAGE = "iotsphere.cli.roles"
 ANSWER_SECONDS = 30.0
 ROLE_STOP_SECONDS = 4.0
 
@@ -124,7 +124,7 @@ class Platform:
         log_path.parent.mkdir(exist_ok=True)
         with log_path.open("ab") as log:
             surroundings = replace(OUR_OWN, environment=child_environment(self.settings), death_signal=SIGTERM)
-            return surroundings.spawn([sys.executable, "-m", ROLE_MODULE, role], output=log)
+            return surroundings.spawn([sys.executable, "-m", f"{ROLE_PACKAGE}.{role}"], output=log)
 
     async def _until_it_answers(self) -> None:
         deadline = time.monotonic() + ANSWER_SECONDS

@@ -117,8 +117,13 @@ class Application(containers.DeclarativeContainer):
 
 
 def create_container(settings: Settings) -> Application:
-    """Make the services of one process, and let the doors find them."""
-    container = Application(settings=settings)
-    # A wrong marker is an error at the start, rather than an object of the wrong kind in the middle of a request.
+    """Make the services of one process; each comes into being when it is first asked for."""
+    return Application(settings=settings)
+
+
+def wire_doors(container: Application) -> None:
+    """Let the HTTP endpoints find their services. Other processes need not load them.
+
+    A wrong marker is an error here, rather than an object of the wrong kind in the middle of a request.
+    """
     container.wire(modules=DOORS, warn_unresolved=True)
-    return container

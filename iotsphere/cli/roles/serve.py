@@ -1,0 +1,35 @@
+"""``iotsphere serve``: answers HTTP."""
+
+import hypercorn.asyncio
+from hypercorn.config import Config
+
+from iotsphere.app import create_app
+from iotsphere.cli.errors import CommandError
+from iotsphere.cli.roles import run_role
+from iotsphere.cli.signals import stop_requested
+from iotsphere.config import Settings
+from iotsphere.containers.application import create_container
+
+GRACE_SECONDS = 3.0
+
+
+async def serve(settings: Settings) -> None:
+    """Answer HTTP until told to stop; requests under way then have three seconds to end."""
+    app = create_app(create_container(settings))
+    try:
+        await hypercorn.asyncio.serve(app, hypercorn_config(settings), shutdown_trigger=stop_requested().wait)
+    except OSError as error:
+        raise CommandError(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.") from error
+
+
+def hypercorn_config(settings: Settings) -> Config:
+    config = Config()
+    config.bind = [f"{settings.host}:{settings.port}"]
+    config.graceful_timeout = GRACE_SECONDS
+    config.keep_alive_timeout = 75
+    config.include_server_header = False
+    return config
+
+
+if __name__ == "__main__":
+    run_role(serve)
