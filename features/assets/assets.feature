@@ -1,7 +1,6 @@
 Feature: Describe what the organisation owns
   Engineers find a machine by what it is made of; operators keep its description true, piece by piece.
 
-  @wip
   Scenario: An engineer finds the pumps of a manufacturer
     Given the pump "P-1" made by "Grundfos"
     And the pump "P-2" made by "Wilo"
@@ -9,7 +8,6 @@ Feature: Describe what the organisation owns
     When an engineer looks for pumps made by "Grundfos"
     Then exactly "P-1" is found
 
-  @wip
   Scenario: A machine is found by a part within its parts
     Given the pump "P-1" with the properties
       """
@@ -22,7 +20,6 @@ Feature: Describe what the organisation owns
       """
     Then exactly "P-1" is found
 
-  @wip
   Scenario: A change of one property leaves the others
     Given the pump "P-1" with the properties
       """
@@ -38,49 +35,41 @@ Feature: Describe what the organisation owns
       """
     And "P-1" is at version 2
 
-  @wip
   Scenario: Two operators who saw the same version do not overwrite each other
     Given the pump "P-1" made by "Grundfos"
     When two operators rename "P-1" who both saw version 1
     Then one of them is told that it has another version
     And "P-1" is at version 2
 
-  @wip
   Scenario: Operators who change different properties at once lose nothing
     Given the pump "P-1" made by "Grundfos"
     When 10 operators at once each set a property of "P-1"
     Then "P-1" has all 10 properties
     And "P-1" is at version 11
 
-  @wip
   Scenario: A registered device brings its description along
     When an operator registers the device "boiler-7" described as the boiler "Boiler in hall B" of 300 litres
     Then within 2 seconds the asset of "boiler-7" is the boiler "Boiler in hall B" of 300 litres
 
-  @wip
   Scenario: The asset of a device stays for as long as the device
     Given the device "boiler-7" is registered
     When an operator removes the asset of "boiler-7"
     Then it is refused because the asset belongs to a device
 
-  @wip
   Scenario: A device has one asset
     Given the device "boiler-7" is registered
     When an operator adds another asset for "boiler-7"
     Then it is refused because the device has an asset already
 
-  @wip
   Scenario: An asset that is not a device's can be removed
     Given the pump "P-1" made by "Grundfos"
     When an operator removes "P-1"
     Then "P-1" is gone
 
-  @wip
   Scenario: An asset that is added again under the same key is added once
     When an operator adds the pump "P-1" twice under one idempotency key
     Then an engineer who looks for pumps finds exactly "P-1"
 
-  @wip
   Scenario: One organisation's assets are as good as absent for another
     Given the pump "P-1" made by "Grundfos"
     When an engineer of another organisation asks for "P-1"
