@@ -10,18 +10,20 @@ from iotsphere.kernel.errors import MalformedInputError, RuleViolationError
 # The names on the way to a value, the last one first.
 Way: TypeAlias = "tuple[str | int, Way] | None"
 
+STRICT = msgspec.json.Decoder()
+
 
 class JsonMalformedError(MalformedInputError):
     code = "request.json.malformed"
 
 
-def decode_json(body: bytes) -> Any:
+def decode_json(body: bytes, decoder: msgspec.json.Decoder[Any] = STRICT) -> Any:
     """Read JSON strictly: no NaN, no lone surrogates, no bad UTF-8, no nesting that exhausts the stack.
 
     :raises JsonMalformedError: it is not JSON, or it is nested too deeply to be read.
     """
     try:
-        return msgspec.json.decode(body)
+        return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise JsonMalformedError(f"The body cannot be read: {error}.") from error
     except RecursionError as error:

@@ -55,17 +55,17 @@ class Operation:
     """What an operation takes, gives and asks of its caller.
 
     ``allow`` is the lowest role that may call it (None: anybody, without a credential); ``device_may`` lets a device
-    call it for itself. ``body`` is a schema, or None where there is no body or (``raw_body``) the view reads it
-    itself. ``answer`` writes what the view returns; ``versioned`` answers carry an entity tag, ``conditional`` writes
-    heed ``If-Match``, and what ``creates`` something heeds ``Idempotency-Key``. ``location`` is a pattern over the
-    answer's fields.
+    call it for itself. ``body`` is a schema, or None where there is no body; with ``raw_body`` the view reads it
+    itself, and words of OpenAPI may stand in for the schema. ``answer`` writes what the view returns; ``versioned``
+    answers carry an entity tag, ``conditional`` writes heed ``If-Match``, and what ``creates`` something heeds
+    ``Idempotency-Key``. ``location`` is a pattern over the answer's fields.
     """
 
     summary: str
     allow: Role | None
     device_may: bool = False
     query: Schema = field(default_factory=NoQuery)
-    body: Schema | None = None
+    body: Schema | dict[str, Any] | None = None
     raw_body: bool = False
     media_types: tuple[str, ...] = (JSON,)
     max_body_bytes: int = MAX_BODY_BYTES
@@ -162,7 +162,7 @@ async def _read_request(declared: Operation, actor: Actor | None) -> dict[str, A
     if declared.raw_body or declared.body is not None:
         raw = await read_body(declared.media_types, declared.max_body_bytes)
         given["raw_body"] = raw
-        if declared.body is not None:
+        if isinstance(declared.body, Schema):
             given["body"] = _load(declared.body, decode_storable_json(raw))
     return given
 

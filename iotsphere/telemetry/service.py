@@ -151,7 +151,8 @@ def _without_gaps(buckets: list[Bucket], query: SeriesQuery, summary: Summary) -
     for bucket in buckets:
         known[bucket.metric].append(bucket)
     metrics = query.metrics or sorted(known)
-    if not buckets and (query.start is None or query.end is None):
+    is_open = query.start is None or query.end is None
+    if not metrics or (is_open and not buckets):
         return []
     first = buckets[0].ts if query.start is None else _within(query.start, EARLIEST, LATEST_END)
     last = buckets[-1].ts if query.end is None else _within(query.end, EARLIEST, LATEST_END) - MICROSECOND

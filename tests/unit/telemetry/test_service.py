@@ -217,6 +217,14 @@ async def test_an_empty_range_stays_empty(service: TelemetryService, fill: Fill,
         assert page.series == {"a": []}
 
 
+async def test_of_a_device_without_points_no_interval_is_made(service: TelemetryService) -> None:
+    query = SeriesQuery(DEVICE, 100, start=datetime(2000, 1, 1, tzinfo=UTC), end=NOW)
+
+    page = await service.read_buckets(query=query, summary=summary("1s", Fill.NULL))
+
+    assert page.series == {}
+
+
 async def test_too_many_intervals_are_refused(service: TelemetryService) -> None:
     document = [reading(NOW, a=1, b=1), reading(NOW - timedelta(seconds=49_000), a=1)]
     await service.record_readings(device_id=DEVICE, document=document)

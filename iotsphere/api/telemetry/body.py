@@ -1,0 +1,63 @@
+"""The body of a telemetry request: unpacked within bounds, and decoded so that a bad number spoils itself alone."""
+
+import zlib
+from typing import Any
+
+import msgspec
+
+from iotsphere.api.errors import MediaTypeUnsupportedError
+from iotsphere.api.json_body import JsonMalformedError, decode_json
+from iotsphere.kernel.errors import MalformedInputError, TooLargeError
+
+MAX_BODY_BYTES = 5 * 1024 * 1024
+ANY_FLOAT = msgspec.json.Decoder(float_hook=float)
+GZIP_FORMAT = 16 + zlib.MAX_WBITS
+
+
+class BodyTooLargeError(TooLargeError):
+    code = "request.body.too_large"
+
+    def __init__(self) -> None:
+        super().__init__(f"The body may have {MAX_BODY_BYTES} bytes at the most once it is unpacked.")
+
+
+class BodyMalformedError(MalformedInputError):
+    code = "request.body.malformed"
+
+
+def unpack(body: bytes, content_encoding: str | None) -> bytes:
+    """Undo the encoding of a body; of one that unpacks to more than the limit, no more than the limit is unpacked.
+
+    :raises MediaTypeUnsupportedError: it is neither gzip nor none.
+    :raises BodyTooLargeError: it is larger than the limit.
+    :raises BodyMalformedError: it is not what its header says.
+    """
+    encoding = (content_encoding or "identity").strip().lower()
+    if encoding == "identity":
+        return body
+    if encoding not in {"gzip", "x-gzip"}:
+        raise MediaTypeUnsupportedError("Send the body as it is, or with Content-Encoding: gzip.")
+    stream = zlib.decompressobj(GZIP_FORMAT)
+    try:
+        unpacked = stream.decompress(body, MAX_BODY_BYTES + 1)
+    except zlib.error as error:
+        raise BodyMalformedError("The body is not gzip.") from error
+    if len(unpacked) > MAX_BODY_BYTES:
+        raise BodyTooLargeError
+    if not stream.eof or stream.unused_data:
+        raise BodyMalformedError("The gzip body is cut short, or more follows behind its end.")
+    return unpacked
+
+
+def decode_readings(body: bytes) -> Any:
+    """Read JSON in which a number may exceed the largest double: it becomes infinite, to be rejected by itself.
+
+    :raises JsonMalformedError: it is not JSON.
+    """
+    try:
+        return decode_json(body)
+    except JsonMalformedError as error:
+        # The decoder's word for JSON that is well formed, but not to its liking.
+        if not isinstance(error.__cause__, msgspec.ValidationError):
+            raise
+    return decode_json(body, ANY_FLOAT)

@@ -1,0 +1,119 @@
+"""Telemetry over HTTP: readings in, series and figures out."""
+
+from typing import Any
+
+from dependency_injector.wiring import Provide, inject
+from quart import Blueprint, Response, request
+
+from iotsphere.api.errors import problem, status_of
+from iotsphere.api.fields import page_schema
+from iotsphere.api.operation import operation
+from iotsphere.api.telemetry.body import MAX_BODY_BYTES, decode_readings, unpack
+from iotsphere.api.telemetry.schemas import (
+    IntakeReportAnswer,
+    LatestQuery,
+    LatestValuesAnswer,
+    LedgerEntryAnswer,
+    LedgerQuery,
+    ReadingBody,
+    RecordQuery,
+    SeriesPageAnswer,
+    SeriesParameters,
+)
+from iotsphere.kernel.actor import Role
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.kernel.pagination import Page
+from iotsphere.telemetry.errors import BatchRejectedError
+from iotsphere.telemetry.model import IntakeReport, LedgerEntry, Point, SeriesPage, SeriesQuery
+from iotsphere.telemetry.service import TelemetryService
+
+PATH = "/devices/<uuid:device_id>/telemetry"
+
+blueprint = Blueprint("telemetry", __name__)
+
+
+@blueprint.post(PATH)
+@operation(
+    "Send a reading or an array of them; every value is answered for, and one bad value costs no other",
+    allow=Role.OPERATOR,
+    device_may=True,
+    query=RecordQuery(),
+    body={"oneOf": [ReadingBody(), {"type": "array", "items": ReadingBody()}]},
+    raw_body=True,
+    max_body_bytes=MAX_BODY_BYTES,
+    answer=IntakeReportAnswer(),
+    status=201,
+    creates=True,
+)
+@inject
+async def record_readings(
+    device_id: DeviceId,
+    query: dict[str, Any],
+    raw_body: bytes,
+    telemetry: TelemetryService = Provide["telemetry"],
+) -> IntakeReport:
+    document = decode_readings(unpack(raw_body, request.headers.get("Content-Encoding")))
+    return await telemetry.record_readings(
+        device_id=device_id, document=document, replaces=query["on_conflict"] == "replace"
+    )
+
+
+@blueprint.errorhandler(BatchRejectedError)
+async def batch_problem(error: BatchRejectedError) -> Response:
+    """Write the report that a batch with a good value in it would get, as a problem."""
+    report = IntakeReportAnswer().dump(error.report)
+    return problem(status_of(error), code=error.code, title=error.title, detail=error.detail, **report)
+
+
+@blueprint.get(PATH)
+@operation(
+    "Read points as they were sent, or figures over intervals",
+    allow=Role.VIEWER,
+    device_may=True,
+    query=SeriesParameters(),
+    answer=SeriesPageAnswer(),
+)
+@inject
+async def read_series(
+    device_id: DeviceId, query: dict[str, Any], telemetry: TelemetryService = Provide["telemetry"]
+) -> dict[str, Any]:
+    summary = query.pop("summary")
+    asked = SeriesQuery(device_id, **query)
+    page: SeriesPage[Any] = (
+        await telemetry.read_buckets(query=asked, summary=summary)
+        if summary
+        else await telemetry.read_points(query=asked)
+    )
+    series = [{"metric": metric, "points": points} for metric, points in page.series.items()]
+    return {"device_id": device_id, "series": series, "next_cursor": page.next_cursor}
+
+
+@blueprint.get(f"{PATH}/latest")
+@operation(
+    "Show the latest value of each metric, by its own time",
+    allow=Role.VIEWER,
+    device_may=True,
+    query=LatestQuery(),
+    answer=LatestValuesAnswer(),
+)
+@inject
+async def show_latest(
+    device_id: DeviceId, query: dict[str, Any], telemetry: TelemetryService = Provide["telemetry"]
+) -> dict[str, dict[str, Point]]:
+    points = await telemetry.read_latest(device_id=device_id, **query)
+    return {"values": {point.metric: point for point in points}}
+
+
+@blueprint.get(f"{PATH}/ledger")
+@operation(
+    "Show what arrived when, and what became of it",
+    allow=Role.VIEWER,
+    device_may=True,
+    query=LedgerQuery(),
+    answer=page_schema(LedgerEntryAnswer),
+)
+@inject
+async def show_ledger(
+    device_id: DeviceId, query: dict[str, Any], telemetry: TelemetryService = Provide["telemetry"]
+) -> Page[LedgerEntry]:
+    return await telemetry.read_ledger(device_id=device_id, **query)

@@ -1,0 +1,232 @@
+"""What telemetry looks like in queries and answers. Readings come in unchecked by these: see the decoder."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from marshmallow import Schema, ValidationError, fields, post_dump, post_load, pre_dump, validate, validates_schema
+
+from iotsphere.api.fields import Timestamp, text
+from iotsphere.kernel.times import format_time
+from iotsphere.telemetry.intervals import Grid, Interval, parse_timezone
+from iotsphere.telemetry.model import (
+    METRIC_NAME,
+    Aggregate,
+    Bucket,
+    Fill,
+    IntakeReport,
+    LedgerEntry,
+    Order,
+    Point,
+    Summary,
+    is_metric_name,
+)
+
+MAX_METRICS = 100
+DEFAULT_POINTS = 1000
+MAX_POINTS = 50_000
+COUNTERS = ("received", "stored", "duplicates", "conflicts", "rejected")
+
+T = TypeVar("T")
+
+
+class Parsed(fields.Field[T]):
+    """A text that a function of the core reads; its ValueError says what is wrong."""
+
+    def __init__(self, parse: Callable[[str], T], **options: Any) -> None:
+        super().__init__(**options)
+        self._parse = parse
+
+    def _deserialize(
+        self,
+        value: Any,
+        attr: str | None,  # noqa: ARG002  # marshmallow's signature
+        data: Mapping[str, Any] | None,  # noqa: ARG002
+        **_: Any,
+    ) -> T:
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+
+def parse_metrics(names: str) -> tuple[str, ...]:
+    """Read names between commas, each once."""
+    metrics = tuple(dict.fromkeys(names.split(",")))
+    if len(metrics) > MAX_METRICS:
+        raise ValueError(f"May name {MAX_METRICS} metrics at the most.")
+    if not all(map(is_metric_name, metrics)):
+        raise ValueError("Must be names of metrics with commas between them.")
+    return metrics
+
+
+def parse_aggregates(names: str) -> tuple[Aggregate, ...]:
+    try:
+        return tuple(dict.fromkeys(Aggregate(name) for name in names.split(",")))
+    except ValueError as error:
+        raise ValueError(f"Must be some of {','.join(Aggregate)}, with commas between them.") from error
+
+
+METRICS = {
+    "type": "string",
+    "description": "Names with commas between them; without it, every metric.",
+    "example": "a,b",
+}
+
+
+class ReadingBody(Schema):
+    ts = Timestamp(metadata={"description": "The time of arrival where it is left out."})
+    values = fields.Dict(
+        keys=fields.String(metadata={"pattern": f"^{METRIC_NAME}$"}),
+        required=True,
+        metadata={"description": "A number, boolean, text (4 KiB), object or array (8 KiB) for each metric."},
+    )
+
+
+class RecordQuery(Schema):
+    on_conflict = fields.String(
+        load_default="keep",
+        validate=validate.OneOf(["keep", "replace"]),
+        metadata={"description": "What another value for a stored point does."},
+    )
+
+
+class LatestQuery(Schema):
+    metrics = Parsed(parse_metrics, load_default=None, metadata=METRICS)
+
+
+class RangeQuery(Schema):
+    start = Timestamp(load_default=None, metadata={"description": "Inclusive; without it, from the first point on."})
+    end = Timestamp(load_default=None, metadata={"description": "Exclusive; without it, up to the last point."})
+    cursor = text(longest=1024, load_default=None)
+
+    @validates_schema
+    def _check_range(self, loaded: dict[str, Any], **_: Any) -> None:
+        if loaded["start"] and loaded["end"] and loaded["start"] > loaded["end"]:
+            raise ValidationError("Must not lie before start.", "end")
+
+
+class SeriesParameters(RangeQuery):
+    """Points as they are or, with ``interval``, figures over intervals."""
+
+    metrics = Parsed(parse_metrics, load_default=None, metadata=METRICS)
+    order = fields.Enum(Order, by_value=True, load_default=Order.ASCENDING)
+    limit = fields.Integer(
+        validate=validate.Range(1, MAX_POINTS),
+        metadata={"description": f"Over all series; {DEFAULT_POINTS} without it, {MAX_POINTS} with an interval."},
+    )
+    interval = Parsed(Interval.parse, metadata={"type": "string", "description": "1s to 30d, of s, m, h and d."})
+    aggregates = Parsed(
+        parse_aggregates,
+        metadata={"type": "string", "description": f"Some of {','.join(Aggregate)}; avg without it."},
+    )
+    fill = fields.Enum(Fill, by_value=True, metadata={"description": "What intervals without points show."})
+    timezone = Parsed(parse_timezone, metadata={"type": "string", "description": "Whose days are meant; UTC."})
+
+    @validates_schema
+    def _check_interval(self, loaded: dict[str, Any], **_: Any) -> None:
+        alone = {"aggregates", "fill", "timezone"} & loaded.keys()
+        if alone and "interval" not in loaded:
+            raise ValidationError({name: ["Needs an interval."] for name in alone})
+
+    @post_load
+    def _make_summary(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
+        interval = loaded.pop("interval", None)
+        aggregates = loaded.pop("aggregates", (Aggregate.AVG,))
+        fill = loaded.pop("fill", Fill.NONE)
+        timezone = loaded.pop("timezone", parse_timezone("UTC"))
+        if interval is None:
+            return {"summary": None, "limit": DEFAULT_POINTS} | loaded
+        return {"summary": Summary(Grid(interval, timezone), aggregates, fill), "limit": MAX_POINTS} | loaded
+
+
+class LedgerQuery(RangeQuery):
+    interval = Parsed(
+        Interval.parse,
+        load_default=lambda: Interval.parse("1h"),
+        metadata={"type": "string", "description": "Whole minutes, 1m to 30d; 1h without it."},
+    )
+    limit = fields.Integer(load_default=DEFAULT_POINTS, validate=validate.Range(1, MAX_POINTS))
+
+
+class RejectionAnswer(Schema):
+    index = fields.Integer(metadata={"description": "Of the reading in the request."})
+    metric = fields.String(metadata={"description": "Absent where the whole reading was rejected."})
+    code = fields.String()
+    detail = fields.String()
+
+    @post_dump
+    def _leave_out(self, written: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {name: value for name, value in written.items() if value is not None}
+
+
+class CountsAnswer(Schema):
+    received = fields.Integer()
+    stored = fields.Integer()
+    duplicates = fields.Integer()
+    conflicts = fields.Integer()
+    rejected = fields.Integer()
+
+
+class IntakeReportAnswer(CountsAnswer):
+    errors = fields.List(fields.Nested(RejectionAnswer))
+
+    @pre_dump
+    def _flatten(self, report: IntakeReport, **_: Any) -> dict[str, Any]:
+        return _counters(report.counts) | {"errors": report.rejections}
+
+
+class LedgerEntryAnswer(CountsAnswer):
+    ts = Timestamp(metadata={"description": "The start of the interval."})
+
+    @pre_dump
+    def _flatten(self, entry: LedgerEntry, **_: Any) -> dict[str, Any]:
+        return _counters(entry.counts) | {"ts": entry.start}
+
+
+def _counters(counts: Any) -> dict[str, int]:
+    return {counter: getattr(counts, counter) for counter in COUNTERS}
+
+
+class PointList(fields.Field[list[Point | Bucket]]):
+    """Written by hand: there may be tens of thousands in an answer."""
+
+    def _serialize(
+        self,
+        value: list[Point | Bucket] | None,
+        attr: str | None,  # noqa: ARG002  # marshmallow's signature
+        obj: Any,  # noqa: ARG002
+        **_: Any,
+    ) -> list[Any]:
+        return [_written(item) for item in value or ()]
+
+
+def _written(item: Point | Bucket) -> Any:
+    if isinstance(item, Point):
+        return [format_time(item.ts), item.value]
+    return {"ts": format_time(item.ts), **item.figures}
+
+
+class SeriesAnswer(Schema):
+    metric = fields.String()
+    points = PointList(
+        metadata={
+            "type": "array",
+            "items": {},
+            "description": "[ts, value], or with an interval {ts, ...} with the figures that were asked for.",
+        }
+    )
+
+
+class SeriesPageAnswer(Schema):
+    device_id = fields.UUID()
+    series = fields.List(fields.Nested(SeriesAnswer))
+    next_cursor = fields.String(allow_none=True)
+
+
+class LatestAnswer(Schema):
+    ts = Timestamp()
+    value = fields.Raw()
+
+
+class LatestValuesAnswer(Schema):
+    values = fields.Dict(keys=fields.String(), values=fields.Nested(LatestAnswer))
