@@ -1,0 +1,137 @@
+import gzip
+import json
+import time
+
+from behave import given, register_type, then, when
+from parse import with_pattern
+
+# A day that every clock has behind it.
+DAY = "2024-03-04"
+REASONS = {
+    "null is no value": "telemetry.point.null",
+    "their time lies ahead": "telemetry.point.future",
+}
+
+
+@with_pattern(r"\d\d:\d\d")
+def clock(text):
+    """A time of the day in question, as the API shows it."""
+    return f"{DAY}T{text}:00.000000Z"
+
+
+register_type(Clock=clock)
+
+
+def telemetry_path(context, name, path=""):
+    return f"{context.platform.path_of(name)}/telemetry{path}"
+
+
+def values_of(text):
+    """Read ``temperature 21.5 and mode "heat"``."""
+    return {metric: json.loads(value) for metric, _, value in (part.partition(" ") for part in text.split(" and "))}
+
+
+def send(context, name, reading, *, by, **options):
+    context.platform.request("POST", telemetry_path(context, name), by=by, json=reading, **options)
+
+
+@given('"{name}" sent {values} of {ts:Clock}')
+@when('"{name}" sends {values} of {ts:Clock}')
+def send_reading(context, name, values, ts):
+    context.device = name
+    send(context, name, {"ts": ts, "values": values_of(values)}, by=f"device:{name}")
+
+
+@when('"{name}" sends {values} of the day after tomorrow')
+def send_from_ahead(context, name, values):
+    two_days_ahead = round(time.time() * 1000) + 2 * 24 * 3600 * 1000
+    send(context, name, {"ts": two_days_ahead, "values": values_of(values)}, by=f"device:{name}")
+
+
+@when('"{name}" sends {values} for "{other}"')
+def send_for_another(context, name, values, other):
+    send(context, other, {"values": values_of(values)}, by=f"device:{name}")
+
+
+@when('"{name}" sends {count:d} readings, packed')
+def send_packed(context, name, count):
+    readings = [{"ts": 1_700_000_000_000 + number, "values": {"temperature": number}} for number in range(count)]
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    body = gzip.compress(json.dumps(readings).encode())
+    path = telemetry_path(context, name)
+    context.platform.request("POST", path, by=f"device:{name}", content=body, headers=headers)
+
+
+@when("an operator replaces it by {values} of {ts:Clock}")
+def replace_point(context, values, ts):
+    reading = {"ts": ts, "values": values_of(values)}
+    send(context, context.device, reading, by="operator", params={"on_conflict": "replace"})
+
+
+@when('an engineer asks for the average {metric} of "{name}" every {interval} from {start:Clock} to {end:Clock}')
+def ask_for_averages(context, metric, name, interval, start, end):
+    query = {"metrics": metric, "interval": interval, "aggregates": "avg", "start": start, "end": end}
+    context.series = context.platform.get(telemetry_path(context, name), by="engineer", params=query)["series"]
+
+
+@when(
+    'an engineer asks for the average {metric} of "{name}" every {interval} from {start:Clock} to {end:Clock}'
+    " with gaps interpolated"
+)
+def ask_for_interpolated_averages(context, metric, name, interval, start, end):
+    query = {"metrics": metric, "interval": interval, "aggregates": "avg", "start": start, "end": end}
+    answer = context.platform.get(telemetry_path(context, name), by="engineer", params=query | {"fill": "linear"})
+    context.series = answer["series"]
+
+
+@then("{count:d} value is {outcome}")
+@then("{count:d} values are {outcome}")
+def became(context, count, outcome):
+    counters = {"stored": "stored", "a duplicate": "duplicates", "a conflict": "conflicts"}
+    assert context.platform.answer.status_code == 201, context.platform.answer.text
+    assert context.platform.answer.json()[counters[outcome]] == count, context.platform.answer.text
+
+
+@then('the latest {metric} of "{name}" is {value}')
+def latest_is(context, metric, name, value):
+    latest = context.platform.get(telemetry_path(context, name, "/latest"))["values"]
+    assert latest[metric]["value"] == json.loads(value), latest
+
+
+def points_in(text):
+    """Read ``19 at 09:55 and 22 at 10:05``."""
+    parts = (part.split(" at ") for part in text.split(" and "))
+    return [[clock(moment), json.loads(value)] for value, moment in parts]
+
+
+@then('the {metric} of "{name}" from {start:Clock} to {end:Clock} was {points}')
+def was(context, metric, name, start, end, points):
+    query = {"metrics": metric, "start": start, "end": end}
+    (series,) = context.platform.get(telemetry_path(context, name), params=query)["series"]
+    assert series["points"] == points_in(points), series
+
+
+@then("the figures are {points}")
+def figures_are(context, points):
+    (series,) = context.series
+    assert [[point["ts"], point["avg"]] for point in series["points"]] == points_in(points), series
+
+
+@then('the ledger of "{name}" counts {stored:d} stored and {count:d} {outcome}')
+def ledger_counts(context, name, stored, count, outcome):
+    counter = {"duplicate": "duplicates", "rejected": "rejected"}[outcome]
+    items = context.platform.get(telemetry_path(context, name, "/ledger"))["items"]
+    assert sum(item["stored"] for item in items) == stored, items
+    assert sum(item[counter] for item in items) == count, items
+
+
+@then("the {metric} is rejected because {reason}")
+def value_is_rejected(context, metric, reason):
+    (error,) = context.platform.answer.json()["errors"]
+    assert (error["metric"], error["code"]) == (metric, REASONS[reason]), error
+
+
+@then("the readings are refused because {reason}")
+def readings_are_refused(context, reason):
+    assert context.platform.refusal == "telemetry.batch.rejected"
+    assert [error["code"] for error in context.platform.answer.json()["errors"]] == [REASONS[reason]]
