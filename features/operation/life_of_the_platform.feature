@@ -1,7 +1,6 @@
 Feature: The life of a platform
   One command starts everything, and stops it; what was stored is there again.
 
-  @wip
   Scenario: Everything is found again after a restart
     Given a platform of its own
     And on it the device "boiler-7" that reported and measured something
@@ -12,6 +11,12 @@ Feature: The life of a platform
     Given a platform of its own
     When the platform is stopped
     Then it ended in good order and nothing of it is running
+
+  Scenario: A store that dies is started again and has lost nothing
+    Given a platform of its own
+    And on it the device "boiler-7" that reported and measured something
+    When the servers of the stores are killed
+    Then within 20 seconds the device "boiler-7" is as it was before, in all four stores
 
   Scenario: A port that is taken is said in one sentence
     Given another program listens on a port

@@ -1,10 +1,13 @@
 import subprocess
 import time
+from contextlib import suppress
 
+import httpx
 from behave import given, then, when
+from psutil import NoSuchProcess
 
 from features.support.platform import Platform
-from features.support.running import RunningPlatform, free_port_taken, processes_of
+from features.support.running import RunningPlatform, eventually, free_port_taken, processes_of
 
 READING = {"ts": "2026-01-01T00:00:00Z", "values": {"temperature": 61.5}}
 
@@ -53,6 +56,27 @@ def stop(context):
 @then('the device "{name}" is as it was before, in all four stores')
 def is_as_before(context, name):
     assert everything_known(context.own_platform, name) == context.before
+
+
+@when("the servers of the stores are killed")
+def kill_servers(context):
+    servers = [
+        process for process in processes_of(context.own.pid) if process.name() in {"postgres", "valkey-server"}
+    ]
+    assert len(servers) > 1
+    for server in servers:
+        with suppress(NoSuchProcess):
+            server.kill()
+
+
+@then('within 20 seconds the device "{name}" is as it was before, in all four stores')
+def is_soon_as_before(context, name):
+    eventually(lambda: is_ready(context.own.url), within=20, what="the platform is ready again")
+    assert everything_known(context.own_platform, name) == context.before
+
+
+def is_ready(url):
+    return httpx.get(f"{url}/health/ready", trust_env=False, timeout=10).status_code == 200
 
 
 @then("it ended in good order and nothing of it is running")

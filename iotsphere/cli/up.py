@@ -31,6 +31,8 @@ ROLES = ("serve", "worker")
 ROLE_PACKAGE = "iotsphere.cli.roles"
 ANSWER_SECONDS = 30.0
 ROLE_STOP_SECONDS = 4.0
+SHORTEST_DELAY_SECONDS = 0.2
+LONGEST_DELAY_SECONDS = 10.0
 
 
 def up(
@@ -69,9 +71,9 @@ class Platform:
         self._status: Status = self.console.status("Starting")
 
     async def run(self) -> None:
-        """Run until a signal asks for the end, or a part ends by itself.
+        """Run until a signal asks for the end.
 
-        :raises CommandError: the platform could not start, or a part of it died; nothing is left running.
+        :raises CommandError: the platform could not start; nothing is left running.
         :raises LocalStackError: likewise, of the local servers.
         """
         check_port(self.settings)
@@ -140,24 +142,25 @@ class Platform:
         raise CommandError(f"The application did not answer within {ANSWER_SECONDS:.0f} s. {self._see_logs()}")
 
     async def _watch(self) -> None:
-        """Wait for a part to end by itself.
+        """Start again whatever ends by itself, at once at first, then less and less often while it goes on ending."""
+        delay = SHORTEST_DELAY_SECONDS
+        while True:
+            await asyncio.sleep(delay)
+            ended = [*self.stack.revive(), *self._revive_roles()]
+            for name in ended:
+                self.console.print(f"{name} ended by itself and is started again. {self._see_logs()}", soft_wrap=True)
+            delay = min(delay * 2, LONGEST_DELAY_SECONDS) if ended else SHORTEST_DELAY_SECONDS
 
-        :raises CommandError: it did; the sentence says which.
-        """
-        server = asyncio.ensure_future(self.stack.wait_for_exit())
-        try:
-            while not server.done():
-                self._check_roles()
-                await asyncio.sleep(0.2)
-        finally:
-            server.cancel()
-        raise CommandError(f"The server {server.result()} ended by itself. {self._see_logs()}")
+    def _revive_roles(self) -> list[str]:
+        ended = [role for role, process in self.processes.items() if process.poll() is not None]
+        self.processes |= {role: self._spawn(role) for role in ended}
+        return ended
 
     def _check_roles(self) -> None:
         for role, process in self.processes.items():
             if process.poll() is not None:
                 raise CommandError(
-                    f"The process {role!r} ended by itself with exit status {process.returncode}. {self._see_logs()}"
+                    f"The process {role!r} ended with exit status {process.returncode}. {self._see_logs()}"
                 )
 
     def _see_logs(self) -> str:

@@ -12,7 +12,7 @@ import psycopg
 from redis.exceptions import RedisError
 
 from iotsphere.localstack.account import server_account
-from iotsphere.localstack.data_folder import DataFolder, OpenFolder, open_folder
+from iotsphere.localstack.data_folder import DataFolder, open_folder
 from iotsphere.localstack.errors import LocalStackError
 from iotsphere.localstack.postgres import PostgresAddress, launch_postgres, make_cluster
 from iotsphere.localstack.processes import Surroundings
@@ -76,6 +76,7 @@ class LocalStack:
         self._durable = durable
         self._timescaledb = timescaledb
         self._cleanup = AsyncExitStack()
+        self._launchers: dict[str, Callable[[], Server]] = {}
 
     async def start(self) -> StoreAddresses:
         """Start the servers, at the first time fetching and preparing what they need, and wait until they answer.
@@ -110,6 +111,15 @@ class LocalStack:
                     return server.name
             await asyncio.sleep(0.2)
 
+    def revive(self) -> list[str]:
+        """Launch again the servers that have ended by themselves, and return their names.
+
+        They keep their addresses; until one answers, those who need it are told that it does not.
+        """
+        ended = [server.name for server in self.servers if server.process.poll() is not None]
+        self.servers = [self._launchers[server.name]() if server.name in ended else server for server in self.servers]
+        return ended
+
     def _forget(self) -> None:
         self.servers = []
         self.databases = None
@@ -121,13 +131,12 @@ class LocalStack:
         sockets = cleanup.enter_context(private_socket_folder(self._data.path / "sockets", account))
         surroundings = Surroundings(account, descriptors=(lock,))
         databases: dict[str, str] = {}
-        with open_folder(sockets) as opened:
-            if not self._provide.isdisjoint(SQL_STORES):
-                self.databases = await self._start_postgres(cleanup, surroundings, opened)
-                databases = await self._provision(self.databases)
-            shadow_url = None
-            if "shadow" in self._provide:
-                shadow_url = await self._start_valkey(cleanup, surroundings, opened)
+        if not self._provide.isdisjoint(SQL_STORES):
+            self.databases = await self._start_postgres(cleanup, surroundings, sockets)
+            databases = await self._provision(self.databases)
+        shadow_url = None
+        if "shadow" in self._provide:
+            shadow_url = await self._start_valkey(cleanup, surroundings, sockets)
         return StoreAddresses(
             registry_dsn=databases.get("registry"),
             assets_dsn=databases.get("assets"),
@@ -136,37 +145,44 @@ class LocalStack:
         )
 
     async def _start_postgres(
-        self, cleanup: AsyncExitStack, surroundings: Surroundings, sockets: OpenFolder
+        self, cleanup: AsyncExitStack, surroundings: Surroundings, sockets: Path
     ) -> PostgresAddress:
         programs = await self._find_postgres()
         password = self._secrets.get_or_make("postgresql_admin_password")
         found = self._data.server_folder("postgres", surroundings.account)
         cluster = found or await self._make_cluster(programs, surroundings, sockets, password)
         self._report("Starting PostgreSQL", None)
-        with open_folder(cluster) as opened:
-            server = launch_postgres(
-                programs,
-                cluster=opened,
-                sockets=sockets,
-                surroundings=surroundings,
-                durable=self._durable,
-                log_path=self._data.log_path("postgres"),
-            )
-        self._keep(cleanup, server, signal.SIGINT)
-        address = PostgresAddress(sockets.path, password, programs.timescaledb)
+
+        def launch() -> Server:
+            with open_folder(cluster) as opened, open_folder(sockets) as opened_sockets:
+                return launch_postgres(
+                    programs,
+                    cluster=opened,
+                    sockets=opened_sockets,
+                    surroundings=surroundings,
+                    durable=self._durable,
+                    log_path=self._data.log_path("postgres"),
+                )
+
+        server = self._launch(cleanup, launch, signal.SIGINT)
+        address = PostgresAddress(sockets, password, programs.timescaledb)
         await server.until_ready(address.answers, timeout_seconds=READY_SECONDS if found else FIRST_READY_SECONDS)
         return address
 
     async def _make_cluster(
-        self, programs: PostgresPrograms, surroundings: Surroundings, sockets: OpenFolder, password: str
+        self, programs: PostgresPrograms, surroundings: Surroundings, sockets: Path, password: str
     ) -> Path:
         self._report("Preparing the databases", None)
         self._data.record_version(programs.major)
-        with self._data.new_server_folder("postgres", surroundings.account) as draft, open_folder(draft) as opened:
+        with (
+            self._data.new_server_folder("postgres", surroundings.account) as draft,
+            open_folder(draft) as opened,
+            open_folder(sockets) as opened_sockets,
+        ):
             await make_cluster(
                 opened,
                 programs=programs,
-                sockets=sockets,
+                sockets=opened_sockets,
                 surroundings=surroundings,
                 password=password,
                 durable=self._durable,
@@ -179,9 +195,18 @@ class LocalStack:
             self._cache_dir, wanted_major=major, want_timescaledb=self._timescaledb, report=self._report
         )
 
-    def _keep(self, cleanup: AsyncExitStack, server: Server, stop_signal: signal.Signals) -> None:
+    def _launch(self, cleanup: AsyncExitStack, launch: Callable[[], Server], stop_signal: signal.Signals) -> Server:
+        server = launch()
         self.servers.append(server)
-        cleanup.push_async_callback(server.stop, stop_signal, timeout_seconds=STOP_SECONDS)
+        self._launchers[server.name] = launch
+
+        async def stop() -> None:
+            # By name: the server that runs at the end may be another than the one that was started first.
+            running = next(each for each in self.servers if each.name == server.name)
+            await running.stop(stop_signal, timeout_seconds=STOP_SECONDS)
+
+        cleanup.push_async_callback(stop)
+        return server
 
     async def _provision(self, address: PostgresAddress) -> dict[str, str]:
         dsns = {}
@@ -199,11 +224,11 @@ class LocalStack:
             self.engines["timescaledb"] = await provision_timescaledb(address, "iotsphere_telemetry")
         return dsns
 
-    async def _start_valkey(self, cleanup: AsyncExitStack, surroundings: Surroundings, sockets: OpenFolder) -> str:
+    async def _start_valkey(self, cleanup: AsyncExitStack, surroundings: Surroundings, sockets: Path) -> str:
         program = await find_valkey(self._cache_dir)
         self._report("Starting Valkey", None)
         address = ValkeyAddress(
-            sockets.path,
+            sockets,
             admin_password=self._secrets.get_or_make("valkey_admin_password"),
             password=self._secrets.get_or_make("valkey_password"),
         )
@@ -211,15 +236,20 @@ class LocalStack:
         if data is None:
             with self._data.new_server_folder("shadow", surroundings.account):
                 data = self._data.path / "shadow"
-        server = launch_valkey(
-            program,
-            address=address,
-            data=data,
-            sockets=sockets,
-            surroundings=surroundings,
-            log_path=self._data.log_path("valkey"),
-        )
-        self._keep(cleanup, server, signal.SIGTERM)
+        folder = data
+
+        def launch() -> Server:
+            with open_folder(sockets) as opened:
+                return launch_valkey(
+                    program,
+                    address=address,
+                    data=folder,
+                    sockets=opened,
+                    surroundings=surroundings,
+                    log_path=self._data.log_path("valkey"),
+                )
+
+        server = self._launch(cleanup, launch, signal.SIGTERM)
         await server.until_ready(address.answers, timeout_seconds=READY_SECONDS)
         self.engines["valkey"] = await address.version()
         return address.url()

@@ -1,12 +1,14 @@
 """Starting, stopping, being killed, and being refused."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from iotsphere.localstack import data_folder
 from iotsphere.localstack.errors import LocalStackError
@@ -145,6 +148,27 @@ async def test_a_server_that_dies_by_itself_is_named(tmp_path: Path, cache_dir: 
         (server,) = (server for server in stack.servers if server.name == name)
         server.process.terminate()
         assert await asyncio.wait_for(stack.wait_for_exit(), DEADLINE_SECONDS) == name
+
+
+async def test_a_server_that_died_is_launched_again_with_its_data(
+    tmp_path: Path, cache_dir: Path
+) -> None:
+    async with started(tmp_path, cache_dir) as stack:
+        await remember(stack, "before")
+        for server in stack.servers:
+            os.kill(server.process.pid, signal.SIGKILL)
+        revived: set[str] = set()
+        recalled = None
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while recalled != (["before"], ["before"]):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.2)
+            revived.update(stack.revive())
+            with contextlib.suppress(psycopg.OperationalError, RedisError):
+                recalled = await recall(stack)
+
+        assert revived == {"postgres", "valkey-server"}
+        assert stack.revive() == []
 
 
 async def test_a_frozen_server_does_not_hold_up_the_stop_for_ever(
