@@ -2,21 +2,18 @@ Feature: Replay recorded data
   What a plant once recorded can be sent through the platform as if its devices spoke now. Nothing of it may get lost,
   and nothing may be stored twice.
 
-  @wip
   Scenario: Every point of the pump testbed's recordings arrives
     Given the recordings of the pump testbed
     When an operator replays them
     Then the replay succeeds
     And every device of the recordings has as many points as its file
 
-  @wip
   Scenario: Every point of engines run to failure arrives
     Given the recording of engines run to failure
     When an operator replays them
     Then the replay succeeds
     And every device of the recordings has as many points as its file
 
-  @wip
   Scenario: Replaying twice stores nothing twice
     Given a small recording of the pump testbed
     When an operator replays them
@@ -25,7 +22,6 @@ Feature: Replay recorded data
     And all of its points were duplicates
     And every device of the recordings has as many points as its file
 
-  @wip
   Scenario: A recording with a broken line says where it is broken
     Given a small recording of the pump testbed with a broken line 4
     When an operator replays them

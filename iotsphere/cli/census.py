@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from iotsphere.cli.errors import CommandError
 from iotsphere.cli.upload import Reading
 from iotsphere.kernel.times import EPOCH
 
@@ -37,7 +38,10 @@ class PointCensus:
         self._rows: list[tuple[int, int, int]] = []
 
     def watch(self, readings: Iterable[Reading]) -> Iterator[Reading]:
-        """Hand the readings through and count them."""
+        """Hand the readings through and count them.
+
+        :raises CommandError: there is no room left to remember them.
+        """
         for reading in readings:
             at = (reading.at - EPOCH) // MICROSECOND
             device = self._number(reading.serial_number)
@@ -64,7 +68,11 @@ class PointCensus:
         return self._numbers.setdefault(name, len(self._numbers))
 
     def _keep(self) -> None:
-        self._database.execute("BEGIN")
-        self._database.executemany("INSERT OR IGNORE INTO point VALUES (?, ?, ?)", self._rows)
-        self._database.execute("COMMIT")
+        try:
+            self._database.execute("BEGIN")
+            self._database.executemany("INSERT OR IGNORE INTO point VALUES (?, ?, ?)", self._rows)
+            self._database.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            reason = f"The points cannot be counted: {error}. Is there room where temporary files are kept?"
+            raise CommandError(reason) from error
         self._rows.clear()

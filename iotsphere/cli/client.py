@@ -242,7 +242,7 @@ async def _send_once(http: httpx.AsyncClient, call: Call, headers: Mapping[str, 
         response = await http.request(
             call.method, call.path, params=call.params, content=content, headers={**call.headers, **kind, **headers}
         )
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         reason = f"No platform answers at {http.base_url} ({str(error) or type(error).__name__}). Is it running?"
         raise PlatformUnavailableError(reason) from error
     if response.status_code in TRY_AGAIN:

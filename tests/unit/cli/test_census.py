@@ -2,10 +2,12 @@ from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from iotsphere.cli.census import PointCensus
+from iotsphere.cli.errors import CommandError
 from iotsphere.cli.upload import Reading
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -32,3 +34,11 @@ def test_distinct_points_are_counted_in_any_order_and_repetition(recording: list
             ticks = [tick for _, tick in own]
             assert counted.start == START + timedelta(microseconds=min(ticks))
             assert counted.end == START + timedelta(microseconds=max(ticks) + 1)
+
+
+def test_a_full_disk_is_told_in_a_sentence() -> None:
+    with closing(PointCensus()) as census:
+        census._database.execute("PRAGMA max_page_count = 3")
+        readings = readings_of([("a", tick, {"m"}) for tick in range(20_000)])
+        with pytest.raises(CommandError, match=r"cannot be counted: database or disk is full\. Is there room"):
+            list(census.watch(readings))

@@ -93,7 +93,7 @@ async def test_a_platform_that_stays_busy_is_given_up_with_its_reason(platform: 
 
 async def test_an_answer_lost_on_the_way_is_asked_for_again(platform: InMemoryPlatform) -> None:
     async with connection(platform) as client:
-        platform.ahead = [httpx.ReadError("reset"), httpx.ReadTimeout("late")]
+        platform.ahead = [httpx.ReadError("reset"), httpx.ReadTimeout("late"), httpx.DecodingError("no gzip")]
         await client.register_device("x", "pump")
     assert len(platform.devices) == 1
 
