@@ -47,14 +47,15 @@ class FaultProxy:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        writers = [writer]
         try:
             await self._flowing.wait()
             store_reader, store_writer = await asyncio.open_unix_connection(self._leads_to)
+            writers.append(store_writer)
             await asyncio.gather(self._pass_on(reader, store_writer), self._pass_on(store_reader, writer))
-        except OSError:
-            writer.close()
         finally:
-            writer.transport.abort()
+            for each in writers:
+                each.transport.abort()
             self._connections.discard(task)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
