@@ -45,6 +45,10 @@ class StoreGate:
         self._trial_until = 0.0
         return self.unavailable(advice)
 
+    def busy(self) -> UnavailableError:
+        """Give the error for a request for which the store had no room in time. That is no outage."""
+        return UnavailableError(self.store, f"The {self.store} store is busy. Try again shortly.")
+
     def unavailable(self, advice: str | None = None) -> UnavailableError:
         return UnavailableError(
             self.store, f"The {self.store} store does not answer. {advice or 'Try again shortly.'}"

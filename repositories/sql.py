@@ -4,15 +4,17 @@ The time-outs bound what a frozen server can cost a request: at most half a seco
 a second to open one, two for a statement (ADR 0006).
 """
 
+from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
 
 import asyncpg
 import msgspec
-from sqlalchemy import Select, Table, exc, literal, text, tuple_
-from sqlalchemy.engine import make_url
+from sqlalchemy import Select, Table, event, exc, literal, text, tuple_
+from sqlalchemy.engine import AdaptedConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
@@ -21,6 +23,12 @@ from repositories.availability import StoreGate
 POOL_WAIT_SECONDS = 0.5
 CONNECT_SECONDS = 1.0
 COMMAND_SECONDS = 2.0
+# The server's own limits, for whatever we have stopped waiting for: it would go on, and keep its locks.
+SERVER_SETTINGS = {
+    "lock_timeout": "1900ms",
+    "statement_timeout": "3s",
+    "idle_in_transaction_session_timeout": "10s",
+}
 
 CONSTRAINT_NAMES = {
     "pk": "pk_%(table_name)s",
@@ -34,7 +42,6 @@ CONSTRAINT_NAMES = {
 OUTAGES = (
     OSError,
     TimeoutError,
-    exc.TimeoutError,
     exc.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -44,26 +51,44 @@ OUTAGES = (
     asyncpg.TooManyConnectionsError,
     asyncpg.InsufficientResourcesError,
     asyncpg.QueryCanceledError,
-    asyncpg.LockNotAvailableError,
     # What a store looks like that is not set up yet, or set up for somebody else.
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
 )
+DRIVER_ERRORS = (OSError, exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# No connection or no lock was to be had in time: others have them, so the store is well.
+BUSY = (exc.TimeoutError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 
 def create_store_engine(dsn: str, *, pool_size: int = 10) -> AsyncEngine:
-    """Make the engine of one store from a libpq URL (``postgresql://user:password@host/database``)."""
-    return create_async_engine(
-        make_url(dsn).set(drivername="postgresql+asyncpg"),
+    """Make the engine of one store from a libpq URL (``postgresql://user:password@host/database?sslmode=...``)."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        # The driver reads the URL itself, and so knows all that may stand in it.
+        async_creator=partial(
+            asyncpg.connect,
+            dsn,
+            timeout=CONNECT_SECONDS,
+            command_timeout=COMMAND_SECONDS,
+            server_settings=SERVER_SETTINGS,
+        ),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS,
-        connect_args={"timeout": CONNECT_SECONDS, "command_timeout": COMMAND_SECONDS},
+        # Errors are logged, and what a statement carries may be a hash or somebody's name.
+        hide_parameters=True,
         json_serializer=lambda value: msgspec.json.encode(value, enc_hook=_encode_uuid).decode(),
         json_deserializer=msgspec.json.decode,
     )
+    event.listen(engine.sync_engine, "close", _hang_up)
+    return engine
+
+
+def _hang_up(connection: AdaptedConnection, _: object) -> None:
+    """Drop a connection without a farewell, for which a frozen server would make us wait."""
+    connection.driver_connection.terminate()
 
 
 def _encode_uuid(value: Any) -> str:
@@ -74,12 +99,22 @@ def _encode_uuid(value: Any) -> str:
 
 def is_outage(error: BaseException | None) -> bool:
     """Tell a store that does not answer from a statement that it refused."""
-    if isinstance(error, exc.DBAPIError):
-        # SQLAlchemy wraps the driver's error twice: its own, then a DBAPI-shaped one around asyncpg's.
-        return error.connection_invalidated or is_outage(error.__cause__) or is_outage(error.orig)
-    if isinstance(error, OUTAGES):
-        return True
-    return error is not None and error.__cause__ is not None and is_outage(error.__cause__)
+    return any(
+        isinstance(cause, OUTAGES) or (isinstance(cause, exc.DBAPIError) and cause.connection_invalidated)
+        for cause in _causes(error)
+    )
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Tell a store that answers others, and had no connection or lock left for us in time."""
+    return any(isinstance(cause, BUSY) for cause in _causes(error))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an error and what caused it: SQLAlchemy wraps the driver's in one of its own, and that once more."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def violated_constraint(error: exc.IntegrityError) -> str | None:
@@ -137,9 +172,8 @@ class SqlAlchemyUnitOfWork:
             self._gate.enter()
         try:
             self._connection = await self._engine.connect()
-        except (OSError, exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            if is_outage(error):
-                raise self._gate.failed() from error
+        except DRIVER_ERRORS as error:
+            self._raise_if_unavailable(error)
             raise
         self._bind(self._connection)
         return self
@@ -153,29 +187,33 @@ class SqlAlchemyUnitOfWork:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if is_outage(error):
-            await _abandon(self._connection)
-            raise self._gate.failed(_advice(error)) from error
-        # A cancelled request has learnt nothing about the store.
-        if error is None or isinstance(error, Exception):
+        try:
+            await self._leave(error)
+        except DRIVER_ERRORS as failure:
+            self._raise_if_unavailable(failure)
+            raise
+        self._raise_if_unavailable(error)
+
+    async def _leave(self, error: BaseException | None) -> None:
+        """Give the connection back, or drop it where waiting for a rollback would be in vain or for nobody."""
+        if is_outage(error) or not isinstance(error, Exception | None):
+            await self._connection.invalidate()
+        elif error is None or self._connection.in_transaction():
+            # Whoever failed before asking anything has learnt nothing about the store.
             self._gate.succeeded()
         await self._connection.close()
+
+    def _raise_if_unavailable(self, error: BaseException | None) -> None:
+        if is_busy(error):
+            raise self._gate.busy() from error
+        if is_outage(error):
+            raise self._gate.failed(_advice(error)) from error
 
 
 def _advice(error: BaseException | None) -> str | None:
     if isinstance(error, exc.ProgrammingError):
         return "Its schema is missing or of another version: run 'iotsphere migrate'."
     return None
-
-
-async def _abandon(connection: AsyncConnection) -> None:
-    """Drop a connection without a farewell, for which a frozen server would make us wait."""
-    if not connection.invalidated:
-        raw = await connection.get_raw_connection()
-        if raw.driver_connection is not None:
-            raw.driver_connection.terminate()
-        await connection.invalidate()
-    await connection.close()
 
 
 class _ProbeUnitOfWork(SqlAlchemyUnitOfWork):

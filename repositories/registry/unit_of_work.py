@@ -1,5 +1,13 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from iotsphere.identity.ports import (
+    IdempotencyRepository,
+    KeyRepository,
+    OrganisationRepository,
+    SessionRepository,
+    UserRepository,
+)
+from iotsphere.registry.ports import CredentialRepository, DeviceRepository, OutboxRepository
 from repositories.registry.accounts import (
     SqlAlchemyOrganisationRepository,
     SqlAlchemySessionRepository,
@@ -14,12 +22,20 @@ from repositories.sql import SqlAlchemyUnitOfWork
 class SqlAlchemyRegistryUnitOfWork(SqlAlchemyUnitOfWork):
     """A transaction on the registry database, for all contexts that are kept there."""
 
+    organisations: OrganisationRepository
+    users: UserRepository
+    sessions: SessionRepository
+    keys: KeyRepository
+    idempotency: IdempotencyRepository
+    devices: DeviceRepository
+    credentials: CredentialRepository
+    outbox: OutboxRepository
+
     def _bind(self, connection: AsyncConnection) -> None:
         self.organisations = SqlAlchemyOrganisationRepository(connection)
         self.users = SqlAlchemyUserRepository(connection)
         self.sessions = SqlAlchemySessionRepository(connection)
         self.devices = SqlAlchemyDeviceRepository(connection)
-        self.credentials = SqlAlchemyCredentialRepository(connection)
-        self.keys = self.credentials
+        self.credentials = self.keys = SqlAlchemyCredentialRepository(connection)
         self.idempotency = SqlAlchemyIdempotencyRepository(connection)
         self.outbox = SqlAlchemyOutboxRepository(connection)

@@ -1,0 +1,313 @@
+"""What happens when several do the same at once, as only a real server can show."""
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from iotsphere.identity.errors import CredentialInvalidError, EmailTakenError, OrganisationNameTakenError
+from iotsphere.identity.idempotency import IdempotencyService
+from iotsphere.identity.model import Organisation, TokenPair, User
+from iotsphere.identity.service import AccountService, SessionService
+from iotsphere.identity.tokens import AccessTokens
+from iotsphere.kernel.actor import Role
+from iotsphere.kernel.clock import utc_now
+from iotsphere.kernel.errors import UnavailableError
+from iotsphere.registry.errors import SerialNumberTakenError
+from iotsphere.registry.model import Device, DeviceFilter, DeviceStatus
+from iotsphere.registry.service import OutboxService
+from repositories.sql import COMMAND_SECONDS
+from tests.factories.identity import build_actor, build_user
+from tests.factories.registry import FIRST_DAY, build_event
+from tests.fakes.identity import RecordingPasswords
+from tests.integration.registry.conftest import RegistryProcess, within
+
+SECRET_KEY = "a secret of more than thirty-two characters"
+
+
+async def devices_of(process: RegistryProcess, organisation: Organisation) -> list[Device]:
+    page = await process.devices.list_devices(
+        organisation_id=organisation.id, narrowed_to=DeviceFilter(), limit=500, cursor=None
+    )
+    return page.items
+
+
+async def test_twenty_registrations_of_one_serial_number_make_one_device(
+    process: RegistryProcess, ours: Organisation
+) -> None:
+    answers = await asyncio.gather(
+        *(process.register(ours, serial_number="SN-1", name=str(number)) for number in range(20)),
+        return_exceptions=True,
+    )
+
+    [registered] = [answer for answer in answers if not isinstance(answer, BaseException)]
+    refusals = [answer for answer in answers if isinstance(answer, BaseException)]
+    assert {type(refusal) for refusal in refusals} == {SerialNumberTakenError}
+    assert await devices_of(process, ours) == [registered[0]]
+
+
+async def test_no_change_of_labels_is_lost(process: RegistryProcess, ours: Organisation) -> None:
+    device, _ = await process.register(ours)
+
+    await asyncio.gather(
+        *(
+            process.devices.change_device(
+                organisation_id=ours.id, device_id=device.id, expected_version=None, labels={str(number): "set"}
+            )
+            for number in range(30)
+        )
+    )
+
+    [changed] = await devices_of(process, ours)
+    assert changed.labels == {str(number): "set" for number in range(30)}
+    assert changed.version == 31
+
+
+async def test_a_contact_and_a_change_at_once_lose_nothing_of_each_other(
+    process: RegistryProcess, ours: Organisation
+) -> None:
+    devices = [(await process.register(ours))[0] for _ in range(10)]
+
+    await asyncio.gather(
+        *(process.devices.record_contact(device_id=device.id) for device in devices),
+        *(
+            process.devices.change_device(
+                organisation_id=ours.id, device_id=device.id, expected_version=None, labels={"site": "north"}
+            )
+            for device in devices
+        ),
+    )
+
+    for device in await devices_of(process, ours):
+        assert (device.status, device.labels, device.version) == (DeviceStatus.ACTIVE, {"site": "north"}, 3)
+        assert device.last_seen_at is not None
+
+
+async def test_of_changes_that_expect_the_same_version_one_is_made(
+    process: RegistryProcess, ours: Organisation
+) -> None:
+    device, _ = await process.register(ours)
+
+    answers = await asyncio.gather(
+        *(
+            process.devices.change_device(
+                organisation_id=ours.id, device_id=device.id, expected_version=1, name=f"Name {number}"
+            )
+            for number in range(10)
+        ),
+        return_exceptions=True,
+    )
+
+    [changed] = [answer for answer in answers if isinstance(answer, Device)]
+    assert await devices_of(process, ours) == [changed]
+
+
+class Sessions:
+    """Sessions of a user whose password is no secret."""
+
+    def __init__(self, process: RegistryProcess, user: User) -> None:
+        self._user = user
+        self.service = SessionService(
+            unit_of_work=process.unit_of_work,
+            passwords=RecordingPasswords(),
+            tokens=AccessTokens(SECRET_KEY),
+            clock=utc_now,
+            new_id=uuid4,
+        )
+
+    async def log_in(self) -> TokenPair:
+        return await self.service.log_in(email=self._user.email, password="correct horse")
+
+
+@pytest.fixture
+async def sessions(process: RegistryProcess, ours: Organisation) -> Sessions:
+    user = build_user(organisation_id=ours.id, password_hash="hash of correct horse")
+    async with process.unit_of_work() as uow:
+        await uow.users.add(user)
+        await uow.commit()
+    return Sessions(process, user)
+
+
+async def test_of_refreshes_with_one_token_at_once_one_wins_and_the_session_ends(sessions: Sessions) -> None:
+    pair = await sessions.log_in()
+
+    answers = await asyncio.gather(
+        *(sessions.service.refresh(refresh_token=pair.refresh_token) for _ in range(10)), return_exceptions=True
+    )
+
+    [won] = [answer for answer in answers if isinstance(answer, TokenPair)]
+    assert {type(answer) for answer in answers} == {TokenPair, CredentialInvalidError}
+    with pytest.raises(CredentialInvalidError):
+        await sessions.service.refresh(refresh_token=won.refresh_token)
+    for token in (won.access_token, pair.access_token):
+        with pytest.raises(CredentialInvalidError):
+            await sessions.service.authenticate(access_token=token)
+
+
+async def test_refreshes_of_different_sessions_do_not_meet(sessions: Sessions) -> None:
+    pairs = [await sessions.log_in() for _ in range(5)]
+
+    refreshed = await asyncio.gather(*(sessions.service.refresh(refresh_token=pair.refresh_token) for pair in pairs))
+
+    assert len({pair.refresh_token for pair in refreshed}) == 5
+
+
+async def test_a_log_out_during_a_refresh_ends_the_session_all_the_same(sessions: Sessions) -> None:
+    for _ in range(10):
+        pair = await sessions.log_in()
+
+        refreshed, _ = await asyncio.gather(
+            sessions.service.refresh(refresh_token=pair.refresh_token),
+            sessions.service.log_out(access_token=pair.access_token),
+            return_exceptions=True,
+        )
+
+        token = refreshed.refresh_token if isinstance(refreshed, TokenPair) else pair.refresh_token
+        with pytest.raises(CredentialInvalidError):
+            await sessions.service.refresh(refresh_token=token)
+
+
+def accounts(process: RegistryProcess) -> AccountService:
+    return AccountService(
+        unit_of_work=process.unit_of_work, passwords=RecordingPasswords(), clock=utc_now, new_id=uuid4
+    )
+
+
+async def test_an_address_in_two_spellings_at_once_is_given_to_one(
+    process: RegistryProcess, ours: Organisation
+) -> None:
+    actor = build_actor(organisation_id=ours.id)
+    address = f"{uuid4()}@waterworks.example"
+
+    answers = await asyncio.gather(
+        *(
+            accounts(process).add_user(
+                actor=actor, email=email, password="correct horse", role=Role.VIEWER, name=None
+            )
+            for email in (address, address.upper()) * 5
+        ),
+        return_exceptions=True,
+    )
+
+    assert len([answer for answer in answers if isinstance(answer, User)]) == 1
+    assert {type(answer) for answer in answers} == {User, EmailTakenError}
+
+
+async def test_organisations_of_one_name_at_once_are_one(process: RegistryProcess) -> None:
+    name = f"Waterworks {uuid4()}"
+
+    answers = await asyncio.gather(
+        *(
+            accounts(process).found_organisation(
+                name=name, admin_email=f"{uuid4()}@waterworks.example", admin_password="correct horse"
+            )
+            for _ in range(10)
+        ),
+        return_exceptions=True,
+    )
+
+    refusals = [answer for answer in answers if isinstance(answer, BaseException)]
+    assert len(refusals) == 9
+    assert {type(refusal) for refusal in refusals} == {OrganisationNameTakenError}
+
+
+async def test_claimants_at_once_share_the_events_and_none_gets_too_many(process: RegistryProcess) -> None:
+    now = FIRST_DAY.replace(year=1990)
+    events = [build_event(due_at=now, created_at=now + timedelta(seconds=number)) for number in range(50)]
+    async with process.unit_of_work() as uow:
+        for event in events:
+            await uow.outbox.add(event)
+        await uow.commit()
+    outbox = OutboxService(unit_of_work=process.unit_of_work, clock=lambda: now)
+
+    shares = await asyncio.gather(*(outbox.claim_due_events(limit=7) for _ in range(6)))
+    rest = await outbox.claim_due_events(limit=50)
+
+    claimed = [event.id for share in (*shares, rest) for event in share]
+    assert sorted(claimed) == sorted(event.id for event in events)
+    assert max(map(len, shares)) == 7
+    for event in events:
+        await outbox.settle_event(event_id=event.id)
+
+
+async def test_a_claimant_does_not_wait_for_another(process: RegistryProcess) -> None:
+    now = FIRST_DAY.replace(year=1991)
+    first, second = [build_event(due_at=now, created_at=now + timedelta(seconds=number)) for number in range(2)]
+    async with process.unit_of_work() as uow:
+        await uow.outbox.add(first)
+        await uow.outbox.add(second)
+        await uow.commit()
+
+    async with process.unit_of_work() as slow:
+        assert [event.id for event in await slow.outbox.claim_due(now=now, until=now, limit=1)] == [first.id]
+        async with process.unit_of_work() as quick:
+            assert [event.id for event in await quick.outbox.claim_due(now=now, until=now, limit=2)] == [second.id]
+            await quick.outbox.remove(second.id)
+            await quick.commit()
+        await slow.outbox.remove(first.id)
+        await slow.commit()
+
+
+async def test_of_twenty_requests_under_one_key_at_once_one_is_done(process: RegistryProcess) -> None:
+    service = IdempotencyService(unit_of_work=process.unit_of_work, clock=utc_now, secret_key=SECRET_KEY)
+    done = 0
+
+    async def work() -> bytes:
+        nonlocal done
+        done += 1
+        await asyncio.sleep(0.05)
+        return b"answer"
+
+    actor = f"user:{uuid4()}"
+    answers = await asyncio.gather(
+        *(service.answer_once(actor=actor, key="key", fingerprint=b"request", work=work) for _ in range(20))
+    )
+
+    assert answers == [b"answer"] * 20
+    assert done == 1
+
+
+async def test_first_starts_at_once_found_one_platform(lone_process: RegistryProcess) -> None:
+    """The server of its own has no organisation but those of other tests, which this one takes away."""
+    service = accounts(lone_process)
+    async with lone_process.engine.begin() as connection:
+        await connection.exec_driver_sql("TRUNCATE organisations CASCADE")
+
+    founded = await asyncio.gather(
+        *(service.found_platform(email="admin@iotsphere.local", password="correct horse") for _ in range(5))
+    )
+
+    assert sorted(founded) == [False] * 4 + [True]
+
+
+async def test_who_waits_for_a_lock_in_vain_is_refused_and_closes_the_gate_to_nobody(
+    process: RegistryProcess, ours: Organisation
+) -> None:
+    device, _ = await process.register(ours)
+
+    async with process.unit_of_work() as holder:
+        await holder.devices.get(ours.id, device.id, for_update=True)
+        with pytest.raises(UnavailableError, match="is busy"):
+            await within(
+                COMMAND_SECONDS + 1,
+                process.devices.change_device(
+                    organisation_id=ours.id, device_id=device.id, expected_version=None, name="New"
+                ),
+            )
+        assert await devices_of(process, ours) == [device]
+
+
+async def test_who_finds_no_connection_in_time_is_refused_and_closes_the_gate_to_nobody(
+    process: RegistryProcess, ours: Organisation
+) -> None:
+    holders = [process.unit_of_work() for _ in range(10)]
+    for holder in holders:
+        await holder.__aenter__()
+
+    with pytest.raises(UnavailableError, match="is busy"):
+        await within(COMMAND_SECONDS, devices_of(process, ours))
+    for holder in holders:
+        await holder.__aexit__(None, None, None)
+
+    assert await devices_of(process, ours) == []

@@ -1,0 +1,158 @@
+"""What PostgreSQL itself does with what is stored, and with the indexes."""
+
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from iotsphere.identity.model import Organisation
+from iotsphere.kernel.pagination import Page, encode_cursor
+from iotsphere.registry.model import Device, DeviceFilter
+from tests.factories.identity import build_organisation
+from tests.factories.registry import FIRST_DAY, build_device
+from tests.integration.registry.conftest import RegistryProcess
+
+FLEET = sa.text("""
+    INSERT INTO devices (id, organisation_id, serial_number, device_type, name, labels, status,
+                         created_at, updated_at, version)
+    SELECT gen_random_uuid(), CAST(:organisation_id AS uuid), 'SN-' || n, 'pump', 'Pump ' || n,
+           jsonb_build_object('site', 'site ' || n % 2000, 'maker', 'maker ' || n % 3), 'active',
+           timestamptz '2026-01-01' + n * interval '1 second', timestamptz '2026-01-01', 1
+    FROM generate_series(1, 20000) AS n
+""")
+
+
+async def test_pages_of_a_growing_list_show_every_device_once(process: RegistryProcess, ours: Organisation) -> None:
+    numbers = count()
+
+    async def add(amount: int) -> list[Device]:
+        added = [
+            # Several at the same moment: there the id decides.
+            build_device(organisation_id=ours.id, created_at=FIRST_DAY.replace(second=next(numbers) // 10))
+            for _ in range(amount)
+        ]
+        async with process.unit_of_work() as uow:
+            for device in added:
+                await uow.devices.add(device)
+            await uow.commit()
+        return added
+
+    present = await add(60)
+    seen: list[Device] = []
+    cursor: str | None = None
+    for _ in range(100):
+        page = await process.devices.list_devices(
+            organisation_id=ours.id, narrowed_to=DeviceFilter(), limit=7, cursor=cursor
+        )
+        seen += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+        if len(present) < 120:
+            present += await add(10)
+
+    assert len(present) == 120
+    assert seen == sorted(present, key=lambda device: (device.created_at, device.id))
+
+
+async def page_and_plan(
+    process: RegistryProcess, fleet: Organisation, narrowed_to: DeviceFilter, cursor: str | None = None
+) -> tuple[Page[Device], str]:
+    """Give a page of the fleet, and how PostgreSQL says it would find it."""
+    sent: list[tuple[str, Any]] = []
+
+    def remember(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        sent.append((statement, parameters))
+
+    async with process.unit_of_work() as uow:
+        # Rolled back at the end: nobody else meets the fleet.
+        await uow.organisations.add(fleet)
+        await uow._connection.execute(FLEET, {"organisation_id": fleet.id})
+        await uow._connection.execute(sa.text("ANALYZE devices"))
+        sa.event.listen(process.engine.sync_engine, "before_cursor_execute", remember)
+        page = await uow.devices.list(fleet.id, narrowed_to, limit=50, cursor=cursor)
+        sa.event.remove(process.engine.sync_engine, "before_cursor_execute", remember)
+        ((statement, parameters),) = sent
+        plan = await uow._connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+        return page, "\n".join(plan.scalars())
+
+
+async def test_devices_of_a_label_are_found_by_the_index_on_labels(process: RegistryProcess) -> None:
+    page, plan = await page_and_plan(process, build_organisation(), DeviceFilter(label=("site", "site 7")))
+
+    assert [device.serial_number for device in page.items] == [f"SN-{number}" for number in range(7, 20_000, 2_000)]
+    assert "ix_devices_labels" in plan
+
+
+async def test_lists_and_their_later_pages_come_in_order_from_an_index(process: RegistryProcess) -> None:
+    cursor = encode_cursor(datetime(2026, 1, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
+    _, first_plan = await page_and_plan(process, build_organisation(), DeviceFilter())
+    page, later_plan = await page_and_plan(process, build_organisation(), DeviceFilter(), cursor)
+
+    assert page.items[0].serial_number == "SN-3601"
+    for plan in (first_plan, later_plan):
+        assert "ix_devices_organisation_id_created_at_id" in plan
+        assert "Sort" not in plan
+    assert "ROW(" in later_plan.partition("Index Cond:")[2].partition("\n")[0]
+
+
+@pytest.mark.parametrize("field", ["serial_number", "name"])
+async def test_a_text_that_only_postgresql_refuses_is_not_half_stored(
+    process: RegistryProcess, ours: Organisation, field: str
+) -> None:
+    with pytest.raises(sa.exc.DBAPIError):
+        await process.register(ours, **{field: "\0"})
+
+    page = await process.devices.list_devices(
+        organisation_id=ours.id, narrowed_to=DeviceFilter(), limit=5, cursor=None
+    )
+    assert page.items == []
+
+
+async def test_a_device_needs_an_organisation(process: RegistryProcess) -> None:
+    with pytest.raises(IntegrityError, match="fk_devices_organisation_id"):
+        await process.register(build_organisation())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE devices SET status = 'broken' WHERE id = :id",
+        "UPDATE devices SET serial_number = NULL WHERE id = :id",
+    ],
+)
+async def test_the_database_refuses_what_no_device_is(
+    process: RegistryProcess, ours: Organisation, statement: str
+) -> None:
+    device, _ = await process.register(ours)
+
+    async with process.engine.connect() as connection:
+        with pytest.raises(IntegrityError):
+            await connection.execute(sa.text(statement), {"id": device.id})
+
+
+async def test_an_error_does_not_show_what_the_statement_carried(process: RegistryProcess) -> None:
+    secret = str(uuid4())
+
+    with pytest.raises(IntegrityError) as refusal:
+        await process.register(build_organisation(), name=secret)
+
+    assert secret not in str(refusal.value)
+
+
+async def test_the_server_ends_by_itself_what_we_have_stopped_waiting_for(process: RegistryProcess) -> None:
+    async with process.engine.connect() as connection:
+        settings = {
+            name: await connection.scalar(sa.text(f"SHOW {name}"))
+            for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        }
+
+    assert settings == {
+        "statement_timeout": "3s",
+        "lock_timeout": "1900ms",
+        "idle_in_transaction_session_timeout": "10s",
+    }
