@@ -37,9 +37,11 @@ class SqlAlchemyOutboxRepository:
             .order_by(outbox.c.due_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
+            # Taken once: as a sub-query it may be run again for every row, and claim more than the limit.
+            .cte("due")
         )
         claimed = await self._connection.execute(
-            sa.update(outbox).where(outbox.c.id.in_(due.scalar_subquery())).values(due_at=until).returning(outbox)
+            sa.update(outbox).where(outbox.c.id == due.c.id).values(due_at=until).returning(outbox)
         )
         return sorted((_row_to_event(row) for row in claimed), key=lambda event: event.created_at)
 
