@@ -1,8 +1,10 @@
 """The settings, read from the environment here and nowhere else."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from environs import Env, EnvError
 
@@ -10,6 +12,7 @@ DEFAULT_PORT = 8080
 DEFAULT_ADMIN_EMAIL = "admin@iotsphere.local"
 MIN_SECRET_LENGTH = 32
 POSTGRESQL_SCHEMES = ("postgresql://", "postgres://")
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
@@ -66,7 +69,7 @@ def read_settings() -> Settings:
             port=_port(env),
             data_dir=_folder(env, "DATA_DIR"),
             cache_dir=_folder(env, "IOTSPHERE_CACHE_DIR"),
-            log_level=(_text(env, "IOTSPHERE_LOG_LEVEL") or "info").lower(),
+            log_level=_log_level(env),
         )
     except EnvError as error:
         raise SettingsError(str(error)) from error
@@ -126,7 +129,24 @@ def _text(env: Env, name: str) -> str | None:
 def _dsn(env: Env, name: str, schemes: tuple[str, ...]) -> str | None:
     value = _text(env, name)
     if value is not None and not value.startswith(schemes):
-        raise SettingsError(f"{name} must start with {' or '.join(schemes)}")
+        raise SettingsError(f"{name} must start with {' or '.join(schemes)}.")
+    if value is not None and not _is_url(value):
+        # The value is not shown: it may hold a password.
+        raise SettingsError(f"{name} is not a URL: check its host and port, and percent-encode its password.")
+    return value
+
+
+def _is_url(value: str) -> bool:
+    try:
+        return urlsplit(value).port != 0
+    except ValueError:
+        return False
+
+
+def _log_level(env: Env) -> str:
+    value = (_text(env, "IOTSPHERE_LOG_LEVEL") or "info").lower()
+    if value not in LOG_LEVELS:
+        raise SettingsError(f"IOTSPHERE_LOG_LEVEL must be {', '.join(LOG_LEVELS)}, not {value!r}.")
     return value
 
 
@@ -139,11 +159,14 @@ def _secret_key(env: Env) -> str | None:
 
 def _port(env: Env) -> int:
     value = _text(env, "PORT") or str(DEFAULT_PORT)
-    if not value.isdecimal() or not 0 < int(value) < 2**16:
+    if not re.fullmatch(r"[0-9]{1,5}", value) or not 0 < int(value) < 2**16:
         raise SettingsError(f"PORT must be a number from 1 to 65535, not {value!r}.")
     return int(value)
 
 
 def _folder(env: Env, name: str) -> Path | None:
     value = _text(env, name)
-    return Path(value).expanduser().absolute() if value else None
+    try:
+        return Path(value).expanduser().absolute() if value else None
+    except RuntimeError as error:
+        raise SettingsError(f"{name} starts with a ~ that is nobody's home: {value}") from error
