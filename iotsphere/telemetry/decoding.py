@@ -64,6 +64,7 @@ def read_batch(document: Any, *, device_id: DeviceId, arrived_at: datetime) -> B
     :raises TooManyValuesError: nothing of it should be stored.
     """
     readings = document if isinstance(document, list) else [document]
+    latest = arrived_at + FUTURE_TOLERANCE
     count = sum(map(_count, readings))
     if count > MAX_VALUES:
         raise TooManyValuesError(count, MAX_VALUES)
@@ -71,7 +72,7 @@ def read_batch(document: Any, *, device_id: DeviceId, arrived_at: datetime) -> B
     rejections: list[Rejection] = []
     rejected = 0
     for index, reading in enumerate(readings):
-        ts = _read_time(reading, arrived_at)
+        ts = _read_time(reading, arrived_at, latest)
         if isinstance(ts, Refusal):
             rejections.append(Rejection(index, *ts))
             rejected += max(1, _count(reading))
@@ -91,17 +92,16 @@ def _count(reading: Any) -> int:
     return len(values) if isinstance(values, dict) else 1
 
 
-def _read_time(reading: Any, arrived_at: datetime) -> datetime | Refusal:
+def _read_time(reading: Any, arrived_at: datetime, latest: datetime) -> datetime | Refusal:
     """Give the time of a reading, or say why the reading cannot be taken."""
     if not isinstance(reading, dict) or not isinstance(reading.get("values"), dict):
         return READING_INVALID
-    unknown = reading.keys() - MEMBERS
-    if unknown:
-        return Refusal(READING_INVALID.code, f"{READING_INVALID.detail} Unknown: {min(unknown)[:128]}.")
+    if not reading.keys() <= MEMBERS:
+        unknown = min(reading.keys() - MEMBERS)
+        return Refusal(READING_INVALID.code, f"{READING_INVALID.detail} Unknown: {unknown[:128]}.")
     if "ts" not in reading:
         return arrived_at
     given = reading["ts"]
-    latest = arrived_at + FUTURE_TOLERANCE
     if isinstance(given, int) and not isinstance(given, bool):
         # Compared as a number first: it may be beyond every calendar.
         outside = _outside(given, _milliseconds(EARLIEST), _milliseconds(latest))

@@ -36,7 +36,7 @@ class QueryTooCostlyError(RuleViolationError):
     def __init__(self) -> None:
         super().__init__(
             "The query reads more points than the store can go through in time. "
-            "Ask for a shorter range of time or for fewer metrics."
+            "Ask for a shorter range of time, for fewer metrics or with a smaller limit."
         )
 
 

@@ -1,7 +1,6 @@
 """Points in PostgreSQL; every statement is the same for hypertables and for native partitions."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -10,18 +9,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.intervals import Grid
-from iotsphere.telemetry.model import MAX_INTEGER, Aggregate, Bucket, Order, Outcome, Point, Position, Selection
+from iotsphere.telemetry.model import Aggregate, Bucket, Order, Outcome, Point, Position, Selection
 from repositories.telemetry.aggregating import aggregate_query, row_to_bucket
 from repositories.telemetry.appending import keep_stored, replace_stored
 from repositories.telemetry.partitions import add_partitions, is_partition_missing
-from repositories.telemetry.reading import read, sqlstate
+from repositories.telemetry.ranging import SeriesReader
+from repositories.telemetry.reading import read, sqlstate, to_point
 
 # 40001 and 40P01: two transactions wanted the same in another order; one of them has to begin again.
 CONTENTION = {"40001", "40P01"}
 ATTEMPTS = 5
 
 # One look at the index for each metric that there is, instead of one for each point.
-METRICS_PRESENT = """
+METRICS = sa.text("""
 WITH RECURSIVE present (metric) AS (
     (SELECT metric FROM points WHERE device_id = :device_id ORDER BY metric LIMIT 1)
     UNION ALL
@@ -31,30 +31,19 @@ WITH RECURSIVE present (metric) AS (
         ORDER BY points.metric LIMIT 1
     ) FROM present WHERE present.metric IS NOT NULL
 )
-"""
-METRICS_GIVEN = "WITH present (metric) AS (SELECT * FROM unnest(CAST(:metrics AS text[])))"
+SELECT metric FROM present WHERE metric IS NOT NULL
+""")
 
-LATEST = """
-SELECT present.metric, found.ts, found.number, found.other
-FROM present CROSS JOIN LATERAL (
+LATEST = sa.text("""
+SELECT wanted.metric, found.ts, found.number, found.other
+FROM unnest(CAST(:metrics AS text[])) AS wanted (metric)
+CROSS JOIN LATERAL (
     SELECT ts, number, other FROM points
-    WHERE device_id = :device_id AND metric = present.metric
+    WHERE device_id = :device_id AND metric = wanted.metric
     ORDER BY ts DESC LIMIT 1
 ) AS found
-ORDER BY present.metric COLLATE "C"
-"""
-
-# Each metric's index is read in order and no further than the page goes; then the few are merged.
-RANGE = """
-SELECT present.metric, found.ts, found.number, found.other
-FROM present CROSS JOIN LATERAL (
-    SELECT ts, number, other FROM points
-    WHERE device_id = :device_id AND metric = present.metric AND ts >= :start AND ts < :end {behind}
-    ORDER BY ts {direction} LIMIT :limit
-) AS found
-ORDER BY found.ts {direction}, present.metric COLLATE "C" {direction} LIMIT :limit
-"""
-BEHIND = """AND ts {mark}= :after_ts AND (ts, present.metric COLLATE "C") {mark} (:after_ts, :after_metric)"""
+ORDER BY wanted.metric COLLATE "C"
+""").columns(other=JSONB)
 
 
 class SqlAlchemyPointRepository:
@@ -75,16 +64,13 @@ class SqlAlchemyPointRepository:
         raise AssertionError("The last attempt returns or raises")
 
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
-        return await self._read_points(LATEST, device_id, metrics, {})
+        wanted = await self._metrics(device_id) if metrics is None else sorted(set(metrics))
+        rows = await read(self._connection, LATEST, {"device_id": device_id, "metrics": wanted})
+        return [to_point(device_id, row) for row in rows]
 
     async def range(self, selection: Selection, *, order: Order, after: Position | None, limit: int) -> list[Point]:
-        mark, direction = (">", "ASC") if order is Order.ASCENDING else ("<", "DESC")
-        behind = BEHIND.format(mark=mark) if after else ""
-        statement = RANGE.format(behind=behind, direction=direction)
-        parameters: dict[str, Any] = {"start": selection.start, "end": selection.end, "limit": limit}
-        if after:
-            parameters |= {"after_ts": after.ts, "after_metric": after.metric}
-        return await self._read_points(statement, selection.device_id, selection.metrics, parameters)
+        metrics = await self._metrics(selection.device_id) if selection.metrics is None else selection.metrics
+        return await SeriesReader(self._connection, selection, metrics, order=order, after=after).read(limit)
 
     async def aggregate(
         self, selection: Selection, grid: Grid, aggregates: Collection[Aggregate], *, limit: int
@@ -93,24 +79,5 @@ class SqlAlchemyPointRepository:
         rows = await read(self._connection, query, parameters | {"limit": limit})
         return [row_to_bucket(row, aggregates) for row in rows]
 
-    async def _read_points(
-        self, statement: str, device_id: DeviceId, metrics: Collection[str] | None, parameters: dict[str, Any]
-    ) -> list[Point]:
-        present = METRICS_PRESENT if metrics is None else METRICS_GIVEN
-        given = {} if metrics is None else {"metrics": list(metrics)}
-        query = sa.text(present + statement).columns(other=JSONB)
-        rows = await read(self._connection, query, parameters | given | {"device_id": device_id})
-        return [Point(device_id, row.metric, row.ts, _value(row)) for row in rows]
-
-
-def _value(row: sa.Row[Any]) -> Any:
-    return _as_sent(row.other) if row.number is None else row.number
-
-
-def _as_sent(value: Any) -> Any:
-    """Undo what jsonb does to large numbers: it writes 1e300 out as an integer of 301 digits."""
-    if isinstance(value, dict):
-        return {key: _as_sent(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_as_sent(inner) for inner in value]
-    return float(value) if isinstance(value, int) and abs(value) > MAX_INTEGER else value
+    async def _metrics(self, device_id: DeviceId) -> list[str]:
+        return [row.metric for row in await read(self._connection, METRICS, {"device_id": device_id})]

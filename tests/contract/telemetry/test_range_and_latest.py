@@ -1,12 +1,18 @@
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.model import Order, Point, Position, Selection
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from tests.factories.telemetry import FIRST_READING, build_point
+from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
 
+MINUTE = timedelta(minutes=1)
 END = FIRST_READING + timedelta(days=1)
 
 
@@ -88,6 +94,49 @@ async def test_pages_hold_every_point_once(
         after = Position(page[-1].ts, page[-1].metric)
 
     assert pages == whole
+
+
+READINGS = st.lists(
+    # Crowded series beside sparse ones, and many points of one time.
+    st.tuples(st.sampled_from("aaaaaabbcD"), st.integers(0, 60)),
+    max_size=120,
+    unique=True,
+)
+
+
+@pytest.mark.parametrize("unit_of_work", ["timescaledb", "partitions"], indirect=True)
+@given(
+    readings=READINGS,
+    bounds=st.tuples(st.integers(0, 61), st.integers(0, 61)),
+    after=st.none() | st.tuples(st.integers(0, 61), st.sampled_from("abcDe")),
+    limit=st.integers(1, 130),
+    order=st.sampled_from(Order),
+    metrics=st.sampled_from([None, ("a",), ("c", "a", "x")]),
+)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_agrees_with_the_plain_model(
+    unit_of_work: TelemetryUnitOfWorkFactory,
+    readings: list[tuple[str, int]],
+    bounds: tuple[int, int],
+    after: tuple[int, str] | None,
+    limit: int,
+    order: Order,
+    metrics: tuple[str, ...] | None,
+) -> None:
+    device_id = DeviceId(uuid4())
+    points = [Point(device_id, metric, FIRST_READING + minute * MINUTE, float(minute)) for metric, minute in readings]
+    model = partial(InMemoryTelemetryUnitOfWork, TelemetryData())
+    for factory in (unit_of_work, model):
+        async with factory() as uow:
+            await uow.points.append(points, replace=False)
+            await uow.commit()
+    start, end = (FIRST_READING + minute * MINUTE for minute in bounds)
+    selection = Selection(device_id, metrics, start, end)
+    position = None if after is None else Position(FIRST_READING + after[0] * MINUTE, after[1])
+
+    found = await read(unit_of_work, selection, order=order, after=position, limit=limit)
+
+    assert found == await read(model, selection, order=order, after=position, limit=limit)
 
 
 async def test_the_latest_is_by_its_own_time(
