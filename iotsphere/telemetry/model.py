@@ -77,6 +77,15 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """What one request of a device came to."""
+
+    device_id: DeviceId
+    arrived_at: datetime
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
 class Rejection:
     """Why a value, or a whole reading where ``metric`` is None, was not taken; ``index`` is the reading's."""
 

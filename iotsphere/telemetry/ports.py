@@ -7,8 +7,8 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import (
     Aggregate,
+    Arrival,
     Bucket,
-    Counts,
     LedgerEntry,
     Order,
     Outcome,
@@ -50,8 +50,8 @@ class PointRepository(Protocol):
 
 
 class LedgerRepository(Protocol):
-    async def add(self, device_id: DeviceId, arrived_at: datetime, counts: Counts) -> None:
-        """Add to what arrived in the minute of ``arrived_at``."""
+    async def add(self, arrivals: Sequence[Arrival]) -> None:
+        """Add each to what arrived from its device in its minute."""
 
     async def list(
         self, device_id: DeviceId, start: datetime, end: datetime, *, length: timedelta, limit: int

@@ -15,6 +15,7 @@ from iotsphere.kernel.times import EPOCH
 from iotsphere.telemetry.decoding import read_batch
 from iotsphere.telemetry.errors import BatchRejectedError, TooManyIntervalsError
 from iotsphere.telemetry.filling import fill_gaps
+from iotsphere.telemetry.intake import GroupCommit, Submission
 from iotsphere.telemetry.intervals import Interval
 from iotsphere.telemetry.model import (
     EARLIEST,
@@ -52,6 +53,7 @@ class TelemetryService:
     def __init__(self, *, unit_of_work: TelemetryUnitOfWorkFactory, clock: Clock) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
+        self._commits = GroupCommit(unit_of_work=unit_of_work)
 
     async def record_readings(self, *, device_id: DeviceId, document: Any, replaces: bool = False) -> IntakeReport:
         """Store a reading or an array of them, given as decoded JSON, and count them in the ledger.
@@ -63,12 +65,9 @@ class TelemetryService:
         """
         arrived_at = self._clock()
         batch = read_batch(document, device_id=device_id, arrived_at=arrived_at)
-        async with self._unit_of_work() as uow:
-            outcomes = await uow.points.append(batch.points, replace=replaces)
-            counts = Counts.of(outcomes, rejected=batch.rejected)
-            await uow.ledger.add(device_id, arrived_at, counts)
-            await uow.commit()
-        report = IntakeReport(counts, batch.rejections)
+        submission = Submission(device_id, arrived_at, batch.points, batch.rejected)
+        outcomes = await self._commits.write(submission, replaces=replaces)
+        report = IntakeReport(Counts.of(outcomes, rejected=batch.rejected), batch.rejections)
         if batch.rejected and not batch.points:
             raise BatchRejectedError(report)
         return report

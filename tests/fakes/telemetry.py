@@ -19,6 +19,7 @@ from iotsphere.telemetry.errors import FigureOverflowError
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import (
     Aggregate,
+    Arrival,
     Bucket,
     Counts,
     LedgerEntry,
@@ -102,9 +103,10 @@ class InMemoryLedgerRepository:
     def __init__(self, minutes: dict[tuple[DeviceId, datetime], Counts]) -> None:
         self._minutes = minutes
 
-    async def add(self, device_id: DeviceId, arrived_at: datetime, counts: Counts) -> None:
-        minute = arrived_at.replace(second=0, microsecond=0)
-        self._minutes[device_id, minute] = _sum(self._minutes.get((device_id, minute), Counts()), counts)
+    async def add(self, arrivals: Sequence[Arrival]) -> None:
+        for arrival in arrivals:
+            line = arrival.device_id, arrival.arrived_at.replace(second=0, microsecond=0)
+            self._minutes[line] = _sum(self._minutes.get(line, Counts()), arrival.counts)
 
     async def list(
         self, device_id: DeviceId, start: datetime, end: datetime, *, length: timedelta, limit: int

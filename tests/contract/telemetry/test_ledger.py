@@ -2,7 +2,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.model import Counts, LedgerEntry
+from iotsphere.telemetry.model import Arrival, Counts, LedgerEntry
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from tests.factories.telemetry import FIRST_READING
 
@@ -14,7 +14,7 @@ async def add(
     unit_of_work: TelemetryUnitOfWorkFactory, device_id: DeviceId, after: timedelta, counts: Counts
 ) -> None:
     async with unit_of_work() as uow:
-        await uow.ledger.add(device_id, FIRST_READING + after, counts)
+        await uow.ledger.add([Arrival(device_id, FIRST_READING + after, counts)])
         await uow.commit()
 
 
@@ -50,6 +50,26 @@ async def test_sums_what_arrived_in_each_interval(
     ]
 
 
+async def test_takes_arrivals_of_many_devices_and_minutes_at_once(
+    unit_of_work: TelemetryUnitOfWorkFactory, device_id: DeviceId
+) -> None:
+    other = DeviceId(uuid4())
+    arrivals = [
+        Arrival(device, FIRST_READING + after, Counts(stored=1, rejected=2))
+        for after in (HOUR, timedelta(0), timedelta(seconds=1), HOUR)
+        for device in (device_id, other)
+    ]
+    async with unit_of_work() as uow:
+        await uow.ledger.add(arrivals)
+        await uow.commit()
+
+    for device in (device_id, other):
+        assert await read(unit_of_work, device, HOUR) == [
+            LedgerEntry(FIRST_READING, Counts(stored=2, rejected=4)),
+            LedgerEntry(FIRST_READING + HOUR, Counts(stored=2, rejected=4)),
+        ]
+
+
 async def test_belongs_to_one_device(unit_of_work: TelemetryUnitOfWorkFactory, device_id: DeviceId) -> None:
     await add(unit_of_work, device_id, MINUTE, Counts(stored=1))
 
@@ -58,6 +78,6 @@ async def test_belongs_to_one_device(unit_of_work: TelemetryUnitOfWorkFactory, d
 
 async def test_counts_nothing_without_commit(unit_of_work: TelemetryUnitOfWorkFactory, device_id: DeviceId) -> None:
     async with unit_of_work() as uow:
-        await uow.ledger.add(device_id, FIRST_READING, Counts(stored=1))
+        await uow.ledger.add([Arrival(device_id, FIRST_READING, Counts(stored=1))])
 
     assert await read(unit_of_work, device_id, HOUR) == []
