@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iotsphere.simulation.fleet import FleetPlan, build_fleet, run_fleet
-from iotsphere.simulation.machine import Machine, MachineEvent
+from iotsphere.simulation.machine import Machine, MachineEvent, Metric
 from iotsphere.simulation.pump import Pump
 from iotsphere.simulation.vending_machine import VendingMachine
 from iotsphere.simulation.water_heater import WaterHeater
@@ -102,6 +102,11 @@ def test_every_kind_fails_and_is_repaired(kind: type[Machine]) -> None:
     events = [event for _, _, events in run(machine, steps=24 * 10, seconds=3600) for event in events]
     assert [event.kind for event in events] == ["failure", "repair"]
     assert {event.component for event in events} == {machine.part_name}
+
+
+def test_a_sensor_reads_no_further_than_its_range() -> None:
+    metric = Metric("x", "°C", -5, 45, 1, "test")
+    assert [metric.read(value) for value in (-9.0, 21.26, 99.0)] == [-5, 21.3, 45]
 
 
 def mean(machine: Machine, metric: str, wear: float, steps: int = 288) -> float:
