@@ -57,7 +57,8 @@ class NoQuery(Schema):
 
 class PageQuery(Schema):
     limit = fields.Integer(load_default=DEFAULT_LIMIT, validate=validate.Range(1, MAX_LIMIT))
-    cursor = text(longest=1024, load_default=None)
+    # Whatever no list gave out is malformed rather than invalid, however long it is.
+    cursor = fields.String(load_default=None)
 
 
 def page_schema(item: type[Schema]) -> Schema:
