@@ -1,0 +1,160 @@
+"""The whole application on stores in memory, and callers of every kind."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from dependency_injector import providers
+from quart import Response
+from werkzeug.datastructures import Headers
+
+from iotsphere.app import create_app
+from iotsphere.assets.model import Asset
+from iotsphere.config import Settings
+from iotsphere.containers.application import create_container
+from iotsphere.identity.model import Organisation, User
+from iotsphere.identity.secrets import ApiKey, hash_secret
+from iotsphere.kernel.actor import Role
+from iotsphere.kernel.clock import utc_now
+from iotsphere.kernel.identifiers import AssetId
+from iotsphere.registry.model import Device
+from tests.factories.identity import build_organisation, build_session, build_user
+from tests.factories.registry import build_credential, build_device
+from tests.fakes.assets import InMemoryAssetsUnitOfWork
+from tests.fakes.identity import KeptSession, RecordingPasswords
+from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables, UnreachableUnitOfWork
+
+NOWHERE = Settings(
+    registry_dsn="postgresql://127.0.0.1:1/nowhere",
+    assets_dsn="postgresql://127.0.0.1:1/nowhere",
+    telemetry_dsn="postgresql://127.0.0.1:1/nowhere",
+    shadow_url="redis://127.0.0.1:1",
+    secret_key="a secret of more than thirty-two characters",
+    admin_email="admin@iotsphere.local",
+    admin_password=None,
+    host="127.0.0.1",
+    port=1,
+    data_dir=None,
+    cache_dir=None,
+    log_level="info",
+)
+PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "correlation_id"}
+Credentials = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Headers
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The code of a problem, which has all the members that it must have."""
+        problem = self.json
+        assert self.headers["Content-Type"] == "application/problem+json"
+        assert problem.keys() - {"errors"} == PROBLEM_MEMBERS
+        assert (problem["status"], problem["correlation_id"]) == (self.status, self.headers["X-Correlation-ID"])
+        assert problem["type"].endswith(problem["code"])
+        assert len(problem["code"].split(".")) == 3
+        assert problem["title"]
+        assert problem["detail"]
+        assert ("errors" in problem) == (self.status == 422)
+        return str(problem["code"])
+
+    @property
+    def refusal(self) -> tuple[int, str]:
+        return self.status, self.code
+
+
+class ApiBench:
+    """Two organisations, ours and theirs; what is not said of a caller is ours and an administrator's."""
+
+    def __init__(self) -> None:
+        self.tables = RegistryTables()
+        self.assets: dict[AssetId, Asset] = {}
+        self.container = create_container(NOWHERE)
+        self.container.identity.passwords.override(providers.Object(RecordingPasswords()))
+        self.container.stores.assets_unit_of_work.override(providers.Factory(InMemoryAssetsUnitOfWork, self.assets))
+        self.open_registry()
+        self.app = create_app(self.container)
+        self.ours, self.theirs = self.add_organisation(), self.add_organisation()
+        self.credentials: dict[str, Credentials] = {
+            role.name.lower(): self.log_in(self.add_user(self.ours, role=role)) for role in Role
+        }
+
+    def open_registry(self) -> None:
+        self.container.stores.registry_unit_of_work.override(
+            providers.Factory(InMemoryRegistryUnitOfWork, self.tables)
+        )
+
+    def close_registry(self) -> None:
+        self.container.stores.registry_unit_of_work.override(providers.Factory(UnreachableUnitOfWork, self.tables))
+
+    def add_organisation(self, **given: Any) -> Organisation:
+        organisation = build_organisation(**given)
+        self.tables.organisations[organisation.id] = organisation
+        return organisation
+
+    def add_user(self, organisation: Organisation, **given: Any) -> User:
+        user = build_user(organisation_id=organisation.id, **given)
+        self.tables.users[user.id] = user
+        return user
+
+    def log_in(self, user: User) -> Credentials:
+        session = build_session(user_id=user.id, created_at=utc_now())
+        self.tables.sessions[session.id] = KeptSession(session)
+        token = self.container.identity.tokens().issue(session_id=session.id, issued_at=utc_now())
+        return {"Authorization": f"Bearer {token}"}
+
+    def add_device(self, organisation: Organisation | None = None, **given: Any) -> Device:
+        device = build_device(organisation_id=(organisation or self.ours).id, **given)
+        self.tables.devices[device.id] = device
+        return device
+
+    def give_key(self, device: Device, **given: Any) -> Credentials:
+        credential = build_credential(device_id=device.id, secret_hash=hash_secret("secret"), **given)
+        self.tables.credentials[credential.id] = credential
+        return {"X-API-Key": str(ApiKey(credential.id, "secret"))}
+
+    async def call(self, method: str, path: str, *, by: Credentials | str | None = "admin", **options: Any) -> Answer:
+        credentials = self.credentials[by] if isinstance(by, str) else by or {}
+        headers = credentials | options.pop("headers", {})
+        client = self.app.test_client()
+        response: Response = await client.open(path, method=method, headers=headers, **options)
+        return Answer(response.status_code, response.headers, await response.get_data(as_text=False))
+
+    async def get(self, path: str, **options: Any) -> Answer:
+        return await self.call("GET", f"/api/v1{path}", **options)
+
+    async def post(self, path: str, body: Any = None, **options: Any) -> Answer:
+        sent = {} if body is None else {"json": body}
+        return await self.call("POST", f"/api/v1{path}", **sent, **options)
+
+    async def patch(self, path: str, body: Any, **options: Any) -> Answer:
+        return await self.call("PATCH", f"/api/v1{path}", json=body, **options)
+
+    async def delete(self, path: str, **options: Any) -> Answer:
+        return await self.call("DELETE", f"/api/v1{path}", **options)
+
+    async def send(self, path: str, body: bytes, *, method: str = "POST", **options: Any) -> Answer:
+        """Send bytes as they are, declared as JSON."""
+        headers = {"Content-Type": "application/json"} | options.pop("headers", {})
+        return await self.call(method, f"/api/v1{path}", data=body, headers=headers, **options)
+
+    async def register(self, **given: Any) -> Answer:
+        return await self.post("/devices", {"serial_number": str(uuid4()), "device_type": "pump"} | given)
+
+
+@pytest.fixture
+def bench() -> Iterator[ApiBench]:
+    bench = ApiBench()
+    yield bench
+    bench.container.unwire()
