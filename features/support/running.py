@@ -22,7 +22,8 @@ STOP_SECONDS = 10
 class RunningPlatform:
     """One ``iotsphere up`` on a free port, its data in a temporary folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, admin_email: str = ADMIN_EMAIL) -> None:
+        self.admin_email = admin_email
         self.data_dir = Path(tempfile.mkdtemp(prefix="iotsphere-features-"))
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -39,7 +40,7 @@ class RunningPlatform:
         self._output = (self.data_dir.parent / f"{self.data_dir.name}.log").open("a+")
         self._process = subprocess.Popen(
             self.command(self.data_dir, self.port),
-            env=os.environ | {"IOTSPHERE_ADMIN_EMAIL": ADMIN_EMAIL, "IOTSPHERE_ADMIN_PASSWORD": ADMIN_PASSWORD},
+            env=os.environ | {"IOTSPHERE_ADMIN_EMAIL": self.admin_email, "IOTSPHERE_ADMIN_PASSWORD": ADMIN_PASSWORD},
             stdout=self._output,
             stderr=subprocess.STDOUT,
         )
