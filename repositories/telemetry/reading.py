@@ -12,9 +12,12 @@ from iotsphere.telemetry.errors import FigureOverflowError, QueryTooCostlyError
 from iotsphere.telemetry.model import MAX_INTEGER, Point
 from repositories.sql import COMMAND_SECONDS
 
-# The server gives up before the client does. So a query that was too much for a working server can be told from a
-# server that does not answer.
-LIMIT_TIME = sa.text(f"SET LOCAL statement_timeout = {COMMAND_SECONDS * 900:.0f}")
+# The server gives up before the client does: so a query that was too much for a working server can be told from a
+# server that does not answer. And it is told to expect its data in memory or on a fast disk, for by default it would
+# rather read and sort everything than follow an index to the few points that are wanted.
+SETTINGS = sa.text("""
+SELECT set_config('statement_timeout', :milliseconds, true), set_config('random_page_cost', '1.1', true)
+""").bindparams(milliseconds=f"{COMMAND_SECONDS * 900:.0f}")
 
 REFUSALS = {"57014": QueryTooCostlyError, "22003": FigureOverflowError}
 
@@ -28,7 +31,7 @@ async def read(
     :raises FigureOverflowError: a number came out larger than a double can be.
     """
     try:
-        await connection.execute(LIMIT_TIME)
+        await connection.execute(SETTINGS)
         return (await connection.execute(statement, parameters)).all()
     except DBAPIError as error:
         refusal = REFUSALS.get(sqlstate(error))
