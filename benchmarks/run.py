@@ -99,7 +99,8 @@ def memory_of_descendants(pid: int) -> dict[str, float]:
         kib = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
         name = Path(command[0]).name.split(":")[0]
         if name.startswith("python"):
-            name = next((word for word in ("serve", "worker", "up") if word in command), name)
+            words = {word.rpartition(".")[2] for word in command}
+            name = next((role for role in ("serve", "worker", "up") if role in words), name)
         found[name] = found.get(name, 0) + kib / 1024
     return found
 
