@@ -29,6 +29,8 @@ SETTINGS = {
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "max_connections": "100",
+    # A query over decades of telemetry locks every chunk that it may have to look at.
+    "max_locks_per_transaction": "256",
     "wal_compression": "on",
     "log_line_prefix": "%m [%p] %u@%d ",
     # UTC by the one name that PostgreSQL knows where the system has no time zone files.
