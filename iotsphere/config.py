@@ -117,7 +117,9 @@ def child_environment(settings: Settings) -> dict[str, str]:
         "PORT": str(settings.port),
         "IOTSPHERE_LOG_LEVEL": settings.log_level,
     }
-    return dict(os.environ) | {name: value for name, value in values.items() if value is not None}
+    # Whoever serves has no use for the administrator's password.
+    inherited = {name: value for name, value in os.environ.items() if name != "IOTSPHERE_ADMIN_PASSWORD"}
+    return inherited | {name: value for name, value in values.items() if value is not None}
 
 
 def _text(env: Env, name: str) -> str | None:

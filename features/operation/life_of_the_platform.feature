@@ -30,3 +30,8 @@ Feature: The life of a platform
   Scenario: The platform tells what it is made of
     When somebody asks whether the platform is ready
     Then all four stores are up, each with its engine
+
+  Scenario: A demonstration keeps a fleet running
+    Given a platform of its own with a demonstration
+    When its machines have come online
+    Then they have measured something

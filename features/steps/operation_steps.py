@@ -19,6 +19,31 @@ def start_own_platform(context):
     context.add_cleanup(context.own.remove)
 
 
+@given("a platform of its own with a demonstration")
+def start_demonstration(context):
+    context.own = RunningPlatform(options=["--demo"])
+    context.own.start()
+    context.add_cleanup(context.own.remove)
+    context.visitor = Platform.log_in_as_platform_administrator(context.own.url)
+
+
+@when("its machines have come online")
+def wait_for_machines(context):
+    eventually(lambda: online_devices(context.visitor), within=60, what="the machines report")
+
+
+@then("they have measured something")
+def machines_have_measured(context):
+    for device in online_devices(context.visitor):
+        latest = context.visitor.get(f"/api/v1/devices/{device['id']}/telemetry/latest").json()
+        assert latest["values"], device
+
+
+def online_devices(visitor):
+    devices = visitor.get("/api/v1/devices").json()["items"]
+    return [device for device in devices if device["connectivity"] == "online"]
+
+
 @given('on it the device "{name}" that reported and measured something')
 def report_and_measure(context, name):
     platform = Platform(context.own.url)

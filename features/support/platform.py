@@ -25,6 +25,14 @@ class Platform:
         self._keys: dict[str, str] = {}
         self._found_organisation()
 
+    @staticmethod
+    def log_in_as_platform_administrator(url: str) -> httpx.Client:
+        http = httpx.Client(base_url=url, trust_env=False, timeout=30)
+        login = {"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}
+        token = http.post("/api/v1/auth/token", json=login).json()["access_token"]
+        http.headers["Authorization"] = f"Bearer {token}"
+        return http
+
     def request(self, method: str, path: str, *, by: str = "operator", **options) -> httpx.Response:
         """Call ``/api/v1<path>`` as a role of the organisation (``operator``, ``admin``, ...), as ``device:<name>``,
         or as ``nobody``.
@@ -86,10 +94,9 @@ class Platform:
         return self._tokens[role]
 
     def _found_organisation(self) -> None:
-        platform_admin = self.log_in(ADMIN_EMAIL, ADMIN_PASSWORD).json()["access_token"]
         body = {"name": self._mark, "admin": {"email": self.email_of("admin"), "password": PASSWORD}}
-        answer = self.http.post(
-            "/api/v1/organisations", headers={"Authorization": f"Bearer {platform_admin}"}, json=body
-        )
+        administrator = self.log_in_as_platform_administrator(str(self.http.base_url))
+        answer = administrator.post("/api/v1/organisations", json=body)
+        administrator.close()
         assert answer.status_code == 201, answer.text
         self._tokens["admin"] = self.log_in(self.email_of("admin"), PASSWORD).json()["access_token"]

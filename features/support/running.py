@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -22,8 +23,9 @@ STOP_SECONDS = 10
 class RunningPlatform:
     """One ``iotsphere up`` on a free port, its data in a temporary folder."""
 
-    def __init__(self, *, admin_email: str = ADMIN_EMAIL) -> None:
+    def __init__(self, *, admin_email: str = ADMIN_EMAIL, options: Sequence[str] = ()) -> None:
         self.admin_email = admin_email
+        self.options = options
         self.data_dir = Path(tempfile.mkdtemp(prefix="iotsphere-features-"))
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -39,7 +41,7 @@ class RunningPlatform:
     def start(self) -> None:
         self._output = (self.data_dir.parent / f"{self.data_dir.name}.log").open("a+")
         self._process = subprocess.Popen(
-            self.command(self.data_dir, self.port),
+            [*self.command(self.data_dir, self.port), *self.options],
             env=os.environ | {"IOTSPHERE_ADMIN_EMAIL": self.admin_email, "IOTSPHERE_ADMIN_PASSWORD": ADMIN_PASSWORD},
             stdout=self._output,
             stderr=subprocess.STDOUT,

@@ -1,11 +1,13 @@
 """``iotsphere up``: the whole platform on this machine, from one command to the last process stopped."""
 
 import asyncio
+import shutil
 import socket
 import sys
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
+from os.path import relpath
 from pathlib import Path
 from signal import SIGTERM
 from typing import Annotated, Any
@@ -19,18 +21,18 @@ from rich.table import Table
 from iotsphere.cli.errors import CommandError
 from iotsphere.cli.migrate import found_platform, migrate_stores
 from iotsphere.cli.signals import stop_requested
-from iotsphere.config import Settings, child_environment, read_settings
+from iotsphere.config import DEFAULT_PORT, Settings, child_environment, read_settings
 from iotsphere.localstack.cache import default_cache_dir
 from iotsphere.localstack.errors import LocalStackError
 from iotsphere.localstack.processes import OUR_OWN, Process, has_ended, kill
-from iotsphere.localstack.stack import LocalStack
+from iotsphere.localstack.stack import LocalStack, StoreAddresses
 from iotsphere.localstack.stored_secrets import Secrets
 
 DEFAULT_DATA_DIR = Path("data")
 ROLES = ("serve", "worker")
 ROLE_PACKAGE = "iotsphere.cli.roles"
 ANSWER_SECONDS = 30.0
-ROLE_STOP_SECONDS = 4.0
+PROGRAM_STOP_SECONDS = 4.0
 SHORTEST_DELAY_SECONDS = 0.2
 LONGEST_DELAY_SECONDS = 10.0
 
@@ -38,15 +40,24 @@ LONGEST_DELAY_SECONDS = 10.0
 def up(
     data_dir: Annotated[Path | None, typer.Option(help="Where all data is kept; DATA_DIR, or ./data.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="The HTTP port; PORT, or 8080.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Keep a simulated fleet running on it.")] = False,
 ) -> None:
     """Start everything on this machine: the stores that no DSN names, their schemas, HTTP and the worker."""
     settings = read_settings()
     folder = (data_dir or settings.data_dir or DEFAULT_DATA_DIR).expanduser().absolute()
-    platform = Platform(replace(settings, port=port or settings.port), folder)
+    platform = Platform(replace(settings, port=port or settings.port), folder, has_demo=demo)
     try:
         asyncio.run(platform.run())
     except LocalStackError as error:
         raise CommandError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What the interpreter is started with, so that it can be started again."""
+
+    arguments: list[str]
+    environment: dict[str, str]
 
 
 @dataclass
@@ -55,8 +66,10 @@ class Platform:
 
     settings: Settings
     data_dir: Path
+    has_demo: bool = False
     console: Console = field(default_factory=Console)
     processes: dict[str, Process] = field(default_factory=dict)
+    programs: dict[str, Program] = field(default_factory=dict)
     stack: LocalStack = field(init=False)
     provided: frozenset[str] = field(init=False)
 
@@ -86,21 +99,22 @@ class Platform:
         finally:
             if self.processes or self.stack.servers:
                 self._report("Stopping", None)
-            await self._stop_roles()
+            await self._stop_programs()
             await self.stack.stop()
 
     async def _start(self) -> None:
         began = time.perf_counter()
         self._check_data_dir()
-        if self.provided:
-            self._adopt(await self.stack.start())
+        self._adopt(await self.stack.start() if self.provided else StoreAddresses())
         self._report("Starting the application", None)
         # The roles need no store to start, so they load while the schemas are brought up to date.
         for role in ROLES:
-            self.processes[role] = self._spawn(role)
+            self._run_program(role, Program(["-m", f"{ROLE_PACKAGE}.{role}"], child_environment(self.settings)))
         await asyncio.to_thread(migrate_stores, self.settings)
         password = await found_platform(self.settings)
         await self._until_it_answers()
+        if self.has_demo:
+            self._start_demo(password or self.settings.admin_password)
         self._status.stop()
         self._show_summary(password, seconds=time.perf_counter() - began)
 
@@ -112,7 +126,14 @@ class Platform:
         except OSError as error:
             raise CommandError(f"The data folder {self.data_dir} cannot be used: {error.strerror}.") from error
 
-    def _adopt(self, addresses: Any) -> None:
+    def _start_demo(self, password: str | None) -> None:
+        if password is None:
+            raise CommandError("The demo logs in as the administrator: set IOTSPHERE_ADMIN_PASSWORD.")
+        login = {"IOTSPHERE_URL": local_address(self.settings), "IOTSPHERE_ADMIN_PASSWORD": password}
+        environment = child_environment(self.settings) | login
+        self._run_program("demo", Program(["-m", "iotsphere", "simulate", "--live", "--hours", "6"], environment))
+
+    def _adopt(self, addresses: StoreAddresses) -> None:
         given = {
             name: getattr(addresses, name)
             for name in ("registry_dsn", "assets_dsn", "telemetry_dsn", "shadow_url")
@@ -121,18 +142,19 @@ class Platform:
         secret_key = self.settings.secret_key or Secrets(self.data_dir).get_or_make("secret_key")
         self.settings = replace(self.settings, secret_key=secret_key, **given)
 
-    def _spawn(self, role: str) -> Process:
-        log_path = self.data_dir / "log" / f"{role}.log"
+    def _run_program(self, name: str, program: Program) -> None:
+        log_path = self.data_dir / "log" / f"{name}.log"
         log_path.parent.mkdir(exist_ok=True)
+        self.programs[name] = program
         with log_path.open("ab") as log:
-            surroundings = replace(OUR_OWN, environment=child_environment(self.settings), death_signal=SIGTERM)
-            return surroundings.spawn([sys.executable, "-m", f"{ROLE_PACKAGE}.{role}"], output=log)
+            surroundings = replace(OUR_OWN, environment=program.environment, death_signal=SIGTERM)
+            self.processes[name] = surroundings.spawn([sys.executable, *program.arguments], output=log)
 
     async def _until_it_answers(self) -> None:
         deadline = time.monotonic() + ANSWER_SECONDS
         async with httpx.AsyncClient(base_url=local_address(self.settings), timeout=2, trust_env=False) as client:
             while time.monotonic() < deadline:
-                self._check_roles()
+                self._check_programs()
                 try:
                     await client.get("/health/live")
                 except httpx.TransportError:
@@ -146,31 +168,32 @@ class Platform:
         delay = SHORTEST_DELAY_SECONDS
         while True:
             await asyncio.sleep(delay)
-            ended = [*self.stack.revive(), *self._revive_roles()]
+            ended = [*self.stack.revive(), *self._revive_programs()]
             for name in ended:
                 self.console.print(f"{name} ended by itself and is started again. {self._see_logs()}", soft_wrap=True)
             delay = min(delay * 2, LONGEST_DELAY_SECONDS) if ended else SHORTEST_DELAY_SECONDS
 
-    def _revive_roles(self) -> list[str]:
-        ended = [role for role, process in self.processes.items() if process.poll() is not None]
-        self.processes |= {role: self._spawn(role) for role in ended}
+    def _revive_programs(self) -> list[str]:
+        ended = [name for name, process in self.processes.items() if process.poll() is not None]
+        for name in ended:
+            self._run_program(name, self.programs[name])
         return ended
 
-    def _check_roles(self) -> None:
-        for role, process in self.processes.items():
+    def _check_programs(self) -> None:
+        for name, process in self.processes.items():
             if process.poll() is not None:
                 raise CommandError(
-                    f"The process {role!r} ended with exit status {process.returncode}. {self._see_logs()}"
+                    f"The process {name!r} ended with exit status {process.returncode}. {self._see_logs()}"
                 )
 
     def _see_logs(self) -> str:
         return f"See the logs in {self.data_dir / 'log'}."
 
-    async def _stop_roles(self) -> None:
+    async def _stop_programs(self) -> None:
         """End the application before the stores, so that what it has taken on is written."""
         for process in self.processes.values():
             process.terminate()
-        await asyncio.gather(*(has_ended(process, ROLE_STOP_SECONDS) for process in self.processes.values()))
+        await asyncio.gather(*(has_ended(process, PROGRAM_STOP_SECONDS) for process in self.processes.values()))
         for process in self.processes.values():
             kill(process)
 
@@ -245,9 +268,11 @@ def local_address(settings: Settings) -> str:
 
 
 def commands_to_try(settings: Settings) -> list[str]:
-    url = "" if settings.port == 8080 else f" --url {local_address(settings)}"  # noqa: PLR2004  # the default
+    """Name commands that work as they stand, where the platform was started."""
+    program = "iotsphere" if shutil.which("iotsphere") else relpath(Path(sys.executable).parent / "iotsphere")
+    url = "" if settings.port == DEFAULT_PORT else f" --url {local_address(settings)}"
     return [
         f"curl {local_address(settings)}/health/ready",
-        f"iotsphere simulate --hours 1{url}",
-        f"iotsphere replay RECORDING.csv --format csv{url}",
+        f"{program} simulate --hours 6{url}",
+        f"{program} replay --help",
     ]
