@@ -15,6 +15,7 @@ from iotsphere.api.errors import register_error_handlers
 from iotsphere.api.health.endpoints import blueprint as health
 from iotsphere.api.identity.endpoints import blueprint as identity
 from iotsphere.api.registry.endpoints import blueprint as registry
+from iotsphere.api.request import RoutableRequest
 from iotsphere.api.shadow.endpoints import blueprint as shadow
 from iotsphere.api.telemetry.endpoints import blueprint as telemetry
 from iotsphere.containers.application import Application, wire_doors
@@ -35,7 +36,10 @@ def create_app(container: Application) -> Quart:
     app = Quart("iotsphere", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
     app.config["BODY_TIMEOUT"] = 30
+    app.request_class = RoutableRequest
     app.url_map.strict_slashes = False
+    # Neither does it redirect, which it would do to the host that it is told.
+    app.url_map.merge_slashes = False
     register_error_handlers(app)
     for blueprint in (identity, registry, assets, telemetry, shadow):
         app.register_blueprint(blueprint, url_prefix=BASE_PATH)
@@ -63,7 +67,7 @@ async def _begin() -> None:
 async def _finish(response: Response) -> Response:
     response.headers["X-Correlation-ID"] = g.correlation_id
     response.headers["X-Content-Type-Options"] = "nosniff"
-    # The rule, not the path: paths hold ids, and a metric for every device would have no end.
-    route = request.url_rule.rule if request.url_rule else "unmatched"
-    REQUEST_SECONDS.labels(request.method, route, response.status_code).observe(time.perf_counter() - g.began)
+    # The rule, not the path or a made-up method: metrics for every device or every word would have no end.
+    method, route = (request.method, request.url_rule.rule) if request.url_rule else ("any", "unmatched")
+    REQUEST_SECONDS.labels(method, route, response.status_code).observe(time.perf_counter() - g.began)
     return response

@@ -1,0 +1,142 @@
+"""The document that describes the API, and the page that shows it."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from iotsphere.api.operation import Operation
+from tests.api.bench import ApiBench
+
+METHODS = {"get", "put", "post", "delete", "patch"}
+
+
+@pytest.fixture
+async def document(bench: ApiBench) -> dict[str, Any]:
+    answer = await bench.get("/openapi.json", by=None)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+    described: dict[str, Any] = answer.json
+    return described
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method in item.keys() & METHODS:
+            yield path, method, item[method]
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for member in node:
+            yield from references(member)
+
+
+def test_it_is_openapi_3_1_with_what_that_requires(document: dict[str, Any]) -> None:
+    assert document["openapi"] == "3.1.0"
+    assert {"title", "version"} <= document["info"].keys()
+    for _, _, described in operations(document):
+        assert described["summary"]
+        assert described["responses"]
+        for answer in described["responses"].values():
+            assert answer["description"]
+        for parameter in described["parameters"]:
+            assert {"name", "in", "schema"} <= parameter.keys()
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for reference in set(references(document)):
+        target: Any = document
+        for step in reference.removeprefix("#/").split("/"):
+            target = target[step]
+        assert target
+
+
+def test_every_operation_is_listed_once_with_a_name_of_its_own(bench: ApiBench, document: dict[str, Any]) -> None:
+    listed = {(path, method) for path, method, _ in operations(document)}
+    declared = {
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
+        for rule in bench.app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if isinstance(getattr(bench.app.view_functions[rule.endpoint], "operation", None), Operation)
+    }
+    names = [described["operationId"] for _, _, described in operations(document)]
+
+    assert listed == declared
+    assert len(names) == len(set(names))
+
+
+def test_everything_below_the_base_path_is_an_operation_but_the_document_itself(bench: ApiBench) -> None:
+    undeclared = {
+        rule.rule
+        for rule in bench.app.url_map.iter_rules()
+        if rule.rule.startswith("/api/") and not hasattr(bench.app.view_functions[rule.endpoint], "operation")
+    }
+
+    assert undeclared == {"/api/v1/openapi.json"}
+
+
+def test_every_variable_of_a_path_is_a_parameter(document: dict[str, Any]) -> None:
+    for path, _, described in operations(document):
+        variables = [parameter["name"] for parameter in described["parameters"] if parameter["in"] == "path"]
+        assert variables == re.findall(r"{(\w+)}", path)
+
+
+def test_every_operation_says_who_may_call_it_and_how_it_refuses(document: dict[str, Any]) -> None:
+    open_to_all = {path for path, _, described in operations(document) if not described["security"]}
+
+    assert open_to_all == {"/api/v1/auth/token", "/api/v1/auth/refresh", "/health/live", "/health/ready"}
+    for _, _, described in operations(document):
+        refusal = described["responses"]["default"]["content"]["application/problem+json"]["schema"]["$ref"]
+        assert refusal == "#/components/schemas/ProblemAnswer"
+
+
+def test_headers_are_described_where_they_count(document: dict[str, Any]) -> None:
+    def headers(path: str, method: str) -> set[str]:
+        described = document["paths"][f"/api/v1{path}"][method]
+        return {parameter["name"] for parameter in described["parameters"] if parameter["in"] == "header"}
+
+    assert headers("/devices", "post") == {"X-Correlation-ID", "Idempotency-Key"}
+    assert headers("/devices/{device_id}", "get") == {"X-Correlation-ID", "If-None-Match"}
+    assert headers("/devices/{device_id}", "patch") == {"X-Correlation-ID", "If-Match"}
+
+
+def test_bodies_are_described_with_their_limits(document: dict[str, Any]) -> None:
+    body = document["paths"]["/api/v1/devices"]["post"]["requestBody"]
+    name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    schema = document["components"]["schemas"][name]
+
+    assert body["required"]
+    assert set(schema["required"]) == {"serial_number", "device_type"}
+    assert schema["properties"]["name"]["maxLength"] == 256
+    limit = next(
+        parameter
+        for parameter in document["paths"]["/api/v1/devices"]["get"]["parameters"]
+        if parameter["name"] == "limit"
+    )
+    assert (limit["schema"]["minimum"], limit["schema"]["maximum"], limit["schema"]["default"]) == (1, 500, 50)
+
+
+async def test_the_page_and_all_that_it_asks_for_answer(bench: ApiBench) -> None:
+    page = await bench.call("GET", "/docs", by=None)
+    asked = re.findall(r'(?:src|href)="([^"]+)"', page.body.decode())
+    script = await bench.call("GET", "/docs/show.js", by=None)
+    document = re.findall(r'url: "([^"]+)"', script.body.decode())
+
+    assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert len(asked) == 3
+    kinds = {"css": "text/css", "js": "text/javascript", "json": "application/json"}
+    for path in (*asked, *document):
+        answer = await bench.call("GET", path, by=None)
+        assert answer.status == 200
+        assert answer.body
+        assert answer.headers["Content-Type"].startswith(kinds[path.rpartition(".")[2]])
+
+
+def test_the_document_is_plain_json(document: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
