@@ -32,6 +32,5 @@ Feature: The life of a platform
     Then all four stores are up, each with its engine
 
   Scenario: A demonstration keeps a fleet running
-    Given a platform of its own with a demonstration
-    When its machines have come online
-    Then they have measured something
+    When a platform is started with a demonstration
+    Then within 60 seconds each of its nine machines is online and has measured something

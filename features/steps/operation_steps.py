@@ -19,7 +19,7 @@ def start_own_platform(context):
     context.add_cleanup(context.own.remove)
 
 
-@given("a platform of its own with a demonstration")
+@when("a platform is started with a demonstration")
 def start_demonstration(context):
     context.own = RunningPlatform(options=["--demo"])
     context.own.start()
@@ -27,21 +27,18 @@ def start_demonstration(context):
     context.visitor = Platform.log_in_as_platform_administrator(context.own.url)
 
 
-@when("its machines have come online")
-def wait_for_machines(context):
-    eventually(lambda: online_devices(context.visitor), within=60, what="the machines report")
-
-
-@then("they have measured something")
+@then("within 60 seconds each of its nine machines is online and has measured something")
 def machines_have_measured(context):
-    for device in online_devices(context.visitor):
-        latest = context.visitor.get(f"/api/v1/devices/{device['id']}/telemetry/latest").json()
-        assert latest["values"], device
+    eventually(lambda: measuring_devices(context.visitor) == 9, within=60, what="nine machines measure")
 
 
-def online_devices(visitor):
+def measuring_devices(visitor):
     devices = visitor.get("/api/v1/devices").json()["items"]
-    return [device for device in devices if device["connectivity"] == "online"]
+    return sum(device["connectivity"] == "online" and has_measured(visitor, device) for device in devices)
+
+
+def has_measured(visitor, device):
+    return bool(visitor.get(f"/api/v1/devices/{device['id']}/telemetry/latest").json()["values"])
 
 
 @given('on it the device "{name}" that reported and measured something')
