@@ -2,58 +2,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
 
 import pytest
-from dependency_injector import containers, providers
-from quart import Quart, Response, g
+from quart import Quart, Response
 
-from iotsphere.api import operation
-from iotsphere.api.errors import register_error_handlers
 from iotsphere.api.shadow import endpoints
-from iotsphere.kernel.actor import Actor, ActorKind, Role
-from iotsphere.kernel.identifiers import DeviceId, OrganisationId
-from iotsphere.registry.errors import DeviceNotFoundError
+from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.shadow.service import DeviceShadowService
+from tests.fakes.doors import OneOrganisation, application_of
 from tests.fakes.shadow import InMemoryShadowRepository
 
 NOW = datetime(2026, 11, 20, 17, 23, tzinfo=UTC)
-ORGANISATION = OrganisationId(uuid4())
-
-
-class OneOrganisation:
-    """Knows a user by a token that is the name of a role, and a device by a key that is its id."""
-
-    def __init__(self) -> None:
-        self.device_id = DeviceId(uuid4())
-
-    async def authenticate_user(self, *, access_token: str) -> Actor:
-        return Actor(ActorKind.USER, uuid4(), ORGANISATION, role=Role[access_token.upper()])
-
-    async def authenticate_device(self, *, api_key: str) -> Actor:
-        return Actor(ActorKind.DEVICE, uuid4(), ORGANISATION, device_id=DeviceId(UUID(api_key)))
-
-    async def get_device(self, *, organisation_id: OrganisationId, device_id: DeviceId) -> DeviceId:
-        if device_id != self.device_id:
-            raise DeviceNotFoundError
-        return device_id
-
-
-class Registry(containers.DeclarativeContainer):
-    devices: providers.Dependency[Any] = providers.Dependency()
-
-
-class Workflows(containers.DeclarativeContainer):
-    authentication: providers.Dependency[Any] = providers.Dependency()
-
-
-class Doors(containers.DeclarativeContainer):
-    """What the endpoints ask for, by the names that the application's container gives it."""
-
-    shadow: providers.Dependency[Any] = providers.Dependency()
-    organisation: providers.Dependency[Any] = providers.Dependency()
-    registry = providers.Container(Registry, devices=organisation)
-    workflows = providers.Container(Workflows, authentication=organisation)
 
 
 @dataclass
@@ -87,19 +46,9 @@ class Api:
 @pytest.fixture
 def api() -> Iterator[Api]:
     organisation = OneOrganisation()
-    app = Quart("shadow")
-    register_error_handlers(app)
-    app.register_blueprint(endpoints.blueprint, url_prefix="/api/v1")
-
-    @app.before_request
-    async def begin() -> None:
-        g.correlation_id = "test"
-
     shadows = DeviceShadowService(shadows=InMemoryShadowRepository(), clock=lambda: NOW)
-    container = Doors(shadow=shadows, organisation=organisation)
-    container.wire(modules=[operation, endpoints])
-    yield Api(app, organisation.device_id)
-    container.unwire()
+    with application_of(endpoints, organisation, shadow=shadows) as app:
+        yield Api(app, organisation.device_id)
 
 
 @pytest.fixture(params=["shadow", "shadows/config"], ids=["unnamed", "named"])

@@ -1,0 +1,71 @@
+"""The edge around one context: callers that are known by their tokens, and an application of its endpoints alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+from uuid import UUID, uuid4
+
+from dependency_injector import containers, providers
+from quart import Quart, g
+
+from iotsphere.api import operation
+from iotsphere.api.errors import register_error_handlers
+from iotsphere.kernel.actor import Actor, ActorKind, Role
+from iotsphere.kernel.identifiers import DeviceId, OrganisationId
+from iotsphere.registry.errors import DeviceNotFoundError
+
+ORGANISATION = OrganisationId(uuid4())
+
+
+class OneOrganisation:
+    """Knows a user by a token that is the name of a role, and a device by a key that is its id."""
+
+    def __init__(self) -> None:
+        self.device_id = DeviceId(uuid4())
+
+    async def authenticate_user(self, *, access_token: str) -> Actor:
+        return Actor(ActorKind.USER, uuid4(), ORGANISATION, role=Role[access_token.upper()])
+
+    async def authenticate_device(self, *, api_key: str) -> Actor:
+        return Actor(ActorKind.DEVICE, uuid4(), ORGANISATION, device_id=DeviceId(UUID(api_key)))
+
+    async def get_device(self, *, organisation_id: OrganisationId, device_id: DeviceId) -> DeviceId:
+        if device_id != self.device_id:
+            raise DeviceNotFoundError
+        return device_id
+
+
+class Registry(containers.DeclarativeContainer):
+    devices: providers.Dependency[Any] = providers.Dependency()
+
+
+class Workflows(containers.DeclarativeContainer):
+    authentication: providers.Dependency[Any] = providers.Dependency()
+
+
+class Doors(containers.DeclarativeContainer):
+    """What the endpoints ask for, by the names that the application's container gives it."""
+
+    shadow: providers.Dependency[Any] = providers.Dependency()
+    telemetry: providers.Dependency[Any] = providers.Dependency()
+    organisation: providers.Dependency[Any] = providers.Dependency()
+    registry = providers.Container(Registry, devices=organisation)
+    workflows = providers.Container(Workflows, authentication=organisation)
+
+
+@contextmanager
+def application_of(endpoints: ModuleType, organisation: OneOrganisation, **services: Any) -> Iterator[Quart]:
+    """Give an application of one context's endpoints, which find these services."""
+    app = Quart(__name__)
+    register_error_handlers(app)
+    app.register_blueprint(endpoints.blueprint, url_prefix="/api/v1")
+
+    @app.before_request
+    async def begin() -> None:
+        g.correlation_id = "test"
+
+    container = Doors(organisation=organisation, **services)
+    container.wire(modules=[operation, endpoints])
+    yield app
+    container.unwire()
