@@ -150,9 +150,7 @@ async def test_a_server_that_dies_by_itself_is_named(tmp_path: Path, cache_dir: 
         assert await asyncio.wait_for(stack.wait_for_exit(), DEADLINE_SECONDS) == name
 
 
-async def test_a_server_that_died_is_launched_again_with_its_data(
-    tmp_path: Path, cache_dir: Path
-) -> None:
+async def test_a_server_that_died_is_launched_again_with_its_data(tmp_path: Path, cache_dir: Path) -> None:
     async with started(tmp_path, cache_dir) as stack:
         await remember(stack, "before")
         for server in stack.servers:
