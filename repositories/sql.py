@@ -51,9 +51,11 @@ OUTAGES = (
     asyncpg.TooManyConnectionsError,
     asyncpg.InsufficientResourcesError,
     asyncpg.QueryCanceledError,
-    # What a store looks like that is not set up yet, or set up for somebody else.
+    # What a store looks like that is not set up yet, or set up for somebody else, or only a standby.
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.ReadOnlySQLTransactionError,
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
 )
@@ -211,6 +213,8 @@ class SqlAlchemyUnitOfWork:
 
 
 def _advice(error: BaseException | None) -> str | None:
+    if any(isinstance(cause, asyncpg.InsufficientPrivilegeError) for cause in _causes(error)):
+        return "Its role lacks rights on its own tables: 'iotsphere migrate' must run as the role that the DSN names."
     if isinstance(error, exc.ProgrammingError):
         return "Its schema is missing or of another version: run 'iotsphere migrate'."
     return None
