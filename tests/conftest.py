@@ -6,11 +6,16 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from iotsphere.config import read_settings
 from iotsphere.localstack.cache import default_cache_dir
 from iotsphere.localstack.stack import LocalStack, create_database
 from repositories.migrations import upgrade
+
+# A busy machine is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest_asyncio.fixture(scope="session")
