@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from marshmallow import Schema, ValidationError, fields, post_dump, post_load, pre_dump, validate, validates_schema
 
-from iotsphere.api.fields import Timestamp, text
+from iotsphere.api.fields import Timestamp
 from iotsphere.kernel.times import format_time
 from iotsphere.telemetry.intervals import Grid, Interval, parse_timezone
 from iotsphere.telemetry.model import (
@@ -97,7 +97,8 @@ class LatestQuery(Schema):
 class RangeQuery(Schema):
     start = Timestamp(load_default=None, metadata={"description": "Inclusive; without it, from the first point on."})
     end = Timestamp(load_default=None, metadata={"description": "Exclusive; without it, up to the last point."})
-    cursor = text(longest=1024, load_default=None)
+    # As in PageQuery: malformed rather than invalid, whatever it is.
+    cursor = fields.String(load_default=None)
 
     @validates_schema
     def _check_range(self, loaded: dict[str, Any], **_: Any) -> None:

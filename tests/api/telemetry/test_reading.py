@@ -125,7 +125,6 @@ async def test_days_are_those_of_the_time_zone(api: Api, readings: None) -> None
         ({"limit": "0"}, "limit"),
         ({"limit": "50001"}, "limit"),
         ({"limit": "x"}, "limit"),
-        ({"cursor": "x" * 2000}, "cursor"),
         ({"interval": "0s"}, "interval"),
         ({"interval": "31d"}, "interval"),
         ({"interval": "1w"}, "interval"),
@@ -150,7 +149,7 @@ async def test_a_bad_parameter_is_refused_by_name(api: Api, query: dict[str, str
 
 
 @pytest.mark.parametrize("path", ["", "/ledger"])
-@pytest.mark.parametrize("cursor", ["x", "WzFd!", "bnVsbA", "🙂"])
+@pytest.mark.parametrize("cursor", ["", "x", "x" * 2000, "WzFd!", "bnVsbA", "🙂"])
 async def test_a_made_up_cursor_is_refused(api: Api, path: str, cursor: str) -> None:
     problem = await api.refusal("GET", path, status=400, query_string={"cursor": cursor})
 
