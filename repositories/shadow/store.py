@@ -67,6 +67,8 @@ class ShadowStore:
             async with asyncio.timeout(seconds):
                 yield
         except (*OUTAGES, refusals.ResponseError) as error:
+            if _is_busy(error):
+                raise self.gate.busy() from error
             if not _is_outage(error):
                 raise
             raise self.gate.failed() from error
@@ -89,6 +91,11 @@ def _client(url: str, *, retries: int, answer_seconds: float) -> Redis:
         protocol=2,
     )
     return Redis.from_pool(pool)
+
+
+def _is_busy(error: Exception) -> bool:
+    """Tell a pool that had no connection left in time, for others have them, from a server that has none to give."""
+    return isinstance(error, refusals.ConnectionError) and isinstance(error.__cause__, TimeoutError)
 
 
 def _is_outage(error: Exception) -> bool:

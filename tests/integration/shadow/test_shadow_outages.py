@@ -16,6 +16,7 @@ from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.shadow.errors import ShadowChangeUnconfirmedError
 from iotsphere.shadow.model import Shadow, ShadowKey, ShadowPatch
+from repositories.shadow.store import POOL_SIZE
 from tests.integration.shadow.conftest import OPERATOR, Machine, Process
 
 T = TypeVar("T")
@@ -131,6 +132,19 @@ async def test_readiness_sees_the_store_come_back_and_opens_the_gate(machine: Ma
     await process.probe.probe()
 
     process.store.gate.enter()
+
+
+async def test_a_store_that_is_merely_busy_is_closed_to_nobody(machine: Machine, process: Process) -> None:
+    await write(process, 1)
+    held = [await process.store.reads.client().initialize() for _ in range(POOL_SIZE)]
+
+    with pytest.raises(UnavailableError, match="busy"):
+        await value_of(process)
+
+    process.store.gate.enter()
+    for connection in held:
+        await connection.aclose()
+    assert await value_of(process) == 1
 
 
 async def test_a_script_the_server_forgot_is_loaded_again(machine: Machine, process: Process) -> None:
