@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from iotsphere.api.operation import Operation
 from tests.api.bench import ApiBench
@@ -55,6 +56,11 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
         for step in reference.removeprefix("#/").split("/"):
             target = target[step]
         assert target
+
+
+def test_every_schema_is_json_schema_as_openapi_3_1_takes_it(document: dict[str, Any]) -> None:
+    for schema in document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
 
 
 def test_every_operation_is_listed_once_with_a_name_of_its_own(bench: ApiBench, document: dict[str, Any]) -> None:

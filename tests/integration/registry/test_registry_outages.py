@@ -10,6 +10,7 @@ from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.pagination import CursorMalformedError
 from iotsphere.localstack.stack import LocalStack, create_database
 from iotsphere.registry.model import Device, DeviceFilter
+from repositories.availability import CLOSED_SECONDS
 from repositories.migrations import upgrade
 from tests.integration.registry.conftest import RegistryMachine, RegistryProcess, eventually, within
 
@@ -122,20 +123,31 @@ async def test_a_request_that_never_asked_the_store_does_not_open_the_gate(
             await within(AT_ONCE_SECONDS, read(lone_process, device))
 
 
-async def test_requests_cancelled_at_a_frozen_server_end_at_once_and_say_nothing_of_it(
+async def cancel(*tasks: asyncio.Task[Device]) -> None:
+    """Cancel requests that wait for the server; they must end without it."""
+    await asyncio.sleep(0.1)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=AT_ONCE_SECONDS)
+    assert all(task.cancelled() for task in tasks)
+
+
+async def test_requests_cancelled_at_a_frozen_server_end_at_once_and_neither_open_nor_close_the_gate(
     machine: RegistryMachine, lone_process: RegistryProcess, device: Device
 ) -> None:
+    await asyncio.gather(*(read(lone_process, device) for _ in range(10)))
+
     with machine.frozen():
-        reading = [asyncio.create_task(read(lone_process, device)) for _ in range(5)]
-        await asyncio.sleep(0.1)
-        for task in reading:
-            task.cancel()
-        _, waiting = await asyncio.wait(reading, timeout=AT_ONCE_SECONDS)
+        await cancel(*(asyncio.create_task(read(lone_process, device)) for _ in range(5)))
+        lone_process.gate.enter()
 
-        assert not waiting
-        assert all(task.cancelled() for task in reading)
+        lone_process.gate.failed()
+        await asyncio.sleep(CLOSED_SECONDS)
+        await cancel(asyncio.create_task(read(lone_process, device)))
+        with pytest.raises(UnavailableError):
+            lone_process.gate.enter()
 
-    assert await read(lone_process, device) == device
+    assert await eventually(lambda: read(lone_process, device)) == device
 
 
 async def test_a_killed_server_is_found_again_when_it_is_back_with_everything_committed(
