@@ -23,6 +23,7 @@ from iotsphere.cli.migrate import found_platform, migrate_stores
 from iotsphere.cli.signals import stop_requested
 from iotsphere.config import DEFAULT_PORT, Settings, child_environment, read_settings
 from iotsphere.localstack.cache import default_cache_dir
+from iotsphere.localstack.data_folder import DataFolder
 from iotsphere.localstack.errors import LocalStackError
 from iotsphere.localstack.processes import OUR_OWN, Process, has_ended, kill
 from iotsphere.localstack.stack import LocalStack, StoreAddresses
@@ -120,7 +121,7 @@ class Platform:
 
     def _check_data_dir(self) -> None:
         try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         except FileExistsError as error:
             raise CommandError(f"The data folder {self.data_dir} cannot be used: it is a file.") from error
         except OSError as error:
@@ -143,10 +144,8 @@ class Platform:
         self.settings = replace(self.settings, secret_key=secret_key, **given)
 
     def _run_program(self, name: str, program: Program) -> None:
-        log_path = self.data_dir / "log" / f"{name}.log"
-        log_path.parent.mkdir(exist_ok=True)
         self.programs[name] = program
-        with log_path.open("ab") as log:
+        with DataFolder(self.data_dir).log_path(name).open("ab") as log:
             surroundings = replace(OUR_OWN, environment=program.environment, death_signal=SIGTERM)
             self.processes[name] = surroundings.spawn([sys.executable, *program.arguments], output=log)
 

@@ -160,7 +160,7 @@ class DataFolder:
         return path
 
     def log_path(self, name: str) -> Path:
-        """Return the path of a server's log file; one that has grown large becomes its only predecessor."""
+        """Return the path of a process's log file; one that has grown large becomes its only predecessor."""
         folder = self.path / "log"
         folder.mkdir(mode=0o700, exist_ok=True)
         path = folder / f"{name}.log"

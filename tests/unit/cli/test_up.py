@@ -1,0 +1,59 @@
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from iotsphere.cli.errors import CommandError
+from iotsphere.cli.up import Platform, Program
+from iotsphere.config import read_settings
+from iotsphere.localstack.data_folder import LOG_LIMIT_BYTES
+
+PlatformMaker = Callable[[Path], Platform]
+
+
+@pytest.fixture
+def make_platform(monkeypatch: pytest.MonkeyPatch) -> PlatformMaker:
+    monkeypatch.setenv("IOTSPHERE_CACHE_DIR", "/nowhere")
+    return lambda folder: Platform(read_settings(), folder)
+
+
+def test_a_new_data_folder_is_closed_to_other_users(tmp_path: Path, make_platform: PlatformMaker) -> None:
+    folder = tmp_path / "deep" / "data"
+
+    make_platform(folder)._check_data_dir()
+
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_the_rights_of_a_data_folder_that_is_there_are_left_alone(
+    tmp_path: Path, make_platform: PlatformMaker
+) -> None:
+    tmp_path.chmod(0o750)
+
+    make_platform(tmp_path)._check_data_dir()
+
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o750
+
+
+def test_a_data_folder_that_is_a_file_is_refused_by_name(tmp_path: Path, make_platform: PlatformMaker) -> None:
+    file = tmp_path / "data"
+    file.touch()
+
+    with pytest.raises(CommandError, match=f"{file} cannot be used: it is a file"):
+        make_platform(file)._check_data_dir()
+
+
+def test_a_program_whose_log_has_grown_large_begins_a_new_one(tmp_path: Path, make_platform: PlatformMaker) -> None:
+    log = tmp_path / "log" / "demo.log"
+    log.parent.mkdir()
+    log.touch()
+    os.truncate(log, LOG_LIMIT_BYTES + 1)
+    platform = make_platform(tmp_path)
+
+    platform._run_program("demo", Program(["-c", "print('begun')"], dict(os.environ)))
+
+    assert platform.processes["demo"].wait(timeout=30) == 0
+    assert log.read_text(encoding="utf-8") == "begun\n"
+    assert log.with_name("demo.log.1").stat().st_size == LOG_LIMIT_BYTES + 1
