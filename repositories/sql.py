@@ -23,10 +23,11 @@ from repositories.availability import StoreGate
 POOL_WAIT_SECONDS = 0.5
 CONNECT_SECONDS = 1.0
 COMMAND_SECONDS = 2.0
-# The server's own limits, for whatever we have stopped waiting for: it would go on, and keep its locks.
+# The server gives up before we do. So what was too much for a server that works can be told from a server that does
+# not answer, and nothing goes on, or keeps its locks, that nobody waits for.
 SERVER_SETTINGS = {
-    "lock_timeout": "1900ms",
-    "statement_timeout": "3s",
+    "lock_timeout": "1800ms",
+    "statement_timeout": "1900ms",
     "idle_in_transaction_session_timeout": "10s",
 }
 
@@ -50,7 +51,6 @@ OUTAGES = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InsufficientResourcesError,
-    asyncpg.QueryCanceledError,
     # What a store looks like that is not set up yet, or set up for somebody else, or only a standby.
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
@@ -60,8 +60,13 @@ OUTAGES = (
     asyncpg.UndefinedColumnError,
 )
 DRIVER_ERRORS = (OSError, exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)
-# No connection or no lock was to be had in time: others have them, so the store is well.
-BUSY = (exc.TimeoutError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+# No connection or no lock was to be had in time, or the statement was too much: to others the store is well.
+BUSY = (
+    exc.TimeoutError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.QueryCanceledError,
+)
 
 
 def create_store_engine(dsn: str, *, pool_size: int = 10) -> AsyncEngine:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from iotsphere.identity.model import Organisation
+from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.pagination import Page, encode_cursor
 from iotsphere.registry.model import Device, DeviceFilter
 from tests.factories.identity import build_organisation
@@ -144,7 +145,17 @@ async def test_an_error_does_not_show_what_the_statement_carried(process: Regist
     assert secret not in str(refusal.value)
 
 
-async def test_the_server_ends_by_itself_what_we_have_stopped_waiting_for(process: RegistryProcess) -> None:
+async def test_a_statement_that_is_too_much_is_refused_to_whoever_asks_and_closes_the_store_to_nobody(
+    process: RegistryProcess,
+) -> None:
+    with pytest.raises(UnavailableError, match="busy"):
+        async with process.unit_of_work() as uow:
+            await uow._connection.execute(sa.text("SELECT pg_sleep(30)"))
+
+    process.gate.enter()
+
+
+async def test_the_server_gives_up_before_we_do(process: RegistryProcess) -> None:
     async with process.engine.connect() as connection:
         settings = {
             name: await connection.scalar(sa.text(f"SHOW {name}"))
@@ -152,7 +163,7 @@ async def test_the_server_ends_by_itself_what_we_have_stopped_waiting_for(proces
         }
 
     assert settings == {
-        "statement_timeout": "3s",
-        "lock_timeout": "1900ms",
+        "statement_timeout": "1900ms",
+        "lock_timeout": "1800ms",
         "idle_in_transaction_session_timeout": "10s",
     }
