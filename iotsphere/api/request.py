@@ -1,22 +1,32 @@
 """What a request is before it has found its way to an operation."""
 
 import re
-from typing import Any
 
-from quart import Request
+from hypercorn.typing import HTTPScope
+from quart import Quart, Request
+from quart.asgi import ASGIHTTPConnection
 
 NOT_ASCII = re.compile(rb"[\x80-\xff]")
+SCHEME_AND_HOST = re.compile(r"\A[a-z][a-z0-9+.-]*://[^/]*", re.IGNORECASE)
 
 
 class RoutableRequest(Request):
-    """A request on which the router cannot fail: where it does, no handler of ours is there yet to answer.
+    """A request on which the router cannot fail: it asks for the host, and a client may send anything for one.
 
-    It asks for the host, which none of our routes depends on and for which a client may send anything; and it reads
-    the query as UTF-8, so what is not ASCII is handed on percent-encoded, to be judged by the operation.
+    None of our routes depends on it.
     """
 
     host = "localhost"
 
-    def __init__(self, method: str, scheme: str, path: str, query_string: bytes, *rest: Any, **options: Any) -> None:
-        ascii_query = NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], query_string)
-        super().__init__(method, scheme, path, ascii_query, *rest, **options)
+
+class RoutableConnection(ASGIHTTPConnection):
+    """Makes a request of what the server has read, and cannot fail on it: no handler of ours is there yet to answer.
+
+    The framework takes it for granted that a target is a path or a well-formed URL, and that a query is UTF-8. What
+    is not ASCII in a query is handed on percent-encoded, to be judged by the operation.
+    """
+
+    def __init__(self, app: Quart, scope: HTTPScope) -> None:
+        query = NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], scope["query_string"])
+        path = SCHEME_AND_HOST.sub("", scope["path"]).removeprefix("/")
+        super().__init__(app, {**scope, "path": f"/{path}", "query_string": query})

@@ -209,8 +209,10 @@ async def test_an_unusual_query_is_still_one(bench: ApiBench, query: str) -> Non
     assert (await bench.get(f"/devices?{query}")).status == 200
 
 
-async def status_of(bench: ApiBench, *, query: bytes = b"", host: bytes = b"localhost") -> int:
-    """List devices with what no client library sends."""
+async def status_of(
+    bench: ApiBench, *, path: str = "/api/v1/devices", query: bytes = b"", host: bytes = b"localhost"
+) -> int:
+    """Ask with what no client library sends."""
     statuses: list[int] = []
 
     async def receive() -> Any:
@@ -226,7 +228,7 @@ async def status_of(bench: ApiBench, *, query: bytes = b"", host: bytes = b"loca
         "http_version": "2",
         "method": "GET",
         "scheme": "http",
-        "path": "/api/v1/devices",
+        "path": path,
         "query_string": query,
         "headers": [(b"host", host), (b"authorization", token.encode())],
     }
@@ -249,6 +251,17 @@ async def test_bytes_in_a_query_are_read_as_utf_8_also_when_they_are_not_encoded
 )
 async def test_any_host_is_served(bench: ApiBench, host: bytes) -> None:
     assert await status_of(bench, host=host) == 200
+
+
+@pytest.mark.parametrize("path", ["", "*", "http://example.org", "http://[", "devices"])
+async def test_a_target_that_is_no_path_leads_nowhere(bench: ApiBench, path: str) -> None:
+    assert await status_of(bench, path=path) == 404
+
+
+@pytest.mark.parametrize("scheme_and_host", ["http://example.org", "HTTP://[", "a+b://"])
+async def test_a_target_with_a_host_leads_to_its_path(bench: ApiBench, scheme_and_host: str) -> None:
+    assert await status_of(bench, path=f"{scheme_and_host}/api/v1/devices") == 200
+    assert await status_of(bench, path=f"/{scheme_and_host}/api/v1/devices") == 404
 
 
 @pytest.mark.parametrize(
