@@ -1,5 +1,7 @@
 """``iotsphere serve``: answers HTTP."""
 
+import logging
+
 import hypercorn.asyncio
 from hypercorn.config import Config
 
@@ -28,6 +30,8 @@ def hypercorn_config(settings: Settings) -> Config:
     config.graceful_timeout = GRACE_SECONDS
     config.keep_alive_timeout = 75
     config.include_server_header = False
+    # Handed over as it is, or the server would give it a format of its own.
+    config.errorlog = logging.getLogger("hypercorn.error")
     return config
 
 

@@ -1,4 +1,5 @@
 import json
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,10 @@ from iotsphere.cli.logs import configure_logging
 
 @pytest.fixture(autouse=True)
 def default_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
     yield
+    root.handlers, root.level = handlers, level
     structlog.reset_defaults()
 
 
@@ -42,3 +46,19 @@ def test_a_line_carries_the_correlation_id_of_what_caused_it(capsys: pytest.Capt
 
     line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["correlation_id"]) == ("loud.enough", "from-a-client")
+
+
+def test_what_a_library_logs_is_an_object_too(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info")
+    with pytest.raises(ZeroDivisionError) as caught:
+        fail("correct horse battery staple")
+
+    with structlog.contextvars.bound_contextvars(correlation_id="from-a-client"):
+        logging.getLogger("library").debug("too quiet")
+        logging.getLogger("library").error("%s failed", "it", exc_info=caught.value)
+
+    line = capsys.readouterr().err
+    written = json.loads(line)
+    assert (written["event"], written["level"], written["correlation_id"]) == ("it failed", "error", "from-a-client")
+    assert written["exception"][0]["exc_type"] == "ZeroDivisionError"
+    assert "correct horse" not in line
