@@ -18,6 +18,8 @@ from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 MOST_POINTS_AT_ONCE = 10_000
 # About a tenth of a GiB: what is beyond it is told to come again.
 MOST_POINTS_WAITING = 200_000
+# A store that is slow, but does answer, closes no gate: behind many slow transactions somebody would wait for minutes.
+LONGEST_WAIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +53,27 @@ class GroupCommit:
     async def write(self, submission: Submission, *, replaces: bool) -> list[Outcome]:
         """Store the points and count them in the ledger; give what became of each, after the commit.
 
-        :raises UnavailableError: too much is waiting already, or the store failed; then nothing of it was stored.
+        :raises UnavailableError: too much is waiting already, or the store failed; then nothing of it was stored. Or
+            it took too long; then it may be stored yet.
         """
         size = len(submission.points)
         if self._waiting + size > MOST_POINTS_WAITING:
             raise UnavailableError("telemetry", "More readings wait than can be stored soon. Try again shortly.")
+        group, committed = self._group_with_room(size, replaces=replaces)
+        place = len(group.submissions)
+        group.submissions.append(submission)
+        group.size += size
         self._waiting += size
         try:
-            group, committed = self._group_with_room(size, replaces=replaces)
-            place = len(group.submissions)
-            group.submissions.append(submission)
-            group.size += size
-            # A client that goes away takes neither its own points along nor those of the others.
-            return (await asyncio.shield(committed))[place]
-        finally:
-            self._waiting -= size
+            async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+                # A client that goes away takes neither its own points along nor those of the others.
+                return (await asyncio.shield(committed))[place]
+        except TimeoutError as error:
+            raise UnavailableError(
+                "telemetry",
+                "The readings could not be stored in time, and may be stored yet. Send them again: what is there by "
+                "then counts as duplicates.",
+            ) from error
 
     def _group_with_room(self, size: int, *, replaces: bool) -> tuple[Group, asyncio.Task[list[list[Outcome]]]]:
         found = self._open.get(replaces)
@@ -82,6 +90,13 @@ class GroupCommit:
         if self._open.get(group.replaces, (None,))[0] is group:
             # From here on nobody joins.
             del self._open[group.replaces]
+        try:
+            return await self._store(group)
+        finally:
+            # Not when the client goes away: its points are held until now.
+            self._waiting -= group.size
+
+    async def _store(self, group: Group) -> list[list[Outcome]]:
         points = [point for submission in group.submissions for point in submission.points]
         async with self._unit_of_work() as uow:
             outcomes = iter(await uow.points.append(points, replace=group.replaces))

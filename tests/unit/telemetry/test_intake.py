@@ -139,6 +139,37 @@ async def test_what_is_too_much_to_wait_is_told_to_come_again(
     assert await commits.write(submission(point()), replaces=False) == [STORED]
 
 
+async def test_points_whose_client_went_away_still_count_as_waiting(
+    commits: GroupCommit, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MOST_POINTS_WAITING", 2)
+    store.let.clear()
+    gone = asyncio.create_task(commits.write(submission(point(), point()), replaces=False))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait([gone])
+
+    with pytest.raises(UnavailableError, match="More readings wait"):
+        await commits.write(submission(point()), replaces=False)
+
+    store.let.set()
+
+
+async def test_who_waits_too_long_is_told_to_send_again_and_finds_duplicates_then(
+    commits: GroupCommit, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "LONGEST_WAIT_SECONDS", 0.01)
+    slow = submission(point())
+    store.let.clear()
+    with pytest.raises(UnavailableError, match="Send them again"):
+        await commits.write(slow, replaces=False)
+
+    store.let.set()
+    monkeypatch.undo()
+
+    assert await commits.write(slow, replaces=False) == [DUPLICATE]
+
+
 async def test_a_failed_commit_is_told_to_all_who_were_in_it_and_to_nobody_else(
     commits: GroupCommit, store: Store
 ) -> None:
