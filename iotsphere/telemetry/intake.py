@@ -18,7 +18,7 @@ from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 MOST_POINTS_AT_ONCE = 10_000
 # About a tenth of a GiB: what is beyond it is told to come again.
 MOST_POINTS_WAITING = 200_000
-# A store that is slow, but does answer, closes no gate: behind many slow transactions somebody would wait for minutes.
+# A store that is slow, but answers, closes no gate: behind many slow transactions somebody would wait for minutes.
 LONGEST_WAIT_SECONDS = 10.0
 
 
