@@ -10,6 +10,7 @@ from iotsphere.config import Settings, read_complete_settings
 from iotsphere.containers.application import create_container
 from iotsphere.containers.schemas import SchemaError, migrate_store
 from iotsphere.containers.stores import close_stores
+from iotsphere.kernel.errors import UnavailableError
 
 
 def migrate() -> None:
@@ -43,11 +44,16 @@ def migrate_stores(settings: Settings) -> None:
 
 
 async def found_platform(settings: Settings) -> str | None:
-    """Make the first organisation and its administrator; give the password, or None where they are there already."""
+    """Make the first organisation and its administrator; give the password, or None where they are there already.
+
+    :raises CommandError: the registry does not answer.
+    """
     container = create_container(settings)
     password = settings.admin_password or secrets.token_urlsafe(12)
     try:
         is_new = await container.identity.accounts().found_platform(email=settings.admin_email, password=password)
+    except UnavailableError as error:
+        raise CommandError(error.detail) from error
     finally:
         await close_stores(container.stores)
     return password if is_new else None

@@ -24,7 +24,8 @@ UrlOption = Annotated[
 ]
 EmailOption = Annotated[str | None, typer.Option("--email", help="Who logs in. (default: IOTSPHERE_ADMIN_EMAIL)")]
 PasswordOption = Annotated[
-    str | None, typer.Option("--password", help="(default: IOTSPHERE_ADMIN_PASSWORD, or it is asked for)")
+    str | None,
+    typer.Option("--password", help="Other users see it. (default: IOTSPHERE_ADMIN_PASSWORD, or it is asked for)"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON report instead of bar and table.")]
 ConcurrencyOption = Annotated[int, typer.Option(min=1, max=64, help="How many devices post at once.")]
