@@ -202,3 +202,19 @@ async def test_a_bad_token_is_refused_without_asking_the_store() -> None:
         await service.authenticate(access_token="made up")
     with pytest.raises(UnavailableError):
         await service.log_in(email=EMAIL, password=PASSWORD)
+
+
+async def test_sessions_that_are_over_are_forgotten_and_the_others_go_on(bench: Bench) -> None:
+    ended = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    await bench.service.log_out(access_token=ended.access_token)
+    expired = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    bench.clock.now += SESSION_LIFE
+    live = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+
+    await bench.service.forget_ended()
+
+    assert list(bench.tables.refresh_tokens) == [hash_secret(live.refresh_token)]
+    assert len(bench.tables.sessions) == 1
+    with pytest.raises(CredentialInvalidError):
+        await bench.service.refresh(refresh_token=expired.refresh_token)
+    assert await bench.service.refresh(refresh_token=live.refresh_token)
