@@ -124,6 +124,7 @@ def create_container(settings: Settings) -> Application:
 def wire_doors(container: Application) -> None:
     """Let the HTTP endpoints find their services. Other processes need not load them.
 
-    A wrong marker is an error here, rather than an object of the wrong kind in the middle of a request.
+    A wrong marker is a warning here, and an error in the tests, rather than an object of the wrong kind in the middle
+    of a request.
     """
     container.wire(modules=DOORS, warn_unresolved=True)

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from iotsphere.cli.errors import CommandError
-from iotsphere.cli.up import Platform, Program
+from iotsphere.cli.up import Platform, Program, stores_to_provide
 from iotsphere.config import read_settings
 from iotsphere.localstack.data_folder import LOG_LIMIT_BYTES
+from iotsphere.localstack.stack import ALL_STORES
 
 PlatformMaker = Callable[[Path], Platform]
 
@@ -57,3 +58,20 @@ def test_a_program_whose_log_has_grown_large_begins_a_new_one(tmp_path: Path, ma
     assert platform.processes["demo"].wait(timeout=30) == 0
     assert log.read_text(encoding="utf-8") == "begun\n"
     assert log.with_name("demo.log.1").stat().st_size == LOG_LIMIT_BYTES + 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "address", "store"),
+    [
+        ("IOTSPHERE_REGISTRY_DSN", "postgresql://role@db.example/registry", "registry"),
+        ("IOTSPHERE_ASSETS_DSN", "postgresql://role@db.example/assets", "assets"),
+        ("IOTSPHERE_TELEMETRY_DSN", "postgresql://role@db.example/telemetry", "telemetry"),
+        ("IOTSPHERE_SHADOW_URL", "redis://cache.example/0", "shadow"),
+    ],
+)
+def test_an_address_in_the_environment_takes_the_place_of_a_store(
+    monkeypatch: pytest.MonkeyPatch, variable: str, address: str, store: str
+) -> None:
+    monkeypatch.setenv(variable, address)
+
+    assert stores_to_provide(read_settings()) == ALL_STORES - {store}
