@@ -1,5 +1,6 @@
 """The web application, put together from a container of services."""
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator
@@ -8,6 +9,7 @@ from uuid import uuid4
 import structlog
 from prometheus_client import Histogram
 from quart import Quart, Response, g, request
+from werkzeug.exceptions import HTTPException
 
 from iotsphere.api import openapi
 from iotsphere.api.assets.endpoints import blueprint as assets
@@ -23,6 +25,7 @@ from iotsphere.containers.stores import close_stores
 
 BASE_PATH = "/api/v1"
 MAX_REQUEST_BYTES = 6 * 1024 * 1024
+REST_OF_BODY_SECONDS = 1.0
 CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 REQUEST_SECONDS = Histogram(
@@ -66,9 +69,25 @@ async def _begin() -> None:
 
 
 async def _finish(response: Response) -> Response:
+    if not await _has_body_arrived() and request.http_version.startswith("1"):
+        response.headers["Connection"] = "close"
     response.headers["X-Correlation-ID"] = g.correlation_id
     response.headers["X-Content-Type-Options"] = "nosniff"
     # The rule, not the path or a made-up method: metrics for every device or every word would have no end.
     method, route = (request.method, request.url_rule.rule) if request.url_rule else ("any", "unmatched")
     REQUEST_SECONDS.labels(method, route, response.status_code).observe(time.perf_counter() - g.began)
     return response
+
+
+async def _has_body_arrived() -> bool:
+    """Wait a moment for what was refused before it was read.
+
+    The server closes a connection on which a request has not ended when its answer has, without telling the client,
+    who then loses the next request on it.
+    """
+    try:
+        async with asyncio.timeout(REST_OF_BODY_SECONDS):
+            await request.body
+    except (TimeoutError, HTTPException):
+        return False
+    return True

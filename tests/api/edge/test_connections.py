@@ -1,0 +1,80 @@
+"""What a refusal does to the connection that it is told on: over a real one, since the test client has none."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import hypercorn.asyncio
+import pytest
+import pytest_asyncio
+
+from iotsphere import app
+from iotsphere.cli.roles.serve import hypercorn_config
+from tests.api.bench import NOWHERE, ApiBench
+
+REFUSED_EARLY = (
+    b"POST /api/v1/devices HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+)
+NEXT = b"GET /health/live HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+@pytest_asyncio.fixture
+async def port(bench: ApiBench) -> AsyncIterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    stop = asyncio.Event()
+    config = hypercorn_config(replace(NOWHERE, host="127.0.0.1", port=port))
+    serving = asyncio.create_task(hypercorn.asyncio.serve(bench.app, config, shutdown_trigger=stop.wait))
+    yield port
+    stop.set()
+    await serving
+
+
+async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.01)
+
+
+async def head_of_answer(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(10):
+        return (await reader.readuntil(b"\r\n\r\n")).lower()
+
+
+async def test_a_body_that_comes_after_its_refusal_costs_no_connection(port: int) -> None:
+    reader, writer = await connect(port)
+    writer.write(REFUSED_EARLY)
+    await writer.drain()
+    # Long enough for the refusal, which needs no store, to be on its way before the body is.
+    await asyncio.sleep(0.1)
+    writer.write(b"{}")
+
+    refusal = await head_of_answer(reader)
+    length = int(refusal.partition(b"content-length: ")[2].split()[0])
+    await reader.readexactly(length)
+    writer.write(NEXT)
+
+    assert refusal.startswith(b"http/1.1 401 ")
+    assert b"connection: close" not in refusal
+    assert (await head_of_answer(reader)).startswith(b"http/1.1 200 ")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_body_that_does_not_come_costs_the_connection_and_the_client_is_told(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "REST_OF_BODY_SECONDS", 0.01)
+    reader, writer = await connect(port)
+    writer.write(REFUSED_EARLY)
+
+    refusal = await head_of_answer(reader)
+
+    assert refusal.startswith(b"http/1.1 401 ")
+    assert b"connection: close" in refusal
+    writer.close()
+    await writer.wait_closed()
