@@ -73,6 +73,7 @@ class Platform:
     programs: dict[str, Program] = field(default_factory=dict)
     stack: LocalStack = field(init=False)
     provided: frozenset[str] = field(init=False)
+    password: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.provided = stores_to_provide(self.settings)
@@ -102,6 +103,8 @@ class Platform:
                 self._report("Stopping", None)
             await self._stop_programs()
             await self.stack.stop()
+            # A start that does not come to its end may have made the administrator all the same.
+            self._show_password()
 
     async def _start(self) -> None:
         began = time.perf_counter()
@@ -112,12 +115,20 @@ class Platform:
         for role in ROLES:
             self._run_program(role, Program(["-m", f"{ROLE_PACKAGE}.{role}"], child_environment(self.settings)))
         await asyncio.to_thread(migrate_stores, self.settings)
-        password = await found_platform(self.settings)
+        await self._found()
         await self._until_it_answers()
         if self.has_demo:
-            self._start_demo(password or self.settings.admin_password)
+            self._start_demo(self.password or self.settings.admin_password)
         self._status.stop()
-        self._show_summary(password, seconds=time.perf_counter() - began)
+        self._show_summary(seconds=time.perf_counter() - began)
+
+    async def _found(self) -> None:
+        """Make the administrator, once. Even a request to stop waits for it: nobody could tell the password later."""
+        founding = asyncio.ensure_future(found_platform(self.settings))
+        try:
+            await asyncio.shield(founding)
+        finally:
+            self.password = await founding
 
     def _check_data_dir(self) -> None:
         try:
@@ -203,7 +214,7 @@ class Platform:
         elif fraction is None or fraction in {0, 1}:
             self.console.print(message)
 
-    def _show_summary(self, password: str | None, *, seconds: float) -> None:
+    def _show_summary(self, *, seconds: float) -> None:
         address = local_address(self.settings)
         readiness = httpx.get(f"{address}/health/ready", timeout=5, trust_env=False).json()
         table = Table("store", "engine", "provided by", title=f"IoTSphere is ready after {seconds:.1f} s")
@@ -214,12 +225,16 @@ class Platform:
         self.console.print(f"Address:  {address}   (API: {address}/docs)")
         self.console.print(f"Data:     {self.data_dir}", soft_wrap=True)
         self.console.print(f"Log in as {self.settings.admin_email}")
-        if password is not None and self.settings.admin_password is None:
-            self.console.print(f"Password: {password}   (shown this once)", highlight=False)
+        self._show_password()
         self.console.print("Try next:")
         for command in commands_to_try(self.settings):
             self.console.print(f"  {command}", highlight=False, soft_wrap=True)
         self.console.print("Ctrl-C stops everything.")
+
+    def _show_password(self) -> None:
+        if self.password is not None and self.settings.admin_password is None:
+            self.console.print(f"Password: {self.password}   (shown this once)", highlight=False)
+        self.password = None
 
 
 async def _before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:

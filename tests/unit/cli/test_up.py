@@ -1,13 +1,16 @@
+import asyncio
 import os
 import stat
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from iotsphere.cli.errors import CommandError
 from iotsphere.cli.up import Platform, Program, stores_to_provide
-from iotsphere.config import read_settings
+from iotsphere.config import Settings, read_settings
 from iotsphere.localstack.data_folder import LOG_LIMIT_BYTES
 from iotsphere.localstack.stack import ALL_STORES
 
@@ -75,3 +78,45 @@ def test_an_address_in_the_environment_takes_the_place_of_a_store(
     monkeypatch.setenv(variable, address)
 
     assert stores_to_provide(read_settings()) == ALL_STORES - {store}
+
+
+async def test_a_stop_asked_for_while_the_administrator_is_made_waits_for_the_password(
+    tmp_path: Path, make_platform: PlatformMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, may_end = asyncio.Event(), asyncio.Event()
+
+    async def found_slowly(_: Settings) -> str:
+        began.set()
+        await may_end.wait()
+        return "made-just-now"
+
+    monkeypatch.setattr("iotsphere.cli.up.found_platform", found_slowly)
+    platform = make_platform(tmp_path)
+    founding = asyncio.ensure_future(platform._found())
+    await began.wait()
+
+    founding.cancel()
+    may_end.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await founding
+    assert platform.password == "made-just-now"
+
+
+async def test_a_start_that_fails_after_the_administrator_was_made_shows_the_password_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FailingPlatform(Platform):
+        async def _start(self) -> None:
+            self.password = "made-just-now"
+            raise CommandError("The application did not answer.")
+
+    monkeypatch.setenv("IOTSPHERE_CACHE_DIR", "/nowhere")
+    monkeypatch.setattr("iotsphere.cli.up.check_port", lambda _: None)
+    platform = FailingPlatform(read_settings(), tmp_path, console=Console(file=StringIO()))
+
+    with pytest.raises(CommandError):
+        await platform.run()
+    platform._show_password()
+
+    assert platform.console.file.getvalue().count("made-just-now") == 1  # type: ignore[attr-defined]
