@@ -225,10 +225,17 @@ def _answer(declared: Operation, value: Any) -> Response:
         version = value["version"] if isinstance(value, Mapping) else value.version
         headers["ETag"] = entity_tag(version)
         if request.method in {"GET", "HEAD"} and is_unmodified(request.headers.get("If-None-Match"), version):
-            return Response(b"", status=304, headers=headers)
+            return _empty(304, headers)
     if declared.answer is None:
-        return Response(b"", status=declared.status, headers=headers)
+        return _empty(declared.status, headers)
     written = declared.answer.dump(value)
     if declared.location:
         headers["Location"] = declared.location.format_map(written)
     return Response(encode_json(written), status=declared.status, headers=headers, content_type=JSON)
+
+
+def _empty(status: int, headers: dict[str, str]) -> Response:
+    response = Response(b"", status=status, headers=headers)
+    # The framework says what kind of thing a body is also where there is none.
+    del response.headers["Content-Type"]
+    return response

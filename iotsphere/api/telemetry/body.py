@@ -1,9 +1,11 @@
 """The body of a telemetry request: unpacked within bounds, and decoded so that a bad number spoils itself alone."""
 
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import zstandard
 
 from iotsphere.api.errors import MediaTypeUnsupportedError
 from iotsphere.api.json_body import JsonMalformedError, decode_json
@@ -12,6 +14,8 @@ from iotsphere.kernel.errors import MalformedInputError, TooLargeError
 MAX_BODY_BYTES = 5 * 1024 * 1024
 ANY_FLOAT = msgspec.json.Decoder(float_hook=float)
 GZIP_FORMAT = 16 + zlib.MAX_WBITS
+# What every decoder is asked to support, and as much memory as one request may cost (RFC 8878).
+MAX_WINDOW_BYTES = 8 * 1024 * 1024
 
 
 class BodyTooLargeError(TooLargeError):
@@ -28,15 +32,18 @@ class BodyMalformedError(MalformedInputError):
 def unpack(body: bytes, content_encoding: str | None) -> bytes:
     """Undo the encoding of a body; of one that unpacks to more than the limit, no more than the limit is unpacked.
 
-    :raises MediaTypeUnsupportedError: it is neither gzip nor none.
+    :raises MediaTypeUnsupportedError: it is neither gzip nor zstd nor none.
     :raises BodyTooLargeError: it is larger than the limit.
     :raises BodyMalformedError: it is not what its header says.
     """
     encoding = (content_encoding or "identity").strip().lower()
-    if encoding == "identity":
-        return body
-    if encoding not in {"gzip", "x-gzip"}:
-        raise MediaTypeUnsupportedError("Send the body as it is, or with Content-Encoding: gzip.")
+    unpacker = UNPACKERS.get(encoding)
+    if unpacker is None:
+        raise MediaTypeUnsupportedError("Send the body as it is, or with Content-Encoding: gzip or zstd.")
+    return unpacker(body)
+
+
+def _from_gzip(body: bytes) -> bytes:
     stream = zlib.decompressobj(GZIP_FORMAT)
     try:
         unpacked = stream.decompress(body, MAX_BODY_BYTES + 1)
@@ -47,6 +54,31 @@ def unpack(body: bytes, content_encoding: str | None) -> bytes:
     if not stream.eof or stream.unused_data:
         raise BodyMalformedError("The gzip body is cut short, or more follows behind its end.")
     return unpacked
+
+
+def _from_zstd(body: bytes) -> bytes:
+    unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
+    try:
+        # Room is made for what the frame says of itself, so that is looked at first; a frame may also say nothing.
+        stated = zstandard.get_frame_parameters(body).content_size
+        is_stated = stated != zstandard.CONTENTSIZE_UNKNOWN
+        if is_stated and stated > MAX_BODY_BYTES:
+            raise BodyTooLargeError
+        with unpacker.stream_reader(body) as reader:
+            if len(reader.read(MAX_BODY_BYTES + 1)) > MAX_BODY_BYTES:
+                raise BodyTooLargeError
+        # A reader does not tell a frame that is cut short from a whole one.
+        return unpacker.decompress(body, max_output_size=MAX_BODY_BYTES, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise BodyMalformedError("The body is not one whole zstd frame.") from error
+
+
+UNPACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "identity": lambda body: body,
+    "gzip": _from_gzip,
+    "x-gzip": _from_gzip,
+    "zstd": _from_zstd,
+}
 
 
 def decode_readings(body: bytes) -> Any:

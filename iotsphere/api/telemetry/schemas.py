@@ -112,8 +112,9 @@ class SeriesParameters(RangeQuery):
     metrics = Parsed(parse_metrics, load_default=None, metadata=METRICS)
     order = fields.Enum(Order, by_value=True, load_default=Order.ASCENDING)
     limit = fields.Integer(
+        load_default=DEFAULT_POINTS,
         validate=validate.Range(1, MAX_POINTS),
-        metadata={"description": f"Over all series; {DEFAULT_POINTS} without it, {MAX_POINTS} with an interval."},
+        metadata={"description": "Points, or intervals with figures, over all series."},
     )
     interval = Parsed(Interval.parse, metadata={"type": "string", "description": "1s to 30d, of s, m, h and d."})
     aggregates = Parsed(
@@ -136,8 +137,8 @@ class SeriesParameters(RangeQuery):
         fill = loaded.pop("fill", Fill.NONE)
         timezone = loaded.pop("timezone", parse_timezone("UTC"))
         if interval is None:
-            return {"summary": None, "limit": DEFAULT_POINTS} | loaded
-        return {"summary": Summary(Grid(interval, timezone), aggregates, fill), "limit": MAX_POINTS} | loaded
+            return loaded | {"summary": None}
+        return loaded | {"summary": Summary(Grid(interval, timezone), aggregates, fill)}
 
 
 class LedgerQuery(RangeQuery):

@@ -215,3 +215,16 @@ async def test_viewers_and_the_device_itself_may_read(api: Api, path: str) -> No
     for by in ("viewer", None):
         assert (await api.call("GET", path, by=by)).status_code == 200
         await api.refusal("GET", path, status=404, by=by, device_id=uuid4())
+
+
+async def test_a_page_of_intervals_holds_a_thousand_as_one_of_points_does(api: Api) -> None:
+    start = 1_700_000_000_000
+    await api.send([{"ts": start + second * 1000, "values": {"a": second}} for second in range(1001)])
+
+    for query in ({}, {"interval": "1s"}):
+        first = await api.get(**query)
+        second = await api.get(**query, cursor=first["next_cursor"])
+
+        assert len(first["series"][0]["points"]) == 1000
+        assert len(second["series"][0]["points"]) == 1
+        assert second["next_cursor"] is None

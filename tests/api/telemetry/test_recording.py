@@ -7,10 +7,12 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+import zstandard
 
 from tests.api.telemetry.conftest import Api
 
 GZIP = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+ZSTD = {"Content-Type": "application/json", "Content-Encoding": "zstd"}
 PLAIN = {"Content-Type": "application/json"}
 READING = {"ts": "2026-11-20T17:00:00Z", "values": {"temperature": 21.5, "mode": "heat"}}
 MEBIBYTE = 1024 * 1024
@@ -131,7 +133,41 @@ async def test_a_body_may_be_packed(api: Api, encoding: str) -> None:
     assert (await answer.get_json())["stored"] == 2
 
 
-@pytest.mark.parametrize("encoding", ["zstd", "br", "deflate", "gzip, gzip", "nonsense"])
+@pytest.mark.parametrize("states_size", [True, False])
+async def test_a_body_may_be_packed_as_zstd(api: Api, states_size: bool) -> None:
+    packer = zstandard.ZstdCompressor(write_content_size=states_size)
+    body = packer.compress(json.dumps(READING).encode())
+
+    answer = await api.call("POST", by=None, data=body, headers=ZSTD)
+
+    assert answer.status_code == 201
+    assert (await answer.get_json())["stored"] == 2
+
+
+WHOLE_FRAME = zstandard.ZstdCompressor().compress(b"{}" * 100)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", WHOLE_FRAME[:-1], WHOLE_FRAME + b"x", WHOLE_FRAME * 2, gzip.compress(b"{}")]
+)
+async def test_damaged_zstd_is_refused(api: Api, body: bytes) -> None:
+    problem = await api.refusal("POST", status=400, data=body, headers=ZSTD)
+
+    assert problem["code"] == "request.body.malformed"
+
+
+@pytest.mark.parametrize("states_size", [True, False])
+async def test_a_zstd_bomb_is_never_unpacked_beyond_the_limit(api: Api, states_size: bool) -> None:
+    packer = zstandard.ZstdCompressor(write_content_size=states_size)
+    body = packer.compress(b" " * 100_000_000)
+    assert len(body) < 20_000
+
+    problem = await api.refusal("POST", status=413, data=body, headers=ZSTD)
+
+    assert problem["code"] == "request.body.too_large"
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "nonsense"])
 async def test_other_packings_are_refused(api: Api, encoding: str) -> None:
     headers = PLAIN | {"Content-Encoding": encoding}
 
