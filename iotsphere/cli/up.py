@@ -134,7 +134,8 @@ class Platform:
         try:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         except FileExistsError as error:
-            raise CommandError(f"The data folder {self.data_dir} cannot be used: it is a file.") from error
+            what = "a link that leads nowhere" if self.data_dir.is_symlink() else "a file"
+            raise CommandError(f"The data folder {self.data_dir} cannot be used: it is {what}.") from error
         except OSError as error:
             raise CommandError(f"The data folder {self.data_dir} cannot be used: {error.strerror}.") from error
 

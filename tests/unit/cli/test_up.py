@@ -49,6 +49,16 @@ def test_a_data_folder_that_is_a_file_is_refused_by_name(tmp_path: Path, make_pl
         make_platform(file)._check_data_dir()
 
 
+def test_a_data_folder_that_is_a_link_to_nothing_is_not_called_a_file(
+    tmp_path: Path, make_platform: PlatformMaker
+) -> None:
+    link = tmp_path / "data"
+    link.symlink_to(tmp_path / "unmounted")
+
+    with pytest.raises(CommandError, match=f"{link} cannot be used: it is a link that leads nowhere"):
+        make_platform(link)._check_data_dir()
+
+
 def test_a_program_whose_log_has_grown_large_begins_a_new_one(tmp_path: Path, make_platform: PlatformMaker) -> None:
     log = tmp_path / "log" / "demo.log"
     log.parent.mkdir()
