@@ -14,16 +14,19 @@ IDLE_SECONDS = 0.25
 
 
 async def deliver_events(commissioning: CommissioningWorkflow, *, stop: asyncio.Event) -> None:
-    """Deliver what is due until told to stop; with nothing to do, look again after a moment."""
+    """Deliver what is due, one by one, until told to stop; with nothing to do, look again after a moment."""
     registry_is_up = True
     while not stop.is_set():
         delivered = 0
         try:
-            delivered = await commissioning.deliver_due_events()
+            delivered = await commissioning.deliver_due_events(limit=1)
             registry_is_up = True
         except UnavailableError as error:
             if registry_is_up:
                 log.warning("worker.registry.unavailable", detail=error.detail)
             registry_is_up = False
+        # Whatever is wrong with one event, those behind it are waited for: its claim puts it off, and it comes again.
+        except Exception as error:  # the message loop is one of the three places
+            log.error("worker.event.failed", exc_info=error)
         if not delivered:
             await pause(IDLE_SECONDS, unless=stop)

@@ -243,3 +243,19 @@ async def test_the_worker_delivers_through_outages_of_the_registry_until_it_is_t
     await working
 
     assert bench.asset_of(device)
+
+
+async def test_the_worker_survives_an_event_that_nobody_foresaw(bench: Bench) -> None:
+    unforeseen = build_event(organisation_id=OURS, payload={"colour": "red"}, due_at=bench.clock())
+    good = build_event(organisation_id=OURS, payload={"asset_type": "pump", "name": "Good"}, due_at=bench.clock())
+    bench.tables.outbox.update({unforeseen.id: unforeseen, good.id: good})
+    stop = asyncio.Event()
+
+    with structlog.testing.capture_logs() as logs:
+        working = asyncio.create_task(deliver_events(bench.workflow, stop=stop))
+        await asyncio.wait_for(bench.asset_was_kept.wait(), timeout=10)
+        stop.set()
+        await working
+
+    assert [line["event"] for line in logs] == ["worker.event.failed"]
+    assert list(bench.tables.outbox) == [unforeseen.id]
