@@ -26,7 +26,7 @@ async def deliver_events(commissioning: CommissioningWorkflow, *, stop: asyncio.
                 log.warning("worker.registry.unavailable", detail=error.detail)
             registry_is_up = False
         # Whatever is wrong with one event, those behind it are waited for: its claim puts it off, and it comes again.
-        except Exception as error:  # the message loop is one of the three places
-            log.error("worker.event.failed", exc_info=error)
+        except Exception:  # the message loop is one of the three places
+            log.exception("worker.event.failed")
         if not delivered:
             await pause(IDLE_SECONDS, unless=stop)
