@@ -17,7 +17,7 @@ from iotsphere.api.errors import register_error_handlers
 from iotsphere.api.health.endpoints import blueprint as health
 from iotsphere.api.identity.endpoints import blueprint as identity
 from iotsphere.api.registry.endpoints import blueprint as registry
-from iotsphere.api.request import RoutableConnection, RoutableRequest
+from iotsphere.api.request import RoutableConnection, RoutableRequest, UpgradeIgnored
 from iotsphere.api.shadow.endpoints import blueprint as shadow
 from iotsphere.api.telemetry.endpoints import blueprint as telemetry
 from iotsphere.containers.application import Application, wire_doors
@@ -41,6 +41,7 @@ def create_app(container: Application) -> Quart:
     app.config["BODY_TIMEOUT"] = 30
     app.request_class = RoutableRequest
     app.asgi_http_class = RoutableConnection
+    app.asgi_websocket_class = UpgradeIgnored
     app.url_map.strict_slashes = False
     # Neither does it redirect, which it would do to the host that it is told.
     app.url_map.merge_slashes = False

@@ -78,3 +78,26 @@ async def test_a_body_that_does_not_come_costs_the_connection_and_the_client_is_
     assert b"connection: close" in refusal
     writer.close()
     await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [(b"/health/live", b"200"), (b"/api/v1/ws", b"404"), (b"/api/v1/me", b"401")],
+)
+@pytest.mark.parametrize("host", [b"here", b"a..b"])
+async def test_an_offer_to_speak_websocket_is_answered_as_the_request_that_it_is(
+    port: int, target: bytes, status: bytes, host: bytes
+) -> None:
+    reader, writer = await connect(port)
+    writer.write(
+        b"GET " + target + b" HTTP/1.1\r\nHost: " + host + b"\r\nX-Correlation-ID: offer-1\r\n"
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+
+    head = await head_of_answer(reader)
+
+    writer.close()
+    await writer.wait_closed()
+    assert head.split()[1] == status
+    assert b"x-correlation-id: offer-1" in head
