@@ -1,5 +1,6 @@
 """The real stores, started once for the whole run, every database at the head of its history."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,9 +48,11 @@ def assets_dsn(stack: LocalStack) -> str:
 
 @pytest.fixture(scope="session")
 def telemetry_dsn(stack: LocalStack) -> str:
-    """Telemetry on TimescaleDB."""
+    """Telemetry on TimescaleDB, which is not to be had on every system; where CI runs, it has to be."""
     dsn = stack.addresses.telemetry_dsn
     assert dsn is not None
+    if stack.engines["timescaledb"] is None and "CI" not in os.environ:
+        pytest.skip("TimescaleDB cannot be had here; telemetry is tested on native partitions alone")
     assert stack.engines["timescaledb"] is not None
     upgrade("telemetry", dsn)
     return dsn
