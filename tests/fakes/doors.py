@@ -47,16 +47,21 @@ class Workflows(containers.DeclarativeContainer):
 class Doors(containers.DeclarativeContainer):
     """What the endpoints ask for, by the names that the application's container gives it."""
 
+    assets: providers.Dependency[Any] = providers.Dependency()
     shadow: providers.Dependency[Any] = providers.Dependency()
     telemetry: providers.Dependency[Any] = providers.Dependency()
-    organisation: providers.Dependency[Any] = providers.Dependency()
-    registry = providers.Container(Registry, devices=organisation)
-    workflows = providers.Container(Workflows, authentication=organisation)
+    callers: providers.Dependency[Any] = providers.Dependency()
+    devices: providers.Dependency[Any] = providers.Dependency()
+    registry = providers.Container(Registry, devices=devices)
+    workflows = providers.Container(Workflows, authentication=callers)
 
 
 @contextmanager
-def application_of(endpoints: ModuleType, organisation: OneOrganisation, **services: Any) -> Iterator[Quart]:
-    """Give an application of one context's endpoints, which find these services."""
+def application_of(endpoints: ModuleType, *, callers: Any, devices: Any, **services: Any) -> Iterator[Quart]:
+    """Give an application of one context's endpoints, which find these services.
+
+    ``callers`` authenticates as the application's workflow does, and ``devices`` is asked whether a device is there.
+    """
     app = Quart(__name__)
     register_error_handlers(app)
     app.register_blueprint(endpoints.blueprint, url_prefix="/api/v1")
@@ -65,7 +70,7 @@ def application_of(endpoints: ModuleType, organisation: OneOrganisation, **servi
     async def begin() -> None:
         g.correlation_id = "test"
 
-    container = Doors(organisation=organisation, **services)
+    container = Doors(callers=callers, devices=devices, **services)
     container.wire(modules=[operation, endpoints])
     yield app
     container.unwire()

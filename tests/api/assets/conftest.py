@@ -1,17 +1,14 @@
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from dependency_injector import containers, providers
-from quart import Quart, Response, g
+from quart import Quart, Response
 
-from iotsphere.api import operation
 from iotsphere.api.assets import endpoints
-from iotsphere.api.errors import register_error_handlers
 from iotsphere.assets.service import AssetService
 from iotsphere.identity.errors import CredentialInvalidError
 from iotsphere.kernel.actor import Actor, ActorKind, Role
@@ -19,6 +16,7 @@ from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.registry.errors import DeviceNotFoundError
 from tests.factories.assets import FIRST_DAY
 from tests.fakes.assets import InMemoryAssetsUnitOfWork
+from tests.fakes.doors import application_of
 
 
 class Callers:
@@ -51,24 +49,6 @@ class Devices:
         return device_id
 
 
-class Registry(containers.DeclarativeContainer):
-    devices: providers.Dependency[Any] = providers.Dependency()
-
-
-class Workflows(containers.DeclarativeContainer):
-    authentication: providers.Dependency[Any] = providers.Dependency()
-
-
-class Doors(containers.DeclarativeContainer):
-    """What the endpoints ask for, by the names that the application's container gives it."""
-
-    assets: providers.Dependency[Any] = providers.Dependency()
-    devices: providers.Dependency[Any] = providers.Dependency()
-    callers: providers.Dependency[Any] = providers.Dependency()
-    registry = providers.Container(Registry, devices=devices)
-    workflows = providers.Container(Workflows, authentication=callers)
-
-
 @dataclass
 class Api:
     """The asset part of the API, on a store in memory, with two organisations: ours and theirs."""
@@ -76,7 +56,7 @@ class Api:
     app: Quart
     service: AssetService
     organisations: dict[str, OrganisationId]
-    devices: dict[DeviceId, OrganisationId] = field(default_factory=dict)
+    devices: dict[DeviceId, OrganisationId]
 
     def add_device(self, organisation: str = "ours") -> DeviceId:
         device_id = DeviceId(uuid4())
@@ -108,16 +88,8 @@ def api() -> Iterator[Api]:
         clock=lambda: FIRST_DAY,
         new_id=lambda: UUID(int=next(numbers)),
     )
-    app = Quart("assets")
-    api = Api(app, service, {"ours": OrganisationId(uuid4()), "theirs": OrganisationId(uuid4())})
-    register_error_handlers(app)
-    app.register_blueprint(endpoints.blueprint, url_prefix="/api/v1")
-
-    @app.before_request
-    async def begin() -> None:
-        g.correlation_id = "test"
-
-    container = Doors(assets=service, devices=Devices(api.devices), callers=Callers(api.organisations, api.devices))
-    container.wire(modules=[operation, endpoints])
-    yield api
-    container.unwire()
+    organisations = {"ours": OrganisationId(uuid4()), "theirs": OrganisationId(uuid4())}
+    devices: dict[DeviceId, OrganisationId] = {}
+    callers = Callers(organisations, devices)
+    with application_of(endpoints, callers=callers, devices=Devices(devices), assets=service) as app:
+        yield Api(app, service, organisations, devices)

@@ -47,7 +47,7 @@ class Api:
 def api() -> Iterator[Api]:
     organisation = OneOrganisation()
     shadows = DeviceShadowService(shadows=InMemoryShadowRepository(), clock=lambda: NOW)
-    with application_of(endpoints, organisation, shadow=shadows) as app:
+    with application_of(endpoints, callers=organisation, devices=organisation, shadow=shadows) as app:
         yield Api(app, organisation.device_id)
 
 

@@ -59,5 +59,5 @@ class Api:
 def api() -> Iterator[Api]:
     organisation = OneOrganisation()
     service = TelemetryService(unit_of_work=partial(InMemoryTelemetryUnitOfWork, TelemetryData()), clock=lambda: NOW)
-    with application_of(endpoints, organisation, telemetry=service) as app:
+    with application_of(endpoints, callers=organisation, devices=organisation, telemetry=service) as app:
         yield Api(app, organisation.device_id)
