@@ -1,5 +1,6 @@
 """The one place that knows which HTTP status a refusal becomes, and how it is written (RFC 9457)."""
 
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +18,7 @@ from iotsphere.kernel.errors import (
     PreconditionFailedError,
     RuleViolationError,
     TooLargeError,
+    TooManyRequestsError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -36,6 +38,7 @@ STATUSES: list[tuple[type[DomainError], HTTPStatus]] = [
     (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (UnauthenticatedError, HTTPStatus.UNAUTHORIZED),
     (NotPermittedError, HTTPStatus.FORBIDDEN),
+    (TooManyRequestsError, HTTPStatus.TOO_MANY_REQUESTS),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
 ]
 
@@ -80,6 +83,9 @@ def domain_problem(error: DomainError) -> Response:
     response = problem(status, code=error.code, title=error.title, detail=error.detail, **members)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(error, TooManyRequestsError):
+        # Whole seconds, rounded up: who comes back earlier would be refused again.
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="iotsphere", ApiKey'
     return response

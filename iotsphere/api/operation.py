@@ -13,37 +13,23 @@ from functools import wraps
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
-from dependency_injector.wiring import Provide, inject
 from marshmallow import Schema, ValidationError
-from quart import Response, g, request
+from quart import Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from iotsphere.api.admission import admit
 from iotsphere.api.conditional import entity_tag, expected_version, is_unmodified
 from iotsphere.api.errors import MediaTypeUnsupportedError
 from iotsphere.api.fields import NoQuery
 from iotsphere.api.idempotency import answer_once
 from iotsphere.api.json_body import decode_storable_json, encode_json
-from iotsphere.identity.errors import (
-    CredentialInvalidError,
-    CredentialMissingError,
-    DeviceNotAllowedError,
-    RoleTooLowError,
-)
-from iotsphere.kernel.actor import Actor, Role
+from iotsphere.kernel.actor import Role
 from iotsphere.kernel.errors import MalformedInputError, RuleViolationError
-from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.registry.errors import DeviceNotFoundError
-from iotsphere.registry.service import DeviceRegistryService
-from iotsphere.workflows.authentication import AuthenticationWorkflow
 
 JSON = "application/json"
 MAX_BODY_BYTES = 1024 * 1024
 
 View = Callable[..., Awaitable[Any]]
-
-
-class CredentialAmbiguousError(MalformedInputError):
-    code = "request.credential.ambiguous"
 
 
 class QueryMalformedError(MalformedInputError):
@@ -80,8 +66,8 @@ class Operation:
 def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
     """Declare a view as an operation.
 
-    It receives whichever of ``actor``, ``query``, ``body``, ``raw_body`` and ``expected_version`` it names, besides
-    what stands in the path.
+    It receives whichever of ``actor``, ``attempt``, ``query``, ``body``, ``raw_body`` and ``expected_version`` it
+    names, besides what stands in the path.
     """
     declared = Operation(summary=summary, **declaration)
 
@@ -90,8 +76,9 @@ def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
 
         @wraps(view)
         async def handle(**path: Any) -> Response:
-            actor = await _admit(declared, path.get("device_id"))
-            given = await _read_request(declared, actor)
+            attempt = await admit(path.get("device_id"), allow=declared.allow, device_may=declared.device_may)
+            actor = attempt.actor
+            given = await _read_request(declared) | {"actor": actor, "attempt": attempt}
             offered = path | given
 
             async def call() -> Response:
@@ -108,55 +95,8 @@ def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
     return declare
 
 
-async def _admit(declared: Operation, device_id: DeviceId | None) -> Actor | None:
-    if declared.allow is None:
-        return None
-    actor = await _authenticate()
-    g.actor = actor
-    if actor.device_id is None:
-        if not actor.may(declared.allow):
-            raise RoleTooLowError(f"This takes the role {declared.allow.name.lower()} or a higher one.")
-        if device_id is not None:
-            await _find_device(actor, device_id)
-    elif device_id not in {None, actor.device_id}:
-        # To a device, every other device looks as if it were not there.
-        raise DeviceNotFoundError
-    elif not declared.device_may:
-        raise DeviceNotAllowedError("A device's key does not allow this.")
-    return actor
-
-
-@inject
-async def _authenticate(
-    authentication: AuthenticationWorkflow = Provide["workflows.authentication"],
-) -> Actor:
-    api_key = request.headers.get("X-API-Key")
-    authorization = request.headers.get("Authorization")
-    if api_key and authorization:
-        raise CredentialAmbiguousError("Send either X-API-Key or Authorization, not both.")
-    if api_key:
-        return await authentication.authenticate_device(api_key=api_key)
-    if not authorization:
-        raise CredentialMissingError("Send 'Authorization: Bearer' with an access token, or X-API-Key.")
-    return await authentication.authenticate_user(access_token=bearer_token(authorization))
-
-
-def bearer_token(authorization: str) -> str:
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise CredentialInvalidError("The Authorization header must be 'Bearer' and an access token.")
-    return token.strip()
-
-
-@inject
-async def _find_device(
-    actor: Actor, device_id: DeviceId, devices: DeviceRegistryService = Provide["registry.devices"]
-) -> None:
-    g.device = await devices.get_device(organisation_id=actor.organisation_id, device_id=device_id)
-
-
-async def _read_request(declared: Operation, actor: Actor | None) -> dict[str, Any]:
-    given: dict[str, Any] = {"actor": actor, "query": _load(declared.query, _query_values())}
+async def _read_request(declared: Operation) -> dict[str, Any]:
+    given: dict[str, Any] = {"query": _load(declared.query, _query_values())}
     if declared.conditional:
         given["expected_version"] = expected_version(request.headers.get("If-Match"))
     if declared.raw_body or declared.body is not None:

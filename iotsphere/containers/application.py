@@ -22,7 +22,7 @@ from iotsphere.workflows.readiness import ReadinessWorkflow
 
 DOORS = [
     "iotsphere.api.idempotency",
-    "iotsphere.api.operation",
+    "iotsphere.api.admission",
     "iotsphere.api.assets.endpoints",
     "iotsphere.api.health.endpoints",
     "iotsphere.api.identity.endpoints",

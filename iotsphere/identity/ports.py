@@ -5,6 +5,7 @@ from typing import Protocol, Self
 from uuid import UUID
 
 from iotsphere.identity.model import DeviceKeyHolder, IdempotencyRecord, Organisation, RefreshToken, Session, User
+from iotsphere.kernel.audit import AuditTrail
 from iotsphere.kernel.identifiers import CredentialId, OrganisationId, UserId
 from iotsphere.kernel.pagination import Page
 
@@ -85,6 +86,7 @@ class IdentityUnitOfWork(Protocol):
     sessions: SessionRepository
     keys: KeyRepository
     idempotency: IdempotencyRepository
+    audit: AuditTrail
 
     async def __aenter__(self) -> Self: ...
 

@@ -16,6 +16,7 @@ from iotsphere.identity.ports import IdentityUnitOfWork, IdentityUnitOfWorkFacto
 from iotsphere.identity.secrets import ApiKey, hash_secret, make_secret, secret_matches
 from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.actor import Actor, Role
+from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.identifiers import CredentialId, IdSource, OrganisationId, UserId
 from iotsphere.kernel.pagination import Page
@@ -41,7 +42,7 @@ class SessionService:
         self._clock = clock
         self._new_id = new_id
 
-    async def log_in(self, *, email: str, password: str) -> TokenPair:
+    async def log_in(self, *, email: str, password: str, attempt: Attempt) -> TokenPair:
         """Open a session.
 
         :raises LoginRefusedError: the address or the password is wrong; which, is not said.
@@ -49,11 +50,12 @@ class SessionService:
         async with self._unit_of_work() as uow:
             user = await uow.users.find_by_email(email)
         if not await self._passwords.verify(password, user.password_hash if user else None) or user is None:
-            raise LoginRefusedError("The e-mail address or the password is wrong.")
+            raise _login_refused(user)
         now = self._clock()
         session = Session(id=self._new_id(), user_id=user.id, created_at=now, expires_at=now + SESSION_LIFE)
         async with self._unit_of_work() as uow:
             await uow.sessions.add(session)
+            await uow.audit.add(attempt.done(f"user:{user.id}", at=now, by=user.as_actor()))
             return await self._issue(uow, session.id)
 
     async def refresh(self, *, refresh_token: str) -> TokenPair:
@@ -73,11 +75,13 @@ class SessionService:
             await uow.commit()
         raise CredentialInvalidError(SESSION_OVER)
 
-    async def log_out(self, *, access_token: str) -> None:
+    async def log_out(self, *, access_token: str, attempt: Attempt) -> None:
         """End the session: its refresh tokens and this and every other access token of it are refused from now on."""
-        session_id = self._tokens.read(access_token, now=self._clock())
+        now = self._clock()
+        session_id = self._tokens.read(access_token, now=now)
         async with self._unit_of_work() as uow:
-            await uow.sessions.revoke(session_id, now=self._clock())
+            await uow.sessions.revoke(session_id, now=now)
+            await uow.audit.add(attempt.done(f"session:{session_id}", at=now))
             await uow.commit()
 
     async def forget_ended(self) -> None:
@@ -107,6 +111,14 @@ class SessionService:
             refresh_token=refresh_token,
             expires_in=int(ACCESS_TOKEN_LIFE.total_seconds()),
         )
+
+
+def _login_refused(user: User | None) -> LoginRefusedError:
+    """Make the refusal, which tells the caller nothing and the trail whose account it was."""
+    error = LoginRefusedError("The e-mail address or the password is wrong.")
+    if user is not None:
+        error.target, error.organisation_id = f"user:{user.id}", user.organisation_id
+    return error
 
 
 class KeyService:
@@ -159,6 +171,10 @@ class AccountService:
                     organisation.id, email=email, password=password, role=Role.ADMIN, platform=True
                 )
                 await uow.users.add(user)
+                founding = Attempt(None, "found_platform", "local", "found_platform")
+                await uow.audit.add(
+                    founding.done(f"organisation:{organisation.id}", at=self._clock(), by=user.as_actor())
+                )
                 await uow.commit()
         except OrganisationNameTakenError:
             # Another process has founded it since we looked.
@@ -166,7 +182,7 @@ class AccountService:
         return True
 
     async def found_organisation(
-        self, *, name: str, admin_email: str, admin_password: str
+        self, *, name: str, admin_email: str, admin_password: str, attempt: Attempt
     ) -> tuple[Organisation, User]:
         """Make an organisation together with its first administrator.
 
@@ -178,17 +194,19 @@ class AccountService:
         async with self._unit_of_work() as uow:
             await uow.organisations.add(organisation)
             await uow.users.add(admin)
+            await uow.audit.add(attempt.done(f"organisation:{organisation.id}", at=self._clock(), name=name))
             await uow.commit()
         return organisation, admin
 
-    async def add_user(self, *, actor: Actor, email: str, password: str, role: Role, name: str | None) -> User:
-        """Add a person to the actor's organisation.
+    async def add_user(self, *, attempt: Attempt, email: str, password: str, role: Role, name: str | None) -> User:
+        """Add a person to the organisation that is acted for.
 
         :raises EmailTakenError: the address is in use, in whatever organisation.
         """
-        user = await self._user(actor.organisation_id, email=email, password=password, role=role, name=name)
+        user = await self._user(attempt.organisation_id, email=email, password=password, role=role, name=name)
         async with self._unit_of_work() as uow:
             await uow.users.add(user)
+            await uow.audit.add(attempt.done(f"user:{user.id}", at=user.created_at, role=role.name.lower()))
             await uow.commit()
         return user
 

@@ -20,13 +20,15 @@ class ActorKind(StrEnum):
     USER = "user"
     INTEGRATION = "integration"
     DEVICE = "device"
+    PROVISIONING_KEY = "provisioning_key"
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
     """An authenticated caller.
 
-    ``role`` is None for a device, which acts for ``device_id`` alone; ``device_id`` is None for everybody else.
+    ``role`` is None for a device, which acts for ``device_id`` alone, and for a provisioning key, which may make
+    devices and nothing else; ``device_id`` is None for everybody but a device.
     """
 
     kind: ActorKind

@@ -9,6 +9,7 @@
     ├── TooLargeError        over a stated limit
     ├── UnauthenticatedError no credential, or a wrong one
     ├── NotPermittedError    the caller is known and may not
+    ├── TooManyRequestsError the caller has to slow down
     └── UnavailableError     the one store that is needed does not answer; worth another try
 
 Contexts derive small classes with a stable ``code`` (``context.noun.reason``). ``iotsphere/api/errors.py`` alone
@@ -17,12 +18,19 @@ decides which HTTP status each category becomes.
 
 from typing import ClassVar
 
+from iotsphere.kernel.identifiers import OrganisationId
+
 
 class DomainError(Exception):
-    """A refusal with a code for programs and a sentence for people."""
+    """A refusal with a code for programs and a sentence for people.
+
+    ``target`` and ``organisation_id`` tell the audit trail alone, never the caller, what was tried and whose it is.
+    """
 
     code: ClassVar[str]
     title: ClassVar[str] = "The request was refused"
+    target: str | None = None
+    organisation_id: OrganisationId | None = None
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -67,6 +75,16 @@ class UnauthenticatedError(DomainError):
 
 class NotPermittedError(DomainError):
     title = "Not permitted"
+
+
+class TooManyRequestsError(DomainError):
+    """A limit was reached; after ``retry_after_seconds`` there is room again."""
+
+    title = "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after_seconds: float) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class UnavailableError(DomainError):

@@ -4,6 +4,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
+from iotsphere.kernel.audit import AuditTrail
 from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId
 from iotsphere.kernel.pagination import Page
 from iotsphere.registry.model import Credential, Device, DeviceFilter, OutboxEvent
@@ -58,6 +59,7 @@ class RegistryUnitOfWork(Protocol):
     devices: DeviceRepository
     credentials: CredentialRepository
     outbox: OutboxRepository
+    audit: AuditTrail
 
     async def __aenter__(self) -> Self: ...
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import PreconditionFailedError
 from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, IdSource, OrganisationId
@@ -35,13 +36,12 @@ class DeviceRegistryService:
     async def register_device(
         self,
         *,
-        organisation_id: OrganisationId,
+        attempt: Attempt,
         serial_number: str,
         device_type: str,
         name: str | None,
         labels: dict[str, str],
         asset: dict[str, Any],
-        correlation_id: str,
     ) -> tuple[Device, OutboxEvent]:
         """Register a device, together with the event that tells the other stores of it.
 
@@ -52,7 +52,7 @@ class DeviceRegistryService:
         now = self._clock()
         device = Device(
             id=DeviceId(self._new_id()),
-            organisation_id=organisation_id,
+            organisation_id=attempt.organisation_id,
             serial_number=serial_number,
             device_type=device_type,
             name=name or serial_number,
@@ -63,16 +63,17 @@ class DeviceRegistryService:
         event = OutboxEvent(
             id=EventId(self._new_id()),
             kind=EventKind.DEVICE_REGISTERED,
-            organisation_id=organisation_id,
+            organisation_id=device.organisation_id,
             device_id=device.id,
             payload=asset,
-            correlation_id=correlation_id,
+            correlation_id=attempt.correlation_id,
             created_at=now,
             due_at=now + CLAIM,
         )
         async with self._unit_of_work() as uow:
             await uow.devices.add(device)
             await uow.outbox.add(event)
+            await uow.audit.add(attempt.done(f"device:{device.id}", at=now, serial_number=serial_number))
             await uow.commit()
         return device, event
 
@@ -90,7 +91,7 @@ class DeviceRegistryService:
     async def change_device(
         self,
         *,
-        organisation_id: OrganisationId,
+        attempt: Attempt,
         device_id: DeviceId,
         expected_version: int | None,
         name: str | None = None,
@@ -104,11 +105,14 @@ class DeviceRegistryService:
         :raises TooManyLabelsError: more than 64 labels result.
         """
         async with self._unit_of_work() as uow:
-            device = await uow.devices.get(organisation_id, device_id, for_update=True)
+            device = await uow.devices.get(attempt.organisation_id, device_id, for_update=True)
             if expected_version not in {None, device.version}:
                 raise PreconditionFailedError(f"The device is at version {device.version}.")
             changed = device.change(name=name, labels=labels, status=status, changed_at=self._clock())
             await uow.devices.save(changed)
+            given = {"name": name, "labels": labels, "status": status and status.value}
+            details: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+            await uow.audit.add(attempt.done(f"device:{device_id}", at=changed.updated_at, **details))
             await uow.commit()
         return changed
 
@@ -136,7 +140,7 @@ class CredentialService:
         self._make_key = make_key
 
     async def issue_credential(
-        self, *, device_id: DeviceId, label: str | None, expires_at: datetime | None
+        self, *, attempt: Attempt, device_id: DeviceId, label: str | None, expires_at: datetime | None
     ) -> IssuedCredential:
         """Issue an API key. It is in the answer, this once, and kept as a hash alone."""
         credential_id = CredentialId(self._new_id())
@@ -151,6 +155,9 @@ class CredentialService:
         )
         async with self._unit_of_work() as uow:
             await uow.credentials.add(credential)
+            await uow.audit.add(
+                attempt.done(f"device:{device_id}", at=credential.created_at, credential=str(credential_id))
+            )
             await uow.commit()
         return IssuedCredential(credential=credential, api_key=api_key)
 
@@ -159,13 +166,15 @@ class CredentialService:
         async with self._unit_of_work() as uow:
             return await uow.credentials.list(device_id, limit=limit, cursor=cursor)
 
-    async def revoke_credential(self, *, device_id: DeviceId, credential_id: CredentialId) -> None:
+    async def revoke_credential(self, *, attempt: Attempt, device_id: DeviceId, credential_id: CredentialId) -> None:
         """Refuse the key from the next request on.
 
         :raises CredentialNotFoundError: the device has no such credential, or it is revoked already.
         """
         async with self._unit_of_work() as uow:
-            await uow.credentials.revoke(device_id, credential_id, now=self._clock())
+            now = self._clock()
+            await uow.credentials.revoke(device_id, credential_id, now=now)
+            await uow.audit.add(attempt.done(f"device:{device_id}", at=now, credential=str(credential_id)))
             await uow.commit()
 
 

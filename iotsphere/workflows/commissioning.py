@@ -7,8 +7,8 @@ import structlog
 
 from iotsphere.assets.model import AssetDescription
 from iotsphere.assets.service import AssetService
+from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import DomainError, RuleViolationError, UnavailableError
-from iotsphere.kernel.identifiers import OrganisationId
 from iotsphere.registry.model import Device, OutboxEvent
 from iotsphere.registry.service import DeviceRegistryService, OutboxService
 
@@ -32,13 +32,12 @@ class CommissioningWorkflow:
     async def register_device(
         self,
         *,
-        organisation_id: OrganisationId,
+        attempt: Attempt,
         serial_number: str,
         device_type: str,
         name: str | None,
         labels: dict[str, str],
         asset: dict[str, Any],
-        correlation_id: str,
     ) -> Device:
         """Register a device; its asset exists on return, or soon after the asset store is back.
 
@@ -49,13 +48,12 @@ class CommissioningWorkflow:
         # Made here, so that the asset store, which may hear of it much later, has nothing left to refuse.
         description = _described({"asset_type": DEVICE, "name": name or serial_number} | asset)
         device, event = await self._devices.register_device(
-            organisation_id=organisation_id,
+            attempt=attempt,
             serial_number=serial_number,
             device_type=device_type,
             name=name,
             labels=labels,
             asset=asdict(description),
-            correlation_id=correlation_id,
         )
         await self._deliver(event)
         return device

@@ -39,6 +39,8 @@ sessions = sa.Table(
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("user_id", sa.Uuid, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    # Of the cookie, where the session is a browser's.
+    sa.Column("secret_hash", sa.LargeBinary, unique=True),
     sa.Column("created_at", TIME, nullable=False),
     sa.Column("expires_at", TIME, nullable=False),
     sa.Column("revoked_at", TIME),
@@ -90,6 +92,73 @@ credentials = sa.Table(
     sa.Column("expires_at", TIME),
     sa.Column("revoked_at", TIME),
     sa.Index("ix_credentials_device_id_created_at_id", "device_id", "created_at", "id"),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organisation_id", sa.Uuid, sa.ForeignKey("organisations.id"), nullable=False),
+    # A key may never do more than who made it may, so it ends with them.
+    sa.Column("made_by", sa.Uuid, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("role", sa.SmallInteger, nullable=False),
+    sa.Column("secret_hash", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", TIME, nullable=False),
+    sa.Column("expires_at", TIME),
+    sa.Column("revoked_at", TIME),
+    sa.CheckConstraint("role BETWEEN 1 AND 4", name="role"),
+    sa.Index("ix_api_keys_organisation_id_created_at_id", "organisation_id", "created_at", "id"),
+)
+
+provisioning_keys = sa.Table(
+    "provisioning_keys",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organisation_id", sa.Uuid, sa.ForeignKey("organisations.id"), nullable=False),
+    sa.Column("device_type", sa.Text, nullable=False),
+    sa.Column("max_devices", sa.Integer, nullable=False),
+    sa.Column("provisioned", sa.Integer, nullable=False),
+    sa.Column("secret_hash", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", TIME, nullable=False),
+    sa.Column("expires_at", TIME, nullable=False),
+    sa.Column("revoked_at", TIME),
+    sa.CheckConstraint("provisioned BETWEEN 0 AND max_devices", name="provisioned"),
+    sa.Index("ix_provisioning_keys_organisation_id_created_at_id", "organisation_id", "created_at", "id"),
+)
+
+signing_keys = sa.Table(
+    "signing_keys",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    # Encrypted under the platform's secret key.
+    sa.Column("secret", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", TIME, nullable=False),
+)
+
+audit_entries = sa.Table(
+    "audit_entries",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("at", TIME, nullable=False),
+    # No foreign keys: the trail outlives what it speaks of.
+    sa.Column("organisation_id", sa.Uuid),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("target", sa.Text),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("correlation_id", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("code", sa.Text),
+    sa.Column("details", JSONB, nullable=False),
+    # Its place in the chain and the hash that ties it to the entry before; absent until the worker has sealed it.
+    sa.Column("position", sa.BigInteger, unique=True),
+    sa.Column("seal", sa.LargeBinary),
+    sa.CheckConstraint("outcome IN ('done', 'refused')", name="outcome"),
+    sa.CheckConstraint("(position IS NULL) = (seal IS NULL)", name="seal"),
+    sa.Index("ix_audit_entries_organisation_id_at_id", "organisation_id", "at", "id"),
+    sa.Index("ix_audit_entries_target", "target"),
+    sa.Index("ix_audit_entries_at_unsealed", "at", postgresql_where=sa.text("position IS NULL")),
 )
 
 outbox = sa.Table(

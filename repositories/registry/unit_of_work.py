@@ -7,12 +7,14 @@ from iotsphere.identity.ports import (
     SessionRepository,
     UserRepository,
 )
+from iotsphere.kernel.audit import AuditTrail
 from iotsphere.registry.ports import CredentialRepository, DeviceRepository, OutboxRepository
 from repositories.registry.accounts import (
     SqlAlchemyOrganisationRepository,
     SqlAlchemySessionRepository,
     SqlAlchemyUserRepository,
 )
+from repositories.registry.audit import SqlAlchemyAuditTrail
 from repositories.registry.devices import SqlAlchemyCredentialRepository, SqlAlchemyDeviceRepository
 from repositories.registry.idempotency import SqlAlchemyIdempotencyRepository
 from repositories.registry.outbox import SqlAlchemyOutboxRepository
@@ -30,6 +32,7 @@ class SqlAlchemyRegistryUnitOfWork(SqlAlchemyUnitOfWork):
     devices: DeviceRepository
     credentials: CredentialRepository
     outbox: OutboxRepository
+    audit: AuditTrail
 
     def _bind(self, connection: AsyncConnection) -> None:
         self.organisations = SqlAlchemyOrganisationRepository(connection)
@@ -39,3 +42,4 @@ class SqlAlchemyRegistryUnitOfWork(SqlAlchemyUnitOfWork):
         self.credentials = self.keys = SqlAlchemyCredentialRepository(connection)
         self.idempotency = SqlAlchemyIdempotencyRepository(connection)
         self.outbox = SqlAlchemyOutboxRepository(connection)
+        self.audit = SqlAlchemyAuditTrail(connection)

@@ -10,6 +10,7 @@ from factory.declarations import LazyAttribute, LazyFunction, Sequence
 
 from iotsphere.identity.model import SESSION_LIFE, Organisation, Session, User
 from iotsphere.kernel.actor import Actor, ActorKind, Role
+from iotsphere.kernel.audit import Attempt
 
 FIRST_DAY = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -79,3 +80,8 @@ def build_session(**given: Any) -> Session:
 
 def build_actor(**given: Any) -> Actor:
     return ActorFactory.build(**given)
+
+
+def build_attempt(**given: Any) -> Attempt:
+    """Make an attempt of an administrator; what is given is the actor's."""
+    return Attempt(build_actor(**given), "do_something", "192.0.2.1", "request-1")

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from dependency_injector import containers, providers
 from quart import Quart, g
 
-from iotsphere.api import operation
+from iotsphere.api import admission
 from iotsphere.api.errors import register_error_handlers
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
@@ -71,6 +71,6 @@ def application_of(endpoints: ModuleType, *, callers: Any, devices: Any, **servi
         g.correlation_id = "test"
 
     container = Doors(callers=callers, devices=devices, **services)
-    container.wire(modules=[operation, endpoints])
+    container.wire(modules=[admission, endpoints])
     yield app
     container.unwire()

@@ -15,6 +15,7 @@ from iotsphere.identity.ports import (
     SessionRepository,
     UserRepository,
 )
+from iotsphere.kernel.audit import AuditEntry, AuditTrail
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId, UserId
 from iotsphere.kernel.pagination import Page
@@ -43,6 +44,7 @@ class RegistryTables:
     credentials: dict[CredentialId, Credential] = field(default_factory=dict)
     outbox: dict[EventId, OutboxEvent] = field(default_factory=dict)
     idempotency: dict[tuple[str, str], KeptIdempotencyRecord] = field(default_factory=dict)
+    audit: dict[UUID, AuditEntry] = field(default_factory=dict)
 
     def copy(self) -> "RegistryTables":
         return RegistryTables(**{table.name: dict(getattr(self, table.name)) for table in fields(self)})
@@ -181,6 +183,14 @@ class InMemoryOutboxRepository:
         self._stored.pop(event_id, None)
 
 
+class InMemoryAuditTrail:
+    def __init__(self, stored: dict[UUID, AuditEntry]) -> None:
+        self._stored = stored
+
+    async def add(self, *entries: AuditEntry) -> None:
+        self._stored.update({entry.id: entry for entry in entries})
+
+
 class InMemoryRegistryUnitOfWork:
     """A transaction on ``committed``, which unit after unit shares."""
 
@@ -192,6 +202,7 @@ class InMemoryRegistryUnitOfWork:
     devices: DeviceRepository
     credentials: CredentialRepository
     outbox: OutboxRepository
+    audit: AuditTrail
 
     def __init__(self, committed: RegistryTables) -> None:
         self._committed = committed
@@ -206,6 +217,7 @@ class InMemoryRegistryUnitOfWork:
         self.devices = InMemoryDeviceRepository(tables.devices)
         self.credentials = InMemoryCredentialRepository(tables.credentials)
         self.outbox = InMemoryOutboxRepository(tables.outbox)
+        self.audit = InMemoryAuditTrail(tables.audit)
         return self
 
     async def __aexit__(

@@ -5,6 +5,7 @@ from typing import Any
 from dependency_injector.wiring import Provide, inject
 from quart import Blueprint, request
 
+from iotsphere.api.admission import bearer_token
 from iotsphere.api.fields import PageQuery, page_schema
 from iotsphere.api.identity.schemas import (
     AddUserBody,
@@ -15,11 +16,12 @@ from iotsphere.api.identity.schemas import (
     TokenPairAnswer,
     UserAnswer,
 )
-from iotsphere.api.operation import bearer_token, operation
+from iotsphere.api.operation import operation
 from iotsphere.identity.errors import PlatformAdministratorRequiredError
 from iotsphere.identity.model import Organisation, TokenPair, User
 from iotsphere.identity.service import AccountService, SessionService
 from iotsphere.kernel.actor import Actor, Role
+from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.identifiers import UserId
 from iotsphere.kernel.pagination import Page
 
@@ -29,8 +31,10 @@ blueprint = Blueprint("identity", __name__)
 @blueprint.post("/auth/token")
 @operation("Log in with e-mail address and password", allow=None, body=LogInBody(), answer=TokenPairAnswer())
 @inject
-async def log_in(body: dict[str, Any], sessions: SessionService = Provide["identity.sessions"]) -> TokenPair:
-    return await sessions.log_in(**body)
+async def log_in(
+    attempt: Attempt, body: dict[str, Any], sessions: SessionService = Provide["identity.sessions"]
+) -> TokenPair:
+    return await sessions.log_in(attempt=attempt, **body)
 
 
 @blueprint.post("/auth/refresh")
@@ -43,8 +47,8 @@ async def refresh(body: dict[str, Any], sessions: SessionService = Provide["iden
 @blueprint.post("/auth/logout")
 @operation("End the session", allow=Role.VIEWER, status=204)
 @inject
-async def log_out(sessions: SessionService = Provide["identity.sessions"]) -> None:
-    await sessions.log_out(access_token=bearer_token(request.headers["Authorization"]))
+async def log_out(attempt: Attempt, sessions: SessionService = Provide["identity.sessions"]) -> None:
+    await sessions.log_out(access_token=bearer_token(request.headers["Authorization"]), attempt=attempt)
 
 
 @blueprint.post("/organisations")
@@ -58,13 +62,13 @@ async def log_out(sessions: SessionService = Provide["identity.sessions"]) -> No
 )
 @inject
 async def found_organisation(
-    actor: Actor, body: dict[str, Any], accounts: AccountService = Provide["identity.accounts"]
+    actor: Actor, attempt: Attempt, body: dict[str, Any], accounts: AccountService = Provide["identity.accounts"]
 ) -> tuple[Organisation, User]:
     if not actor.is_platform_administrator:
         raise PlatformAdministratorRequiredError("Only the platform administrator founds organisations.")
     admin = body["admin"]
     return await accounts.found_organisation(
-        name=body["name"], admin_email=admin["email"], admin_password=admin["password"]
+        name=body["name"], admin_email=admin["email"], admin_password=admin["password"], attempt=attempt
     )
 
 
@@ -81,9 +85,9 @@ async def found_organisation(
 )
 @inject
 async def add_user(
-    actor: Actor, body: dict[str, Any], accounts: AccountService = Provide["identity.accounts"]
+    attempt: Attempt, body: dict[str, Any], accounts: AccountService = Provide["identity.accounts"]
 ) -> User:
-    return await accounts.add_user(actor=actor, **body)
+    return await accounts.add_user(attempt=attempt, **body)
 
 
 @blueprint.get("/users")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dependency_injector.wiring import Provide, inject
-from quart import Blueprint, g
+from quart import Blueprint
 
 from iotsphere.api.fields import PageQuery, page_schema
 from iotsphere.api.operation import operation
@@ -17,6 +17,7 @@ from iotsphere.api.registry.schemas import (
     RegisterDeviceBody,
 )
 from iotsphere.kernel.actor import Actor, Role
+from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.identifiers import CredentialId, DeviceId
 from iotsphere.kernel.pagination import Page
 from iotsphere.registry.model import Credential, Device, IssuedCredential
@@ -39,13 +40,11 @@ blueprint = Blueprint("registry", __name__)
 )
 @inject
 async def register_device(
-    actor: Actor,
+    attempt: Attempt,
     body: dict[str, Any],
     commissioning: CommissioningWorkflow = Provide["workflows.commissioning"],
 ) -> Device:
-    return await commissioning.register_device(
-        organisation_id=actor.organisation_id, correlation_id=g.correlation_id, **body
-    )
+    return await commissioning.register_device(attempt=attempt, **body)
 
 
 @blueprint.get("/devices")
@@ -77,14 +76,14 @@ async def get_device(
 )
 @inject
 async def change_device(
-    actor: Actor,
+    attempt: Attempt,
     device_id: DeviceId,
     body: dict[str, Any],
     expected_version: int | None,
     devices: DeviceRegistryService = Provide["registry.devices"],
 ) -> Device:
     return await devices.change_device(
-        organisation_id=actor.organisation_id, device_id=device_id, expected_version=expected_version, **body
+        attempt=attempt, device_id=device_id, expected_version=expected_version, **body
     )
 
 
@@ -99,11 +98,12 @@ async def change_device(
 )
 @inject
 async def issue_credential(
+    attempt: Attempt,
     device_id: DeviceId,
     body: dict[str, Any],
     credentials: CredentialService = Provide["registry.credentials"],
 ) -> IssuedCredential:
-    return await credentials.issue_credential(device_id=device_id, **body)
+    return await credentials.issue_credential(attempt=attempt, device_id=device_id, **body)
 
 
 @blueprint.get("/devices/<uuid:device_id>/credentials")
@@ -124,8 +124,9 @@ async def list_credentials(
 @operation("Revoke a credential", allow=Role.ADMIN, status=204)
 @inject
 async def revoke_credential(
+    attempt: Attempt,
     device_id: DeviceId,
     credential_id: CredentialId,
     credentials: CredentialService = Provide["registry.credentials"],
 ) -> None:
-    await credentials.revoke_credential(device_id=device_id, credential_id=credential_id)
+    await credentials.revoke_credential(attempt=attempt, device_id=device_id, credential_id=credential_id)

@@ -24,7 +24,7 @@ from repositories.availability import StoreGate
 from repositories.migrations import upgrade
 from repositories.registry.unit_of_work import SqlAlchemyRegistryUnitOfWork
 from repositories.sql import SqlAlchemyStoreProbe, create_store_engine
-from tests.factories.identity import build_organisation
+from tests.factories.identity import build_attempt, build_organisation
 
 T = TypeVar("T")
 
@@ -50,13 +50,12 @@ class RegistryProcess:
 
     async def register(self, organisation: Organisation, **given: Any) -> tuple[Device, OutboxEvent]:
         description: dict[str, Any] = {
-            "organisation_id": organisation.id,
+            "attempt": build_attempt(organisation_id=organisation.id),
             "serial_number": str(uuid4()),
             "device_type": "pump",
             "name": None,
             "labels": {},
             "asset": {},
-            "correlation_id": "request-1",
         }
         return await self.devices.register_device(**description | given)
 

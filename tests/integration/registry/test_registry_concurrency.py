@@ -1,6 +1,7 @@
 """What happens when several do the same at once, as only a real server can show."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from iotsphere.registry.errors import SerialNumberTakenError
 from iotsphere.registry.model import Device, DeviceFilter, DeviceStatus
 from iotsphere.registry.service import OutboxService
 from repositories.sql import COMMAND_SECONDS
-from tests.factories.identity import build_actor, build_user
+from tests.factories.identity import build_actor, build_attempt, build_user
 from tests.factories.registry import FIRST_DAY, build_event
 from tests.fakes.identity import RecordingPasswords
 from tests.integration.registry.conftest import RegistryProcess, within
@@ -53,7 +54,10 @@ async def test_no_change_of_labels_is_lost(process: RegistryProcess, ours: Organ
     await asyncio.gather(
         *(
             process.devices.change_device(
-                organisation_id=ours.id, device_id=device.id, expected_version=None, labels={str(number): "set"}
+                attempt=build_attempt(organisation_id=ours.id),
+                device_id=device.id,
+                expected_version=None,
+                labels={str(number): "set"},
             )
             for number in range(30)
         )
@@ -73,7 +77,10 @@ async def test_a_contact_and_a_change_at_once_lose_nothing_of_each_other(
         *(process.devices.record_contact(device_id=device.id) for device in devices),
         *(
             process.devices.change_device(
-                organisation_id=ours.id, device_id=device.id, expected_version=None, labels={"site": "north"}
+                attempt=build_attempt(organisation_id=ours.id),
+                device_id=device.id,
+                expected_version=None,
+                labels={"site": "north"},
             )
             for device in devices
         ),
@@ -92,7 +99,10 @@ async def test_of_changes_that_expect_the_same_version_one_is_made(
     answers = await asyncio.gather(
         *(
             process.devices.change_device(
-                organisation_id=ours.id, device_id=device.id, expected_version=1, name=f"Name {number}"
+                attempt=build_attempt(organisation_id=ours.id),
+                device_id=device.id,
+                expected_version=1,
+                name=f"Name {number}",
             )
             for number in range(10)
         ),
@@ -117,7 +127,7 @@ class Sessions:
         )
 
     async def log_in(self) -> TokenPair:
-        return await self.service.log_in(email=self._user.email, password="correct horse")
+        return await self.service.log_in(attempt=build_attempt(), email=self._user.email, password="correct horse")
 
 
 @pytest.fixture
@@ -159,7 +169,7 @@ async def test_a_log_out_during_a_refresh_ends_the_session_all_the_same(sessions
 
         refreshed, _ = await asyncio.gather(
             sessions.service.refresh(refresh_token=pair.refresh_token),
-            sessions.service.log_out(access_token=pair.access_token),
+            sessions.service.log_out(attempt=build_attempt(), access_token=pair.access_token),
             return_exceptions=True,
         )
 
@@ -183,7 +193,11 @@ async def test_an_address_in_two_spellings_at_once_is_given_to_one(
     answers = await asyncio.gather(
         *(
             accounts(process).add_user(
-                actor=actor, email=email, password="correct horse", role=Role.VIEWER, name=None
+                attempt=replace(build_attempt(), actor=actor),
+                email=email,
+                password="correct horse",
+                role=Role.VIEWER,
+                name=None,
             )
             for email in (address, address.upper()) * 5
         ),
@@ -200,7 +214,10 @@ async def test_organisations_of_one_name_at_once_are_one(process: RegistryProces
     answers = await asyncio.gather(
         *(
             accounts(process).found_organisation(
-                name=name, admin_email=f"{uuid4()}@waterworks.example", admin_password="correct horse"
+                attempt=build_attempt(),
+                name=name,
+                admin_email=f"{uuid4()}@waterworks.example",
+                admin_password="correct horse",
             )
             for _ in range(10)
         ),
@@ -292,7 +309,10 @@ async def test_who_waits_for_a_lock_in_vain_is_refused_and_closes_the_gate_to_no
             await within(
                 COMMAND_SECONDS + 1,
                 process.devices.change_device(
-                    organisation_id=ours.id, device_id=device.id, expected_version=None, name="New"
+                    attempt=build_attempt(organisation_id=ours.id),
+                    device_id=device.id,
+                    expected_version=None,
+                    name="New",
                 ),
             )
         assert await devices_of(process, ours) == [device]

@@ -9,7 +9,7 @@ from iotsphere.identity.errors import EmailTakenError, OrganisationNameTakenErro
 from iotsphere.identity.service import AccountService
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.identifiers import UserId
-from tests.factories.identity import build_actor, build_organisation, build_user
+from tests.factories.identity import build_actor, build_attempt, build_organisation, build_user
 from tests.fakes.identity import InMemoryOrganisationRepository, ManualClock, RecordingPasswords
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
 
@@ -65,7 +65,10 @@ async def test_of_two_first_starts_at_once_the_second_finds_the_platform_founded
 
 async def test_an_organisation_comes_with_its_administrator(bench: Bench) -> None:
     organisation, admin = await bench.service.found_organisation(
-        name="Waterworks", admin_email="ada@waterworks.example", admin_password="correct horse"
+        attempt=build_attempt(),
+        name="Waterworks",
+        admin_email="ada@waterworks.example",
+        admin_password="correct horse",
     )
 
     assert bench.tables.organisations == {organisation.id: organisation}
@@ -83,7 +86,10 @@ async def test_an_organisation_is_not_kept_when_its_administrator_is_refused(ben
 
     with pytest.raises(EmailTakenError):
         await bench.service.found_organisation(
-            name="Waterworks", admin_email="Ada@Waterworks.example", admin_password="correct horse"
+            attempt=build_attempt(),
+            name="Waterworks",
+            admin_email="Ada@Waterworks.example",
+            admin_password="correct horse",
         )
 
     assert bench.tables.organisations == {}
@@ -96,7 +102,10 @@ async def test_an_organisation_of_a_taken_name_brings_no_user(bench: Bench) -> N
 
     with pytest.raises(OrganisationNameTakenError):
         await bench.service.found_organisation(
-            name="Waterworks", admin_email="ada@waterworks.example", admin_password="correct horse"
+            attempt=build_attempt(),
+            name="Waterworks",
+            admin_email="ada@waterworks.example",
+            admin_password="correct horse",
         )
 
     assert bench.tables.users == {}
@@ -106,7 +115,11 @@ async def test_a_user_joins_the_organisation_of_who_adds_them(bench: Bench) -> N
     actor = build_actor()
 
     user = await bench.service.add_user(
-        actor=actor, email="vi@waterworks.example", password="correct horse", role=Role.VIEWER, name="Vi"
+        attempt=replace(build_attempt(), actor=actor),
+        email="vi@waterworks.example",
+        password="correct horse",
+        role=Role.VIEWER,
+        name="Vi",
     )
 
     assert user == await bench.service.get_user(actor=actor, user_id=user.id)
@@ -116,7 +129,7 @@ async def test_a_user_joins_the_organisation_of_who_adds_them(bench: Bench) -> N
 
 async def test_a_user_without_a_name_goes_by_the_address(bench: Bench) -> None:
     user = await bench.service.add_user(
-        actor=build_actor(), email="vi@waterworks.example", password="correct horse", role=Role.VIEWER, name=None
+        attempt=build_attempt(), email="vi@waterworks.example", password="correct horse", role=Role.VIEWER, name=None
     )
 
     assert user.name == "vi@waterworks.example"
@@ -128,7 +141,11 @@ async def test_a_taken_address_is_refused_and_nothing_is_kept(bench: Bench) -> N
 
     with pytest.raises(EmailTakenError):
         await bench.service.add_user(
-            actor=build_actor(), email="VI@waterworks.example", password="correct horse", role=Role.VIEWER, name=None
+            attempt=build_attempt(),
+            email="VI@waterworks.example",
+            password="correct horse",
+            role=Role.VIEWER,
+            name=None,
         )
 
     assert list(bench.tables.users) == [taken.id]

@@ -13,7 +13,7 @@ from iotsphere.identity.service import SessionService
 from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.errors import UnavailableError
-from tests.factories.identity import build_user
+from tests.factories.identity import build_attempt, build_user
 from tests.fakes.identity import ManualClock, RecordingPasswords
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables, UnreachableUnitOfWork
 
@@ -47,7 +47,7 @@ def bench() -> Bench:
 
 
 async def test_who_logs_in_is_recognised_by_the_access_token(bench: Bench) -> None:
-    pair = await bench.service.log_in(email=EMAIL.upper(), password=PASSWORD)
+    pair = await bench.service.log_in(attempt=build_attempt(), email=EMAIL.upper(), password=PASSWORD)
 
     actor = await bench.service.authenticate(access_token=pair.access_token)
 
@@ -56,7 +56,7 @@ async def test_who_logs_in_is_recognised_by_the_access_token(bench: Bench) -> No
 
 
 async def test_secrets_are_kept_as_hashes(bench: Bench) -> None:
-    pair = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    pair = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
 
     assert list(bench.tables.refresh_tokens) == [hash_secret(pair.refresh_token)]
     assert pair.refresh_token not in repr(bench.tables)
@@ -67,7 +67,7 @@ async def test_a_wrong_address_and_a_wrong_password_look_the_same_and_keep_nothi
     bench: Bench, email: str, password: str
 ) -> None:
     with pytest.raises(LoginRefusedError) as refusal:
-        await bench.service.log_in(email=email, password=password)
+        await bench.service.log_in(attempt=build_attempt(), email=email, password=password)
 
     assert refusal.value.detail == "The e-mail address or the password is wrong."
     assert bench.tables.sessions == {}
@@ -76,7 +76,7 @@ async def test_a_wrong_address_and_a_wrong_password_look_the_same_and_keep_nothi
 async def test_log_in_does_the_same_work_without_an_account(bench: Bench) -> None:
     for email in (EMAIL, "nobody@waterworks.example"):
         with pytest.raises(LoginRefusedError):
-            await bench.service.log_in(email=email, password="wrong")
+            await bench.service.log_in(attempt=build_attempt(), email=email, password="wrong")
 
     assert bench.passwords.verified == [("wrong", f"hash of {PASSWORD}"), ("wrong", None)]
 
@@ -90,11 +90,11 @@ async def test_no_password_opens_an_account_that_is_not_there(bench: Bench) -> N
     bench.__post_init__()
 
     with pytest.raises(LoginRefusedError):
-        await bench.service.log_in(email="nobody@waterworks.example", password=PASSWORD)
+        await bench.service.log_in(attempt=build_attempt(), email="nobody@waterworks.example", password=PASSWORD)
 
 
 async def test_a_refresh_gives_a_new_pair_of_the_same_session(bench: Bench) -> None:
-    first = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    first = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
     bench.clock.advance(minutes=10)
 
     second = await bench.service.refresh(refresh_token=first.refresh_token)
@@ -108,7 +108,7 @@ async def test_a_refresh_gives_a_new_pair_of_the_same_session(bench: Bench) -> N
 
 
 async def test_a_refresh_token_shown_twice_ends_the_session_for_both(bench: Bench) -> None:
-    stolen = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    stolen = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
     thiefs = await bench.service.refresh(refresh_token=stolen.refresh_token)
 
     with pytest.raises(CredentialInvalidError):
@@ -122,8 +122,8 @@ async def test_a_refresh_token_shown_twice_ends_the_session_for_both(bench: Benc
 
 
 async def test_a_stolen_session_ends_alone(bench: Bench) -> None:
-    stolen = await bench.service.log_in(email=EMAIL, password=PASSWORD)
-    other = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    stolen = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
+    other = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
     await bench.service.refresh(refresh_token=stolen.refresh_token)
 
     with pytest.raises(CredentialInvalidError):
@@ -136,7 +136,7 @@ async def test_a_stolen_session_ends_alone(bench: Bench) -> None:
 async def test_a_refresh_token_that_was_never_given_out_is_refused_and_changes_nothing(
     bench: Bench, refresh_token: str
 ) -> None:
-    await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
     before = bench.tables.copy()
 
     with pytest.raises(CredentialInvalidError):
@@ -146,7 +146,7 @@ async def test_a_refresh_token_that_was_never_given_out_is_refused_and_changes_n
 
 
 async def test_a_session_ends_after_its_life_however_often_it_was_refreshed(bench: Bench) -> None:
-    pair = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    pair = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
     bench.clock.now += SESSION_LIFE - timedelta(seconds=1)
     pair = await bench.service.refresh(refresh_token=pair.refresh_token)
 
@@ -159,12 +159,12 @@ async def test_a_session_ends_after_its_life_however_often_it_was_refreshed(benc
 
 
 async def test_who_logs_out_is_out_with_every_token_of_the_session(bench: Bench) -> None:
-    first = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    first = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
     second = await bench.service.refresh(refresh_token=first.refresh_token)
-    elsewhere = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    elsewhere = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
 
-    await bench.service.log_out(access_token=second.access_token)
-    await bench.service.log_out(access_token=second.access_token)
+    await bench.service.log_out(attempt=build_attempt(), access_token=second.access_token)
+    await bench.service.log_out(attempt=build_attempt(), access_token=second.access_token)
 
     for pair in (first, second):
         with pytest.raises(CredentialInvalidError):
@@ -175,7 +175,7 @@ async def test_who_logs_out_is_out_with_every_token_of_the_session(bench: Bench)
 
 
 async def test_a_role_counts_as_it_is_now(bench: Bench) -> None:
-    pair = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    pair = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
     bench.tables.users[bench.user.id] = replace(bench.user, role=Role.VIEWER)
 
     assert (await bench.service.authenticate(access_token=pair.access_token)).role is Role.VIEWER
@@ -201,15 +201,15 @@ async def test_a_bad_token_is_refused_without_asking_the_store() -> None:
     with pytest.raises(CredentialInvalidError):
         await service.authenticate(access_token="made up")
     with pytest.raises(UnavailableError):
-        await service.log_in(email=EMAIL, password=PASSWORD)
+        await service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
 
 
 async def test_sessions_that_are_over_are_forgotten_and_the_others_go_on(bench: Bench) -> None:
-    ended = await bench.service.log_in(email=EMAIL, password=PASSWORD)
-    await bench.service.log_out(access_token=ended.access_token)
-    expired = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    ended = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
+    await bench.service.log_out(attempt=build_attempt(), access_token=ended.access_token)
+    expired = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
     bench.clock.now += SESSION_LIFE
-    live = await bench.service.log_in(email=EMAIL, password=PASSWORD)
+    live = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
 
     await bench.service.forget_ended()
 

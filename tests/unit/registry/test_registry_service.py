@@ -16,6 +16,7 @@ from iotsphere.registry.errors import (
 )
 from iotsphere.registry.model import Device, DeviceFilter, DeviceStatus, EventKind, OutboxEvent
 from iotsphere.registry.service import CLAIM, CredentialService, DeviceRegistryService
+from tests.factories.identity import build_attempt
 from tests.factories.registry import build_credential, build_device
 from tests.fakes.identity import ManualClock
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
@@ -44,18 +45,17 @@ class Bench:
 
     async def register(self, **given: Any) -> tuple[Device, OutboxEvent]:
         description: dict[str, Any] = {
-            "organisation_id": OURS,
+            "attempt": build_attempt(organisation_id=OURS),
             "serial_number": "SN-1",
             "device_type": "pump",
             "name": None,
             "labels": {},
             "asset": {},
-            "correlation_id": "request-1",
         }
         return await self.devices.register_device(**description | given)
 
     async def change(self, device: Device, **given: Any) -> Device:
-        options: dict[str, Any] = {"organisation_id": OURS, "expected_version": None} | given
+        options: dict[str, Any] = {"attempt": build_attempt(organisation_id=OURS), "expected_version": None} | given
         return await self.devices.change_device(device_id=device.id, **options)
 
     def add(self, **given: Any) -> Device:
@@ -95,11 +95,11 @@ async def test_a_device_without_a_name_goes_by_its_serial_number(bench: Bench) -
 
 
 async def test_the_event_is_kept_with_the_device_and_left_to_whoever_registers(bench: Bench) -> None:
-    device, event = await bench.register(asset={"asset_type": "pump"}, correlation_id="request-7")
+    device, event = await bench.register(asset={"asset_type": "pump"})
 
     assert bench.tables.outbox == {event.id: event}
     assert (event.kind, event.organisation_id, event.device_id) == (EventKind.DEVICE_REGISTERED, OURS, device.id)
-    assert (event.correlation_id, event.attempts, event.created_at) == ("request-7", 0, bench.clock.now)
+    assert (event.correlation_id, event.attempts, event.created_at) == ("request-1", 0, bench.clock.now)
     assert event.payload["asset_type"] == "pump"
     assert event.due_at == bench.clock.now + CLAIM
 
@@ -117,7 +117,7 @@ async def test_a_taken_serial_number_leaves_neither_device_nor_event(bench: Benc
 async def test_another_organisation_may_use_the_serial_number(bench: Bench) -> None:
     await bench.register()
 
-    device, _ = await bench.register(organisation_id=THEIRS)
+    device, _ = await bench.register(attempt=build_attempt(organisation_id=THEIRS))
 
     assert device.organisation_id == THEIRS
 
@@ -159,7 +159,7 @@ async def test_nobody_else_sees_or_changes_a_device(bench: Bench) -> None:
 
     for call in (
         bench.devices.get_device(organisation_id=THEIRS, device_id=device.id),
-        bench.change(device, organisation_id=THEIRS, name="Stolen"),
+        bench.change(device, attempt=build_attempt(organisation_id=THEIRS), name="Stolen"),
         bench.devices.get_device(organisation_id=OURS, device_id=DeviceId(uuid4())),
     ):
         with pytest.raises(DeviceNotFoundError):
@@ -183,7 +183,9 @@ async def test_a_key_is_shown_once_and_kept_as_its_hash(bench: Bench) -> None:
     device = bench.add()
     expires_at = bench.clock() + timedelta(days=1)
 
-    issued = await bench.credentials.issue_credential(device_id=device.id, label="workshop", expires_at=expires_at)
+    issued = await bench.credentials.issue_credential(
+        attempt=build_attempt(), device_id=device.id, label="workshop", expires_at=expires_at
+    )
 
     assert issued.api_key == "key of 10"
     assert issued.credential == build_credential(
@@ -201,10 +203,16 @@ async def test_a_key_is_shown_once_and_kept_as_its_hash(bench: Bench) -> None:
 
 async def test_a_revoked_credential_is_gone_and_the_others_stay(bench: Bench) -> None:
     device = bench.add()
-    revoked = await bench.credentials.issue_credential(device_id=device.id, label=None, expires_at=None)
-    kept = await bench.credentials.issue_credential(device_id=device.id, label=None, expires_at=None)
+    revoked = await bench.credentials.issue_credential(
+        attempt=build_attempt(), device_id=device.id, label=None, expires_at=None
+    )
+    kept = await bench.credentials.issue_credential(
+        attempt=build_attempt(), device_id=device.id, label=None, expires_at=None
+    )
 
-    await bench.credentials.revoke_credential(device_id=device.id, credential_id=revoked.credential.id)
+    await bench.credentials.revoke_credential(
+        attempt=build_attempt(), device_id=device.id, credential_id=revoked.credential.id
+    )
 
     page = await bench.credentials.list_credentials(device_id=device.id, limit=5, cursor=None)
     assert page.items == [kept.credential]
@@ -212,11 +220,15 @@ async def test_a_revoked_credential_is_gone_and_the_others_stay(bench: Bench) ->
 
 async def test_revoking_what_is_not_the_devices_is_refused_and_changes_nothing(bench: Bench) -> None:
     device, other = bench.add(), bench.add()
-    issued = await bench.credentials.issue_credential(device_id=device.id, label=None, expires_at=None)
+    issued = await bench.credentials.issue_credential(
+        attempt=build_attempt(), device_id=device.id, label=None, expires_at=None
+    )
     before = bench.tables.copy()
 
     for device_id, credential_id in [(other.id, issued.credential.id), (device.id, CredentialId(uuid4()))]:
         with pytest.raises(CredentialNotFoundError):
-            await bench.credentials.revoke_credential(device_id=device_id, credential_id=credential_id)
+            await bench.credentials.revoke_credential(
+                attempt=build_attempt(), device_id=device_id, credential_id=credential_id
+            )
 
     assert bench.tables == before

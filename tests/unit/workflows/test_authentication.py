@@ -12,7 +12,7 @@ from iotsphere.registry.errors import DeviceSuspendedError
 from iotsphere.registry.model import CONTACT_INTERVAL, Device, DeviceStatus
 from iotsphere.registry.service import DeviceRegistryService
 from iotsphere.workflows.authentication import AuthenticationWorkflow
-from tests.factories.identity import build_user
+from tests.factories.identity import build_attempt, build_user
 from tests.factories.registry import build_credential, build_device
 from tests.fakes.identity import ManualClock, RecordingPasswords
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
@@ -57,7 +57,7 @@ def bench() -> Bench:
 async def test_a_user_is_recognised_by_the_access_token(bench: Bench) -> None:
     user = build_user(password_hash="hash of correct horse")
     bench.tables.users[user.id] = user
-    pair = await bench.sessions.log_in(email=user.email, password="correct horse")
+    pair = await bench.sessions.log_in(attempt=build_attempt(), email=user.email, password="correct horse")
 
     assert await bench.workflow.authenticate_user(access_token=pair.access_token) == user.as_actor()
     with pytest.raises(CredentialInvalidError):

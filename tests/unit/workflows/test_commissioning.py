@@ -15,6 +15,7 @@ from iotsphere.registry.model import Device
 from iotsphere.registry.service import CLAIM, DeviceRegistryService, OutboxService
 from iotsphere.worker.delivery import deliver_events
 from iotsphere.workflows.commissioning import CommissioningWorkflow
+from tests.factories.identity import build_attempt
 from tests.factories.registry import build_event
 from tests.fakes.assets import InMemoryAssetsUnitOfWork
 from tests.fakes.identity import ManualClock
@@ -50,13 +51,12 @@ class Bench:
 
     async def register(self, **given: Any) -> Device:
         description: dict[str, Any] = {
-            "organisation_id": OURS,
+            "attempt": build_attempt(organisation_id=OURS),
             "serial_number": "SN-1",
             "device_type": "pump",
             "name": None,
             "labels": {},
             "asset": {},
-            "correlation_id": "request-1",
         }
         return await self.workflow.register_device(**description | given)
 
@@ -220,10 +220,10 @@ async def test_a_postponed_event_is_logged_under_its_own_correlation_id(bench: B
     bench.assets_are_up = False
 
     with structlog.testing.capture_logs() as logs:
-        await bench.register(correlation_id="request-7")
+        await bench.register()
 
     [line] = logs
-    assert (line["event"], line["correlation_id"]) == ("outbox.event.postponed", "request-7")
+    assert (line["event"], line["correlation_id"]) == ("outbox.event.postponed", "request-1")
     assert (line["code"], line["attempts"]) == ("assets.store.unavailable", 1)
 
 

@@ -1,0 +1,83 @@
+"""Who may come in: the caller is recognised, and then their role and the device in the path are checked."""
+
+from dependency_injector.wiring import Provide, inject
+from quart import g, request
+
+from iotsphere.identity.errors import (
+    CredentialInvalidError,
+    CredentialMissingError,
+    DeviceNotAllowedError,
+    RoleTooLowError,
+)
+from iotsphere.kernel.actor import Actor, Role
+from iotsphere.kernel.audit import Attempt
+from iotsphere.kernel.errors import MalformedInputError
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.registry.errors import DeviceNotFoundError
+from iotsphere.registry.service import DeviceRegistryService
+from iotsphere.workflows.authentication import AuthenticationWorkflow
+
+
+class CredentialAmbiguousError(MalformedInputError):
+    code = "request.credential.ambiguous"
+
+
+async def admit(device_id: DeviceId | None, *, allow: Role | None, device_may: bool) -> Attempt:
+    """Recognise the caller and let them in, or not; ``allow`` None lets anybody in, unrecognised.
+
+    :raises CredentialMissingError: there is no credential.
+    :raises CredentialInvalidError: it is not, or no longer, valid.
+    :raises NotPermittedError: the caller is known and may not.
+    :raises DeviceNotFoundError: the device in the path is not there for this caller.
+    """
+    # Kept before anything is known of the caller: a refusal, too, has come from somewhere.
+    attempt = g.attempt = _attempt(None)
+    if allow is None:
+        return attempt
+    actor = await _authenticate()
+    attempt = g.attempt = _attempt(actor)
+    if actor.device_id is None:
+        if not actor.may(allow):
+            raise RoleTooLowError(f"This takes the role {allow.name.lower()} or a higher one.")
+        if device_id is not None:
+            await _find_device(actor, device_id)
+    elif device_id not in {None, actor.device_id}:
+        # To a device, every other device looks as if it were not there.
+        raise DeviceNotFoundError
+    elif not device_may:
+        raise DeviceNotAllowedError("A device's key does not allow this.")
+    return attempt
+
+
+def _attempt(actor: Actor | None) -> Attempt:
+    operation = (request.endpoint or "").rpartition(".")[2]
+    return Attempt(actor, operation, request.remote_addr or "unknown", g.correlation_id)
+
+
+@inject
+async def _authenticate(
+    authentication: AuthenticationWorkflow = Provide["workflows.authentication"],
+) -> Actor:
+    api_key = request.headers.get("X-API-Key")
+    authorization = request.headers.get("Authorization")
+    if api_key and authorization:
+        raise CredentialAmbiguousError("Send either X-API-Key or Authorization, not both.")
+    if api_key:
+        return await authentication.authenticate_device(api_key=api_key)
+    if not authorization:
+        raise CredentialMissingError("Send 'Authorization: Bearer' with an access token, or X-API-Key.")
+    return await authentication.authenticate_user(access_token=bearer_token(authorization))
+
+
+def bearer_token(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise CredentialInvalidError("The Authorization header must be 'Bearer' and an access token.")
+    return token.strip()
+
+
+@inject
+async def _find_device(
+    actor: Actor, device_id: DeviceId, devices: DeviceRegistryService = Provide["registry.devices"]
+) -> None:
+    g.device = await devices.get_device(organisation_id=actor.organisation_id, device_id=device_id)
