@@ -33,6 +33,10 @@ class DeviceNotAllowedError(NotPermittedError):
     code = "identity.device.not_allowed"
 
 
+class SessionMissingError(NotPermittedError):
+    code = "identity.session.missing"
+
+
 class EmailTakenError(ConflictError):
     code = "identity.user.email_taken"
 

@@ -33,13 +33,14 @@ class User:
     is_platform_administrator: bool = False
     version: int = 1
 
-    def as_actor(self) -> Actor:
+    def as_actor(self, *, session_id: UUID | None = None) -> Actor:
         return Actor(
             kind=ActorKind.USER,
             id=self.id,
             organisation_id=self.organisation_id,
             role=self.role,
             is_platform_administrator=self.is_platform_administrator,
+            session_id=session_id,
         )
 
 

@@ -2,7 +2,12 @@
 
 from uuid import UUID
 
-from iotsphere.identity.errors import CredentialInvalidError, LoginRefusedError, OrganisationNameTakenError
+from iotsphere.identity.errors import (
+    CredentialInvalidError,
+    LoginRefusedError,
+    OrganisationNameTakenError,
+    SessionMissingError,
+)
 from iotsphere.identity.model import (
     ACCESS_TOKEN_LIFE,
     SESSION_LIFE,
@@ -75,10 +80,15 @@ class SessionService:
             await uow.commit()
         raise CredentialInvalidError(SESSION_OVER)
 
-    async def log_out(self, *, access_token: str, attempt: Attempt) -> None:
-        """End the session: its refresh tokens and this and every other access token of it are refused from now on."""
+    async def log_out(self, *, attempt: Attempt) -> None:
+        """End the session: its refresh tokens and every access token of it are refused from now on.
+
+        :raises SessionMissingError: the caller shows a key, which is no session.
+        """
         now = self._clock()
-        session_id = self._tokens.read(access_token, now=now)
+        session_id = attempt.actor.session_id if attempt.actor else None
+        if session_id is None:
+            raise SessionMissingError("There is no session to end: a key is revoked instead.")
         async with self._unit_of_work() as uow:
             await uow.sessions.revoke(session_id, now=now)
             await uow.audit.add(attempt.done(f"session:{session_id}", at=now))
@@ -100,7 +110,7 @@ class SessionService:
             user = await uow.users.find_by_session(session_id, now=self._clock())
         if user is None:
             raise CredentialInvalidError(SESSION_OVER)
-        return user.as_actor()
+        return user.as_actor(session_id=session_id)
 
     async def _issue(self, uow: IdentityUnitOfWork, session_id: UUID) -> TokenPair:
         refresh_token = make_secret()

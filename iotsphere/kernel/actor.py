@@ -1,6 +1,6 @@
 """Who is acting, and how much they may do. Every service that records or limits something is told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from uuid import UUID
 
@@ -28,7 +28,8 @@ class Actor:
     """An authenticated caller.
 
     ``role`` is None for a device, which acts for ``device_id`` alone, and for a provisioning key, which may make
-    devices and nothing else; ``device_id`` is None for everybody but a device.
+    devices and nothing else; ``device_id`` is None for everybody but a device. ``session_id`` is the log-in through
+    which a user acts, and says nothing about who it is.
     """
 
     kind: ActorKind
@@ -37,6 +38,7 @@ class Actor:
     role: Role | None = None
     device_id: DeviceId | None = None
     is_platform_administrator: bool = False
+    session_id: UUID | None = field(default=None, compare=False)
 
     def may(self, role: Role) -> bool:
         return self.role is not None and self.role >= role

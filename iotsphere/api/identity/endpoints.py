@@ -3,9 +3,8 @@
 from typing import Any
 
 from dependency_injector.wiring import Provide, inject
-from quart import Blueprint, request
+from quart import Blueprint
 
-from iotsphere.api.admission import bearer_token
 from iotsphere.api.fields import PageQuery, page_schema
 from iotsphere.api.identity.schemas import (
     AddUserBody,
@@ -48,7 +47,7 @@ async def refresh(body: dict[str, Any], sessions: SessionService = Provide["iden
 @operation("End the session", allow=Role.VIEWER, status=204)
 @inject
 async def log_out(attempt: Attempt, sessions: SessionService = Provide["identity.sessions"]) -> None:
-    await sessions.log_out(access_token=bearer_token(request.headers["Authorization"]), attempt=attempt)
+    await sessions.log_out(attempt=attempt)
 
 
 @blueprint.post("/organisations")

@@ -104,6 +104,12 @@ async def test_who_logs_out_is_out(bench: ApiBench, user: User) -> None:
     assert (await bench.call("POST", "/api/v1/auth/logout", by=bearer(pair))).status == 401
 
 
+async def test_a_key_cannot_log_out(bench: ApiBench) -> None:
+    key = bench.give_key(bench.add_device())
+
+    assert (await bench.call("POST", "/api/v1/auth/logout", by=key)).refusal[0] == 403
+
+
 async def test_the_scheme_is_read_in_any_case(bench: ApiBench, user: User) -> None:
     token = (await log_in(bench))["access_token"]
 

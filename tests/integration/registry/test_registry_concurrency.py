@@ -166,10 +166,11 @@ async def test_refreshes_of_different_sessions_do_not_meet(sessions: Sessions) -
 async def test_a_log_out_during_a_refresh_ends_the_session_all_the_same(sessions: Sessions) -> None:
     for _ in range(10):
         pair = await sessions.log_in()
+        actor = await sessions.service.authenticate(access_token=pair.access_token)
 
         refreshed, _ = await asyncio.gather(
             sessions.service.refresh(refresh_token=pair.refresh_token),
-            sessions.service.log_out(attempt=build_attempt(), access_token=pair.access_token),
+            sessions.service.log_out(attempt=replace(build_attempt(), actor=actor)),
             return_exceptions=True,
         )
 

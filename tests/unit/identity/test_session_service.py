@@ -6,12 +6,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from iotsphere.identity.errors import CredentialInvalidError, LoginRefusedError
-from iotsphere.identity.model import ACCESS_TOKEN_LIFE, SESSION_LIFE, User
+from iotsphere.identity.errors import CredentialInvalidError, LoginRefusedError, SessionMissingError
+from iotsphere.identity.model import ACCESS_TOKEN_LIFE, SESSION_LIFE, TokenPair, User
 from iotsphere.identity.secrets import hash_secret
 from iotsphere.identity.service import SessionService
 from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.actor import Actor, ActorKind, Role
+from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import UnavailableError
 from tests.factories.identity import build_attempt, build_user
 from tests.fakes.identity import ManualClock, RecordingPasswords
@@ -44,6 +45,12 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
+
+
+async def attempt_with(bench: Bench, pair: TokenPair) -> Attempt:
+    """Make an attempt of whoever shows the pair's access token."""
+    actor = await bench.service.authenticate(access_token=pair.access_token)
+    return replace(build_attempt(), actor=actor)
 
 
 async def test_who_logs_in_is_recognised_by_the_access_token(bench: Bench) -> None:
@@ -163,8 +170,9 @@ async def test_who_logs_out_is_out_with_every_token_of_the_session(bench: Bench)
     second = await bench.service.refresh(refresh_token=first.refresh_token)
     elsewhere = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
 
-    await bench.service.log_out(attempt=build_attempt(), access_token=second.access_token)
-    await bench.service.log_out(attempt=build_attempt(), access_token=second.access_token)
+    attempt = await attempt_with(bench, second)
+    await bench.service.log_out(attempt=attempt)
+    await bench.service.log_out(attempt=attempt)
 
     for pair in (first, second):
         with pytest.raises(CredentialInvalidError):
@@ -172,6 +180,16 @@ async def test_who_logs_out_is_out_with_every_token_of_the_session(bench: Bench)
         with pytest.raises(CredentialInvalidError):
             await bench.service.refresh(refresh_token=pair.refresh_token)
     assert await bench.service.authenticate(access_token=elsewhere.access_token)
+
+
+@pytest.mark.parametrize("attempt", [build_attempt(), Attempt(None, "log_out", "192.0.2.1", "request-1")])
+async def test_who_has_no_session_has_none_to_end(bench: Bench, attempt: Attempt) -> None:
+    before = bench.tables.copy()
+
+    with pytest.raises(SessionMissingError):
+        await bench.service.log_out(attempt=attempt)
+
+    assert bench.tables == before
 
 
 async def test_a_role_counts_as_it_is_now(bench: Bench) -> None:
@@ -206,7 +224,7 @@ async def test_a_bad_token_is_refused_without_asking_the_store() -> None:
 
 async def test_sessions_that_are_over_are_forgotten_and_the_others_go_on(bench: Bench) -> None:
     ended = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
-    await bench.service.log_out(attempt=build_attempt(), access_token=ended.access_token)
+    await bench.service.log_out(attempt=await attempt_with(bench, ended))
     expired = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
     bench.clock.now += SESSION_LIFE
     live = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
