@@ -37,6 +37,12 @@ class SessionMissingError(NotPermittedError):
     code = "identity.session.missing"
 
 
+class CsrfTokenInvalidError(NotPermittedError):
+    """A browser's request changes something, and nothing shows that a page of ours has made it."""
+
+    code = "identity.csrf.invalid"
+
+
 class EmailTakenError(ConflictError):
     code = "identity.user.email_taken"
 

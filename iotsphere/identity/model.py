@@ -7,6 +7,8 @@ from iotsphere.kernel.identifiers import CredentialId, DeviceId, OrganisationId,
 
 ACCESS_TOKEN_LIFE = timedelta(minutes=15)
 SESSION_LIFE = timedelta(days=30)
+BROWSER_SESSION_LIFE = timedelta(hours=1)
+REMEMBERED_SESSION_LIFE = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,32 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One log-in and all refresh tokens that came of it; revoking it ends them all and its access tokens."""
+    """One log-in and all refresh tokens that came of it; revoking it ends them all and its access tokens.
+
+    A browser's has no tokens but the secret in its cookie, kept as ``secret_hash``.
+    """
 
     id: UUID
     user_id: UserId
     created_at: datetime
     expires_at: datetime
+    secret_hash: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHolder:
+    """Whose session it is that a cookie's secret has opened."""
+
+    session_id: UUID
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserLogIn:
+    """What a browser gets: the secret for its cookie, and how long both of them live."""
+
+    secret: str
+    life_seconds: int
 
 
 @dataclass(frozen=True, slots=True)

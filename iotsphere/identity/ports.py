@@ -4,7 +4,15 @@ from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
-from iotsphere.identity.model import DeviceKeyHolder, IdempotencyRecord, Organisation, RefreshToken, Session, User
+from iotsphere.identity.model import (
+    DeviceKeyHolder,
+    IdempotencyRecord,
+    Organisation,
+    RefreshToken,
+    Session,
+    SessionHolder,
+    User,
+)
 from iotsphere.kernel.audit import AuditTrail
 from iotsphere.kernel.identifiers import CredentialId, OrganisationId, UserId
 from iotsphere.kernel.pagination import Page
@@ -29,6 +37,9 @@ class UserRepository(Protocol):
 
     async def find_by_session(self, session_id: UUID, *, now: datetime) -> User | None:
         """Find whose session this is, as long as it is neither expired nor revoked."""
+
+    async def find_by_session_secret(self, secret_hash: bytes, *, now: datetime) -> SessionHolder | None:
+        """Find whose browser shows this secret, as long as its session is neither expired nor revoked."""
 
     async def list(self, organisation_id: OrganisationId, *, limit: int, cursor: str | None) -> Page[User]: ...
 

@@ -12,6 +12,7 @@ import argon2
 
 from iotsphere.identity.errors import CredentialInvalidError
 
+SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 API_KEY = re.compile(r"iot_([0-9a-f]{32})_([A-Za-z0-9_-]+)")
 
 
@@ -26,6 +27,19 @@ def hash_secret(secret: str) -> bytes:
 
 def secret_matches(secret: str, secret_hash: bytes) -> bool:
     return hmac.compare_digest(hash_secret(secret), secret_hash)
+
+
+def make_csrf_token(session_secret: str) -> str:
+    """Make the token that the pages of a browser's session carry.
+
+    It follows from the secret in the cookie, so there is nothing to keep and nobody else can make it; the secret
+    does not follow from it, so scripts may read it.
+    """
+    return hmac.digest(session_secret.encode(), b"csrf-token", "sha256").hex()
+
+
+def csrf_token_matches(token: str, session_secret: str) -> bool:
+    return hmac.compare_digest(token.encode(), make_csrf_token(session_secret).encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Who is this, and what may they do? Log-in, sessions, API keys, users and organisations."""
 
+from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 from iotsphere.identity.errors import (
@@ -10,7 +12,10 @@ from iotsphere.identity.errors import (
 )
 from iotsphere.identity.model import (
     ACCESS_TOKEN_LIFE,
+    BROWSER_SESSION_LIFE,
+    REMEMBERED_SESSION_LIFE,
     SESSION_LIFE,
+    BrowserLogIn,
     DeviceKeyHolder,
     Organisation,
     Session,
@@ -18,7 +23,7 @@ from iotsphere.identity.model import (
     User,
 )
 from iotsphere.identity.ports import IdentityUnitOfWork, IdentityUnitOfWorkFactory, PasswordHasher
-from iotsphere.identity.secrets import ApiKey, hash_secret, make_secret, secret_matches
+from iotsphere.identity.secrets import SECRET, ApiKey, hash_secret, make_secret, secret_matches
 from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.actor import Actor, Role
 from iotsphere.kernel.audit import Attempt
@@ -52,16 +57,26 @@ class SessionService:
 
         :raises LoginRefusedError: the address or the password is wrong; which, is not said.
         """
+        user = await self._recognise(email, password)
+        session = self._session(user, SESSION_LIFE)
         async with self._unit_of_work() as uow:
-            user = await uow.users.find_by_email(email)
-        if not await self._passwords.verify(password, user.password_hash if user else None) or user is None:
-            raise _login_refused(user)
-        now = self._clock()
-        session = Session(id=self._new_id(), user_id=user.id, created_at=now, expires_at=now + SESSION_LIFE)
-        async with self._unit_of_work() as uow:
-            await uow.sessions.add(session)
-            await uow.audit.add(attempt.done(f"user:{user.id}", at=now, by=user.as_actor()))
+            await _open(uow, session, user, attempt)
             return await self._issue(uow, session.id)
+
+    async def log_in_browser(self, *, email: str, password: str, remember: bool, attempt: Attempt) -> BrowserLogIn:
+        """Open a session for a browser, which shows a secret instead of tokens.
+
+        Every log-in has a secret of its own, so nobody can have planted it beforehand.
+
+        :raises LoginRefusedError: the address or the password is wrong; which, is not said.
+        """
+        user = await self._recognise(email, password)
+        secret, life = make_secret(), REMEMBERED_SESSION_LIFE if remember else BROWSER_SESSION_LIFE
+        session = replace(self._session(user, life), secret_hash=hash_secret(secret))
+        async with self._unit_of_work() as uow:
+            await _open(uow, session, user, attempt)
+            await uow.commit()
+        return BrowserLogIn(secret, int(life.total_seconds()))
 
     async def refresh(self, *, refresh_token: str) -> TokenPair:
         """Trade a refresh token for a new pair. Shown a second time, it ends the session: one of two has stolen it.
@@ -112,6 +127,30 @@ class SessionService:
             raise CredentialInvalidError(SESSION_OVER)
         return user.as_actor(session_id=session_id)
 
+    async def authenticate_browser(self, *, secret: str) -> Actor:
+        """Tell whose browser shows this secret, with the role that they have now.
+
+        :raises CredentialInvalidError: not given out here, or its session is over.
+        """
+        if not SECRET.fullmatch(secret):
+            raise CredentialInvalidError(SESSION_OVER)
+        async with self._unit_of_work() as uow:
+            holder = await uow.users.find_by_session_secret(hash_secret(secret), now=self._clock())
+        if holder is None:
+            raise CredentialInvalidError(SESSION_OVER)
+        return holder.user.as_actor(session_id=holder.session_id)
+
+    async def _recognise(self, email: str, password: str) -> User:
+        async with self._unit_of_work() as uow:
+            user = await uow.users.find_by_email(email)
+        if not await self._passwords.verify(password, user.password_hash if user else None) or user is None:
+            raise _login_refused(user)
+        return user
+
+    def _session(self, user: User, life: timedelta) -> Session:
+        now = self._clock()
+        return Session(id=self._new_id(), user_id=user.id, created_at=now, expires_at=now + life)
+
     async def _issue(self, uow: IdentityUnitOfWork, session_id: UUID) -> TokenPair:
         refresh_token = make_secret()
         await uow.sessions.add_refresh_token(hash_secret(refresh_token), session_id)
@@ -121,6 +160,11 @@ class SessionService:
             refresh_token=refresh_token,
             expires_in=int(ACCESS_TOKEN_LIFE.total_seconds()),
         )
+
+
+async def _open(uow: IdentityUnitOfWork, session: Session, user: User, attempt: Attempt) -> None:
+    await uow.sessions.add(session)
+    await uow.audit.add(attempt.done(f"user:{user.id}", at=session.created_at, by=user.as_actor()))
 
 
 def _login_refused(user: User | None) -> LoginRefusedError:

@@ -1,7 +1,9 @@
 """Recognises a caller: identity knows the key, and the registry notes that a device was heard of."""
 
+from iotsphere.identity.model import BrowserLogIn
 from iotsphere.identity.service import KeyService, SessionService
 from iotsphere.kernel.actor import Actor
+from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.clock import Clock
 from iotsphere.registry.errors import DeviceSuspendedError
 from iotsphere.registry.model import DeviceStatus, is_contact_due
@@ -20,6 +22,14 @@ class AuthenticationWorkflow:
     async def authenticate_user(self, *, access_token: str) -> Actor:
         """:raises CredentialInvalidError: not issued here, expired, or its session is over."""
         return await self._sessions.authenticate(access_token=access_token)
+
+    async def authenticate_browser(self, *, secret: str) -> Actor:
+        """:raises CredentialInvalidError: not given out here, or its session is over."""
+        return await self._sessions.authenticate_browser(secret=secret)
+
+    async def log_in_browser(self, *, email: str, password: str, remember: bool, attempt: Attempt) -> BrowserLogIn:
+        """:raises LoginRefusedError: the address or the password is wrong; which, is not said."""
+        return await self._sessions.log_in_browser(email=email, password=password, remember=remember, attempt=attempt)
 
     async def authenticate_device(self, *, api_key: str) -> Actor:
         """Recognise a device by its key; its first contact makes it active.

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.identity.errors import EmailTakenError, OrganisationNameTakenError, UserNotFoundError
-from iotsphere.identity.model import Organisation, RefreshToken, Session, User
+from iotsphere.identity.model import Organisation, RefreshToken, Session, SessionHolder, User
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.identifiers import OrganisationId, UserId
 from iotsphere.kernel.pagination import Page
@@ -72,6 +72,17 @@ class SqlAlchemyUserRepository:
         row = (await self._connection.execute(query)).first()
         return _row_to_user(row) if row else None
 
+    async def find_by_session_secret(self, secret_hash: bytes, *, now: datetime) -> SessionHolder | None:
+        query = (
+            sa.select(users, sessions.c.id.label("session_id"))
+            .join(sessions, sessions.c.user_id == users.c.id)
+            .where(
+                sessions.c.secret_hash == secret_hash, sessions.c.revoked_at.is_(None), sessions.c.expires_at > now
+            )
+        )
+        row = (await self._connection.execute(query)).first()
+        return SessionHolder(row.session_id, _row_to_user(row)) if row else None
+
     async def list(self, organisation_id: OrganisationId, *, limit: int, cursor: str | None) -> Page[User]:
         query = sa.select(users).where(users.c.organisation_id == organisation_id)
         found = await self._connection.execute(after_cursor(query, users, limit, cursor))
@@ -89,6 +100,7 @@ class SqlAlchemySessionRepository:
                 user_id=session.user_id,
                 created_at=session.created_at,
                 expires_at=session.expires_at,
+                secret_hash=session.secret_hash,
             )
         )
 

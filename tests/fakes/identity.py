@@ -7,7 +7,14 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from iotsphere.identity.errors import EmailTakenError, OrganisationNameTakenError, UserNotFoundError
-from iotsphere.identity.model import IdempotencyRecord, Organisation, RefreshToken, Session, User
+from iotsphere.identity.model import (
+    IdempotencyRecord,
+    Organisation,
+    RefreshToken,
+    Session,
+    SessionHolder,
+    User,
+)
 from iotsphere.kernel.identifiers import OrganisationId, UserId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 
@@ -118,6 +125,12 @@ class InMemoryUserRepository:
     async def find_by_session(self, session_id: UUID, *, now: datetime) -> User | None:
         kept = self._sessions.get(session_id)
         return self._stored[kept.session.user_id] if kept and kept.is_live(now) else None
+
+    async def find_by_session_secret(self, secret_hash: bytes, *, now: datetime) -> SessionHolder | None:
+        for kept in self._sessions.values():
+            if kept.session.secret_hash == secret_hash and kept.is_live(now):
+                return SessionHolder(kept.session.id, self._stored[kept.session.user_id])
+        return None
 
     async def list(self, organisation_id: OrganisationId, *, limit: int, cursor: str | None) -> Page[User]:
         found = (user for user in self._stored.values() if user.organisation_id == organisation_id)

@@ -3,7 +3,7 @@ from uuid import uuid4
 
 import pytest
 
-from iotsphere.identity.model import RefreshToken, Session, User
+from iotsphere.identity.model import RefreshToken, Session, SessionHolder, User
 from tests.contract.registry.stores import RegistryStore
 from tests.factories.identity import FIRST_DAY, build_session
 
@@ -79,6 +79,50 @@ async def test_a_session_is_over_at_the_moment_it_expires(store: RegistryStore, 
     assert await find_user(store, session, now=just_before) is not None
     assert await find_token(store, now=session.expires_at) is None
     assert await find_user(store, session, now=session.expires_at) is None
+
+
+@pytest.fixture
+async def browser(store: RegistryStore, user: User) -> Session:
+    """A browser's session beside another one of the same user, and one with tokens."""
+    sessions = [build_session(user_id=user.id, secret_hash=secret) for secret in (TOKEN, OTHER_TOKEN, None)]
+    async with store.unit_of_work() as uow:
+        for session in sessions:
+            await uow.sessions.add(session)
+        await uow.commit()
+    return sessions[0]
+
+
+async def find_holder(store: RegistryStore, *, secret: bytes = TOKEN, now: datetime = NOW) -> SessionHolder | None:
+    async with store.unit_of_work() as uow:
+        return await uow.users.find_by_session_secret(secret, now=now)
+
+
+async def test_a_browsers_secret_tells_its_session_and_user(
+    store: RegistryStore, user: User, browser: Session
+) -> None:
+    assert await find_holder(store) == SessionHolder(browser.id, user)
+    assert await find_holder(store, secret=b"") is None
+    assert await find_holder(store, secret=TOKEN[1:]) is None
+
+
+async def test_a_browsers_secret_ends_with_its_session(store: RegistryStore, browser: Session) -> None:
+    assert await find_holder(store, now=browser.expires_at - timedelta(microseconds=1)) is not None
+    assert await find_holder(store, now=browser.expires_at) is None
+
+    async with store.unit_of_work() as uow:
+        await uow.sessions.revoke(browser.id, now=NOW)
+        await uow.commit()
+
+    assert await find_holder(store) is None
+    assert await find_holder(store, secret=OTHER_TOKEN) is not None
+
+
+async def test_a_browsers_session_that_has_expired_is_removed(store: RegistryStore, browser: Session) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.sessions.remove_ended(now=browser.expires_at)
+        await uow.commit()
+
+    assert await find_holder(store) is None
 
 
 async def test_an_unknown_token_or_session_is_nobodys(store: RegistryStore, session: Session) -> None:

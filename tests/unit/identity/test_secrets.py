@@ -7,7 +7,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from iotsphere.identity.errors import CredentialInvalidError
-from iotsphere.identity.secrets import ApiKey, Argon2Passwords, hash_secret, make_secret, secret_matches
+from iotsphere.identity.secrets import (
+    ApiKey,
+    Argon2Passwords,
+    csrf_token_matches,
+    hash_secret,
+    make_csrf_token,
+    make_secret,
+    secret_matches,
+)
 
 KEY = "iot_0123456789abcdef0123456789abcdef_secret"
 
@@ -26,6 +34,22 @@ def test_a_secret_matches_its_own_hash_alone() -> None:
     assert not secret_matches("Secret", secret_hash)
     assert not secret_matches("", secret_hash)
     assert b"secret" not in secret_hash
+
+
+@pytest.mark.parametrize("forged", ["", "é", "0" * 64, make_csrf_token("another secret")])
+def test_a_csrf_token_is_that_of_its_session_alone(forged: str) -> None:
+    token = make_csrf_token("secret")
+
+    assert csrf_token_matches(token, "secret")
+    assert not csrf_token_matches(forged, "secret")
+    assert not csrf_token_matches(token.upper() + " ", "secret")
+
+
+def test_a_csrf_token_gives_away_neither_the_secret_nor_its_hash() -> None:
+    secret = make_secret()
+
+    assert secret not in make_csrf_token(secret)
+    assert hash_secret(secret).hex() != make_csrf_token(secret)
 
 
 def test_a_key_is_read_as_it_is_written() -> None:

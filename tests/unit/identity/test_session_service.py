@@ -7,7 +7,15 @@ from uuid import UUID, uuid4
 import pytest
 
 from iotsphere.identity.errors import CredentialInvalidError, LoginRefusedError, SessionMissingError
-from iotsphere.identity.model import ACCESS_TOKEN_LIFE, SESSION_LIFE, TokenPair, User
+from iotsphere.identity.model import (
+    ACCESS_TOKEN_LIFE,
+    BROWSER_SESSION_LIFE,
+    REMEMBERED_SESSION_LIFE,
+    SESSION_LIFE,
+    BrowserLogIn,
+    TokenPair,
+    User,
+)
 from iotsphere.identity.secrets import hash_secret
 from iotsphere.identity.service import SessionService
 from iotsphere.identity.tokens import AccessTokens
@@ -182,6 +190,68 @@ async def test_who_logs_out_is_out_with_every_token_of_the_session(bench: Bench)
     assert await bench.service.authenticate(access_token=elsewhere.access_token)
 
 
+async def log_in_browser(bench: Bench, *, remember: bool = False, password: str = PASSWORD) -> BrowserLogIn:
+    return await bench.service.log_in_browser(
+        email=EMAIL, password=password, remember=remember, attempt=build_attempt()
+    )
+
+
+async def test_a_browser_is_recognised_by_its_secret_which_is_kept_as_a_hash(bench: Bench) -> None:
+    opened = await log_in_browser(bench)
+
+    actor = await bench.service.authenticate_browser(secret=opened.secret)
+
+    [kept] = bench.tables.sessions.values()
+    assert actor == bench.user.as_actor()
+    assert (actor.session_id, kept.session.secret_hash) == (kept.session.id, hash_secret(opened.secret))
+    assert opened.secret not in repr(bench.tables)
+    assert bench.tables.refresh_tokens == {}
+
+
+async def test_every_log_in_of_a_browser_has_a_session_of_its_own(bench: Bench) -> None:
+    first, second = await log_in_browser(bench), await log_in_browser(bench)
+
+    actor = await bench.service.authenticate_browser(secret=first.secret)
+    await bench.service.log_out(attempt=replace(build_attempt(), actor=actor))
+
+    with pytest.raises(CredentialInvalidError):
+        await bench.service.authenticate_browser(secret=first.secret)
+    assert await bench.service.authenticate_browser(secret=second.secret)
+
+
+@pytest.mark.parametrize(
+    ("remember", "life"), [(False, BROWSER_SESSION_LIFE), (True, REMEMBERED_SESSION_LIFE)], ids=["not", "remembered"]
+)
+async def test_a_browser_stays_logged_in_for_an_hour_or_as_long_as_it_is_remembered(
+    bench: Bench, remember: bool, life: timedelta
+) -> None:
+    opened = await log_in_browser(bench, remember=remember)
+
+    bench.clock.now += life - timedelta(seconds=1)
+    assert await bench.service.authenticate_browser(secret=opened.secret)
+    bench.clock.advance(seconds=1)
+
+    assert opened.life_seconds == life.total_seconds()
+    with pytest.raises(CredentialInvalidError):
+        await bench.service.authenticate_browser(secret=opened.secret)
+
+
+async def test_a_wrong_password_opens_nothing_for_a_browser(bench: Bench) -> None:
+    with pytest.raises(LoginRefusedError):
+        await log_in_browser(bench, password="wrong")
+
+    assert bench.tables.sessions == {}
+
+
+@pytest.mark.parametrize("secret", ["", "made up", "\0" * 43, "\udcff" * 43, "x" * 42, "x" * 43, "x" * 100_000])
+async def test_a_secret_that_was_never_given_out_opens_nothing(bench: Bench, secret: str) -> None:
+    await log_in_browser(bench)
+    await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
+
+    with pytest.raises(CredentialInvalidError):
+        await bench.service.authenticate_browser(secret=secret)
+
+
 @pytest.mark.parametrize("attempt", [build_attempt(), Attempt(None, "log_out", "192.0.2.1", "request-1")])
 async def test_who_has_no_session_has_none_to_end(bench: Bench, attempt: Attempt) -> None:
     before = bench.tables.copy()
@@ -218,6 +288,8 @@ async def test_a_bad_token_is_refused_without_asking_the_store() -> None:
 
     with pytest.raises(CredentialInvalidError):
         await service.authenticate(access_token="made up")
+    with pytest.raises(CredentialInvalidError):
+        await service.authenticate_browser(secret="made up")
     with pytest.raises(UnavailableError):
         await service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
 

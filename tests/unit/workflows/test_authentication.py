@@ -54,6 +54,16 @@ def bench() -> Bench:
     return Bench()
 
 
+async def test_a_browser_is_recognised_by_its_secret(bench: Bench) -> None:
+    user = build_user(password_hash="hash of correct horse")
+    bench.tables.users[user.id] = user
+    opened = await bench.workflow.log_in_browser(
+        email=user.email, password="correct horse", remember=False, attempt=build_attempt()
+    )
+
+    assert await bench.workflow.authenticate_browser(secret=opened.secret) == user.as_actor()
+
+
 async def test_a_user_is_recognised_by_the_access_token(bench: Bench) -> None:
     user = build_user(password_hash="hash of correct horse")
     bench.tables.users[user.id] = user
