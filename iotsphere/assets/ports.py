@@ -1,3 +1,4 @@
+import builtins
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
@@ -13,6 +14,9 @@ class AssetRepository(Protocol):
 
         :raises AssetDeviceTakenError: the device has an asset already.
         """
+
+    async def add_missing(self, described: builtins.list[Asset]) -> None:
+        """Add those whose device has no asset; where one has, that stays as it is."""
 
     async def get(self, organisation_id: OrganisationId, asset_id: AssetId, *, for_update: bool = False) -> Asset:
         """Give an asset; ``for_update`` keeps others from changing it until the transaction ends.

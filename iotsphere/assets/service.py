@@ -1,5 +1,7 @@
 """The asset database: what the things of an organisation are, whether or not they report."""
 
+from collections.abc import Mapping
+
 from iotsphere.assets.documents import JsonObject
 from iotsphere.assets.errors import AssetBoundToDeviceError, AssetDeviceTakenError, AssetNotFoundError
 from iotsphere.assets.model import Asset, AssetDescription, AssetFilter, AssetPatch
@@ -70,6 +72,15 @@ class AssetService:
                 return _existing(await uow.assets.find_for_device(organisation_id, device_id))
             await uow.commit()
         return asset
+
+    async def describe_devices(
+        self, *, organisation_id: OrganisationId, descriptions: Mapping[DeviceId, AssetDescription]
+    ) -> None:
+        """Make the assets of newly registered devices; where one has an asset already, that one stays as it is."""
+        assets = [self._make(organisation_id, device_id, made) for device_id, made in descriptions.items()]
+        async with self._unit_of_work() as uow:
+            await uow.assets.add_missing(assets)
+            await uow.commit()
 
     async def get_asset(self, *, organisation_id: OrganisationId, asset_id: AssetId) -> Asset:
         """:raises AssetNotFoundError: there is none, or not in this organisation."""

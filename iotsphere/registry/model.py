@@ -79,6 +79,18 @@ def is_contact_due(status: str, last_seen_at: datetime | None, *, now: datetime)
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceDraft:
+    """What is said of a device that is to be registered; ``asset`` describes it to the asset database."""
+
+    serial_number: str
+    device_type: str
+    name: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    asset: dict[str, Any] = field(default_factory=dict)
+    status: DeviceStatus = DeviceStatus.PROVISIONED
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceFilter:
     """What a list of devices is narrowed to. ``q`` is looked for within serial numbers and names."""
 

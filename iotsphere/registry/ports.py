@@ -16,6 +16,9 @@ class DeviceRepository(Protocol):
     async def add(self, device: Device) -> None:
         """:raises SerialNumberTakenError: another device of the organisation has the serial number."""
 
+    async def add_untaken(self, drafted: builtins.list[Device]) -> set[DeviceId]:
+        """Add those whose serial number is free, and give their ids; of two with the same one the first is added."""
+
     async def get(self, organisation_id: OrganisationId, device_id: DeviceId, *, for_update: bool = False) -> Device:
         """Give a device; ``for_update`` keeps others from changing it until the transaction ends.
 
@@ -45,14 +48,14 @@ class CredentialRepository(Protocol):
 
 
 class OutboxRepository(Protocol):
-    async def add(self, event: OutboxEvent) -> None: ...
+    async def add(self, *events: OutboxEvent) -> None: ...
 
     async def claim_due(self, *, now: datetime, until: datetime, limit: int) -> builtins.list[OutboxEvent]:
         """Take events that are due, oldest first, and put them off until ``until``: nobody else takes them before."""
 
-    async def postpone(self, event_id: EventId, *, due_at: datetime) -> None: ...
+    async def postpone(self, *event_ids: EventId, due_at: datetime) -> None: ...
 
-    async def remove(self, event_id: EventId) -> None: ...
+    async def remove(self, *event_ids: EventId) -> None: ...
 
 
 class RegistryUnitOfWork(Protocol):

@@ -1,17 +1,19 @@
 """The device registry: which devices there are, and with which credentials they speak."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from iotsphere.kernel.audit import Attempt
+from iotsphere.kernel.audit import Attempt, AuditEntry
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import PreconditionFailedError
 from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, IdSource, OrganisationId
 from iotsphere.kernel.pagination import Page
+from iotsphere.registry.errors import SerialNumberTakenError
 from iotsphere.registry.model import (
     Credential,
     Device,
+    DeviceDraft,
     DeviceFilter,
     DeviceStatus,
     EventKind,
@@ -50,13 +52,43 @@ class DeviceRegistryService:
         :raises SerialNumberTakenError: another device of the organisation has the serial number.
         """
         now = self._clock()
+        device, event = self._make(attempt, DeviceDraft(serial_number, device_type, name, labels, asset), now)
+        async with self._unit_of_work() as uow:
+            await uow.devices.add(device)
+            await uow.outbox.add(event)
+            await uow.audit.add(attempt.done(f"device:{device.id}", at=now, serial_number=serial_number))
+            await uow.commit()
+        return device, event
+
+    async def register_devices(
+        self, *, attempt: Attempt, drafts: Sequence[DeviceDraft]
+    ) -> list[tuple[Device, OutboxEvent] | None]:
+        """Register many devices in one transaction, each with its event.
+
+        Give them in the order of the drafts, with None where a serial number is taken: by another device of the
+        organisation, or by an earlier draft.
+        """
+        now = self._clock()
+        made = [self._make(attempt, draft, now) for draft in drafts]
+        first = {device.serial_number: (device, event) for device, event in reversed(made)}
+        async with self._unit_of_work() as uow:
+            added = await uow.devices.add_untaken([device for device, _ in first.values()])
+            registered = [(device, event) if device.id in added else None for device, event in made]
+            if added:
+                await uow.outbox.add(*(event for _, event in filter(None, registered)))
+            await uow.audit.add(*(_entry(attempt, device, is_added=device.id in added) for device, _ in made))
+            await uow.commit()
+        return registered
+
+    def _make(self, attempt: Attempt, draft: DeviceDraft, now: datetime) -> tuple[Device, OutboxEvent]:
         device = Device(
             id=DeviceId(self._new_id()),
             organisation_id=attempt.organisation_id,
-            serial_number=serial_number,
-            device_type=device_type,
-            name=name or serial_number,
-            labels=labels,
+            serial_number=draft.serial_number,
+            device_type=draft.device_type,
+            name=draft.name or draft.serial_number,
+            labels=draft.labels,
+            status=draft.status,
             created_at=now,
             updated_at=now,
         )
@@ -65,16 +97,11 @@ class DeviceRegistryService:
             kind=EventKind.DEVICE_REGISTERED,
             organisation_id=device.organisation_id,
             device_id=device.id,
-            payload=asset,
+            payload=draft.asset,
             correlation_id=attempt.correlation_id,
             created_at=now,
             due_at=now + CLAIM,
         )
-        async with self._unit_of_work() as uow:
-            await uow.devices.add(device)
-            await uow.outbox.add(event)
-            await uow.audit.add(attempt.done(f"device:{device.id}", at=now, serial_number=serial_number))
-            await uow.commit()
         return device, event
 
     async def get_device(self, *, organisation_id: OrganisationId, device_id: DeviceId) -> Device:
@@ -121,6 +148,14 @@ class DeviceRegistryService:
         async with self._unit_of_work() as uow:
             await uow.devices.save_contact(device_id, seen_at=self._clock())
             await uow.commit()
+
+
+def _entry(attempt: Attempt, device: Device, *, is_added: bool) -> AuditEntry:
+    if is_added:
+        return attempt.done(f"device:{device.id}", at=device.created_at, serial_number=device.serial_number)
+    return attempt.refused(
+        SerialNumberTakenError.code, at=device.created_at, target=f"serial_number:{device.serial_number}"
+    )
 
 
 class CredentialService:
@@ -193,17 +228,16 @@ class OutboxService:
             await uow.commit()
         return events
 
-    async def settle_event(self, *, event_id: EventId) -> None:
-        """Note that every store has heard of it."""
+    async def settle_events(self, *, events: Sequence[OutboxEvent]) -> None:
+        """Note that every store has heard of them."""
         async with self._unit_of_work() as uow:
-            await uow.outbox.remove(event_id)
+            await uow.outbox.remove(*(event.id for event in events))
             await uow.commit()
 
-    async def postpone_event(self, *, event: OutboxEvent) -> OutboxEvent:
+    async def postpone_events(self, *, events: Sequence[OutboxEvent]) -> None:
         """Try again later: after a tenth of a second at first, never later than a second, however often it failed."""
-        delay = min(timedelta(seconds=0.1) * 2 ** min(event.attempts, 10), LONGEST_DELAY)
-        postponed = replace(event, attempts=event.attempts + 1, due_at=self._clock() + delay)
+        attempts = max(event.attempts for event in events)
+        delay = min(timedelta(seconds=0.1) * 2 ** min(attempts, 10), LONGEST_DELAY)
         async with self._unit_of_work() as uow:
-            await uow.outbox.postpone(event.id, due_at=postponed.due_at)
+            await uow.outbox.postpone(*(event.id for event in events), due_at=self._clock() + delay)
             await uow.commit()
-        return postponed

@@ -1,6 +1,8 @@
 """Brings a device into being in every store: the registry first, then the others from its outbox."""
 
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from itertools import repeat
 from typing import Any
 
 import structlog
@@ -9,7 +11,9 @@ from iotsphere.assets.model import AssetDescription
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import DomainError, RuleViolationError, UnavailableError
-from iotsphere.registry.model import Device, OutboxEvent
+from iotsphere.kernel.identifiers import DeviceId, OrganisationId
+from iotsphere.registry.errors import SerialNumberTakenError
+from iotsphere.registry.model import Device, DeviceDraft, OutboxEvent
 from iotsphere.registry.service import DeviceRegistryService, OutboxService
 
 log = structlog.get_logger()
@@ -58,6 +62,46 @@ class CommissioningWorkflow:
         await self._deliver(event)
         return device
 
+    async def register_devices(
+        self, *, attempt: Attempt, drafts: Sequence[DeviceDraft]
+    ) -> list[DeviceId | DomainError]:
+        """Register many devices; give for each draft the device's id, or why there is none.
+
+        What a draft says of its asset is checked as for a single device. All that are registered are so in one
+        transaction, and while the registry does not answer none is.
+        """
+        checked = [_checked(draft) for draft in drafts]
+        good = [draft for draft in checked if isinstance(draft, DeviceDraft)]
+        outcomes = await self._register_checked(attempt, good)
+        return [draft if isinstance(draft, DomainError) else next(outcomes) for draft in checked]
+
+    async def _register_checked(
+        self, attempt: Attempt, drafts: Sequence[DeviceDraft]
+    ) -> Iterator[DeviceId | DomainError]:
+        if not drafts:
+            return iter(())
+        try:
+            registered = await self._devices.register_devices(attempt=attempt, drafts=drafts)
+        except UnavailableError as error:
+            return repeat(error)
+        await self._deliver_together(attempt.organisation_id, [event for _, event in filter(None, registered)])
+        return (
+            made[0].id if made else SerialNumberTakenError(draft.serial_number)
+            for made, draft in zip(registered, drafts, strict=True)
+        )
+
+    async def _deliver_together(self, organisation_id: OrganisationId, events: Sequence[OutboxEvent]) -> None:
+        """Carry the events of one organisation's new devices, or put all of them off."""
+        if not events:
+            return
+        descriptions = {event.device_id: AssetDescription(**event.payload) for event in events}
+        try:
+            await self._assets.describe_devices(organisation_id=organisation_id, descriptions=descriptions)
+            await self._outbox.settle_events(events=events)
+        except UnavailableError as error:
+            log.warning("outbox.events.postponed", count=len(events), code=error.code)
+            await self._postpone(*events)
+
     async def deliver_due_events(self, *, limit: int = 100) -> int:
         """Carry what is due, oldest first; give how many events were taken up."""
         events = await self._outbox.claim_due_events(limit=limit)
@@ -71,7 +115,7 @@ class CommissioningWorkflow:
             await self._assets.describe_device(
                 organisation_id=event.organisation_id, device_id=event.device_id, **event.payload
             )
-            await self._outbox.settle_event(event_id=event.id)
+            await self._outbox.settle_events(events=[event])
         # A refusal is no more the end of it than an outage is: it must not keep the events behind it waiting.
         except DomainError as error:
             log.warning(
@@ -83,12 +127,22 @@ class CommissioningWorkflow:
             )
             await self._postpone(event)
 
-    async def _postpone(self, event: OutboxEvent) -> None:
+    async def _postpone(self, *events: OutboxEvent) -> None:
         try:
-            await self._outbox.postpone_event(event=event)
+            await self._outbox.postpone_events(events=events)
         except UnavailableError:
-            # The claim on the event runs out by itself, and then it is due again.
-            log.warning("outbox.event.claim_left", event_id=str(event.id), correlation_id=event.correlation_id)
+            # The claim on an event runs out by itself, and then it is due again.
+            for event in events:
+                log.warning("outbox.event.claim_left", event_id=str(event.id), correlation_id=event.correlation_id)
+
+
+def _checked(draft: DeviceDraft) -> DeviceDraft | DomainError:
+    """Give the draft with all that its asset will be, or what is wrong with that."""
+    try:
+        description = _described({"asset_type": DEVICE, "name": draft.name or draft.serial_number} | draft.asset)
+    except DomainError as error:
+        return error
+    return replace(draft, asset=asdict(description))
 
 
 def _described(asset: dict[str, Any]) -> AssetDescription:

@@ -1,5 +1,6 @@
 """Assets in PostgreSQL, their properties as JSONB."""
 
+import builtins
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,6 +27,12 @@ class SqlAlchemyAssetRepository:
         )
         if added.first() is None:
             raise AssetDeviceTakenError
+
+    async def add_missing(self, described: builtins.list[Asset]) -> None:
+        # Always in the same order: of two who add the same ones at once, neither then waits for the other.
+        rows = [_asset_to_row(asset) for asset in sorted(described, key=lambda asset: str(asset.device_id))]
+        statement = insert(assets).on_conflict_do_nothing(constraint="uq_assets_device_id")
+        await self._connection.execute(statement, rows)
 
     async def get(self, organisation_id: OrganisationId, asset_id: AssetId, *, for_update: bool = False) -> Asset:
         query = sa.select(assets).where(assets.c.id == asset_id, assets.c.organisation_id == organisation_id)

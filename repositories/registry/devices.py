@@ -1,9 +1,11 @@
 """Devices and their credentials in PostgreSQL."""
 
+import builtins
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,6 +31,13 @@ class SqlAlchemyDeviceRepository:
             if violated_constraint(error) == "uq_devices_organisation_id_serial_number":
                 raise SerialNumberTakenError(device.serial_number) from error
             raise
+
+    async def add_untaken(self, drafted: builtins.list[Device]) -> set[DeviceId]:
+        # Always in the same order: of two who add the same ones at once, neither then waits for the other.
+        rows = [_device_to_row(device) for device in sorted(drafted, key=lambda device: device.serial_number)]
+        statement = insert(devices).on_conflict_do_nothing().returning(devices.c.id)
+        added = await self._connection.execute(statement, rows)
+        return {DeviceId(device_id) for device_id in added.scalars()}
 
     async def get(self, organisation_id: OrganisationId, device_id: DeviceId, *, for_update: bool = False) -> Device:
         query = sa.select(devices).where(

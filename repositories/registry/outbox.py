@@ -15,20 +15,22 @@ class SqlAlchemyOutboxRepository:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def add(self, event: OutboxEvent) -> None:
-        await self._connection.execute(
-            sa.insert(outbox).values(
-                id=event.id,
-                kind=event.kind.value,
-                organisation_id=event.organisation_id,
-                device_id=event.device_id,
-                payload=event.payload,
-                correlation_id=event.correlation_id,
-                created_at=event.created_at,
-                due_at=event.due_at,
-                attempts=event.attempts,
-            )
-        )
+    async def add(self, *events: OutboxEvent) -> None:
+        rows = [
+            {
+                "id": event.id,
+                "kind": event.kind.value,
+                "organisation_id": event.organisation_id,
+                "device_id": event.device_id,
+                "payload": event.payload,
+                "correlation_id": event.correlation_id,
+                "created_at": event.created_at,
+                "due_at": event.due_at,
+                "attempts": event.attempts,
+            }
+            for event in events
+        ]
+        await self._connection.execute(sa.insert(outbox), rows)
 
     async def claim_due(self, *, now: datetime, until: datetime, limit: int) -> list[OutboxEvent]:
         due = (
@@ -45,13 +47,13 @@ class SqlAlchemyOutboxRepository:
         )
         return sorted((_row_to_event(row) for row in claimed), key=lambda event: event.created_at)
 
-    async def postpone(self, event_id: EventId, *, due_at: datetime) -> None:
+    async def postpone(self, *event_ids: EventId, due_at: datetime) -> None:
         await self._connection.execute(
-            sa.update(outbox).where(outbox.c.id == event_id).values(due_at=due_at, attempts=outbox.c.attempts + 1)
+            sa.update(outbox).where(outbox.c.id.in_(event_ids)).values(due_at=due_at, attempts=outbox.c.attempts + 1)
         )
 
-    async def remove(self, event_id: EventId) -> None:
-        await self._connection.execute(sa.delete(outbox).where(outbox.c.id == event_id))
+    async def remove(self, *event_ids: EventId) -> None:
+        await self._connection.execute(sa.delete(outbox).where(outbox.c.id.in_(event_ids)))
 
 
 def _row_to_event(row: sa.Row[Any]) -> OutboxEvent:

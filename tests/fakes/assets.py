@@ -1,6 +1,8 @@
 """The asset database in memory; the contract suite holds it to what PostgreSQL does."""
 
+import builtins
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +23,11 @@ class InMemoryAssetRepository:
         if asset.device_id is not None and any(other.device_id == asset.device_id for other in self.stored.values()):
             raise AssetDeviceTakenError
         self.stored[asset.id] = asset
+
+    async def add_missing(self, described: builtins.list[Asset]) -> None:
+        for asset in described:
+            with suppress(AssetDeviceTakenError):
+                await self.add(asset)
 
     async def get(self, organisation_id: OrganisationId, asset_id: AssetId, *, for_update: bool = False) -> Asset:
         asset = self.stored.get(asset_id)

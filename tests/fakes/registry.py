@@ -1,6 +1,7 @@
 """The registry database in memory; the contract suite holds it to what PostgreSQL does."""
 
 import builtins
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from types import TracebackType
@@ -61,6 +62,14 @@ class InMemoryDeviceRepository:
         ):
             raise SerialNumberTakenError(device.serial_number)
         self._stored[device.id] = device
+
+    async def add_untaken(self, drafted: builtins.list[Device]) -> set[DeviceId]:
+        added = set()
+        for device in drafted:
+            with suppress(SerialNumberTakenError):
+                await self.add(device)
+                added.add(device.id)
+        return added
 
     async def get(self, organisation_id: OrganisationId, device_id: DeviceId, *, for_update: bool = False) -> Device:
         device = self._stored.get(device_id)
@@ -163,8 +172,8 @@ class InMemoryOutboxRepository:
     def __init__(self, stored: dict[EventId, OutboxEvent]) -> None:
         self._stored = stored
 
-    async def add(self, event: OutboxEvent) -> None:
-        self._stored[event.id] = event
+    async def add(self, *events: OutboxEvent) -> None:
+        self._stored.update({event.id: event for event in events})
 
     async def claim_due(self, *, now: datetime, until: datetime, limit: int) -> builtins.list[OutboxEvent]:
         due = sorted(
@@ -174,13 +183,14 @@ class InMemoryOutboxRepository:
         self._stored.update({event.id: event for event in claimed})
         return sorted(claimed, key=lambda event: event.created_at)
 
-    async def postpone(self, event_id: EventId, *, due_at: datetime) -> None:
-        event = self._stored.get(event_id)
-        if event is not None:
+    async def postpone(self, *event_ids: EventId, due_at: datetime) -> None:
+        for event_id in self._stored.keys() & set(event_ids):
+            event = self._stored[event_id]
             self._stored[event_id] = replace(event, due_at=due_at, attempts=event.attempts + 1)
 
-    async def remove(self, event_id: EventId) -> None:
-        self._stored.pop(event_id, None)
+    async def remove(self, *event_ids: EventId) -> None:
+        for event_id in event_ids:
+            self._stored.pop(event_id, None)
 
 
 class InMemoryAuditTrail:

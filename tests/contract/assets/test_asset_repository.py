@@ -55,6 +55,20 @@ async def test_returns_what_was_added(
         assert await uow.assets.find_for_device(ours, device_id) == asset
 
 
+async def test_of_many_those_are_added_whose_device_has_no_asset(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, device_id: DeviceId
+) -> None:
+    there = build_asset(organisation_id=ours, device_id=device_id, name="There")
+    await keep(unit_of_work, there)
+    added = [build_asset(organisation_id=ours, device_id=DeviceId(uuid4()), properties={"a": [{}]}) for _ in range(3)]
+
+    async with unit_of_work() as uow:
+        await uow.assets.add_missing([added[0], build_asset(organisation_id=ours, device_id=device_id), *added[1:]])
+        await uow.commit()
+
+    assert await listed(unit_of_work, ours) == [there, *added]
+
+
 @pytest.mark.parametrize(
     "properties",
     [

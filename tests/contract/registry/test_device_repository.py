@@ -71,6 +71,41 @@ async def test_nothing_is_kept_of_what_an_error_ended(store: RegistryStore) -> N
     assert await store.devices(ours) == []
 
 
+async def test_of_many_devices_those_are_added_whose_serial_number_is_free(store: RegistryStore) -> None:
+    ours, theirs = await store.add_organisation(), await store.add_organisation()
+    taken = await store.add_device(ours, serial_number="taken")
+    await store.add_device(ours, serial_number="retired", status=DeviceStatus.RETIRED)
+    await store.add_device(theirs, serial_number="theirs")
+    drafted = [
+        build_device(organisation_id=ours.id, serial_number=serial_number, name=name, labels={"a": 'ä"\\\n'})
+        for serial_number, name in [
+            ("b", "1"),
+            ("taken", "2"),
+            ("retired", "3"),
+            ("theirs", "4"),
+            ("b", "5"),
+            ("a", "6"),
+        ]
+    ]
+
+    async with store.unit_of_work() as uow:
+        added = await uow.devices.add_untaken(drafted)
+        await uow.commit()
+
+    expected = [device for device in drafted if device.name in "1346"]
+    assert added == {device.id for device in expected}
+    assert await store.devices(ours) == [taken, *expected]
+
+
+async def test_of_many_devices_none_is_kept_without_a_commit(store: RegistryStore) -> None:
+    ours = await store.add_organisation()
+
+    async with store.unit_of_work() as uow:
+        await uow.devices.add_untaken([build_device(organisation_id=ours.id) for _ in range(3)])
+
+    assert await store.devices(ours) == []
+
+
 async def test_a_serial_number_is_taken_within_its_organisation_alone(store: RegistryStore) -> None:
     ours, theirs = await store.add_organisation(), await store.add_organisation()
     first = await store.add_device(ours, serial_number="SN")

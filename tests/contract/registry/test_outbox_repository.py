@@ -105,3 +105,16 @@ async def test_what_is_settled_already_may_be_postponed_or_removed_once_more(sto
         await uow.commit()
 
     assert await claim(store) == []
+
+
+async def test_events_are_added_put_off_and_removed_together(store: RegistryStore) -> None:
+    events = [build_event(due_at=NOW) for _ in range(4)]
+    async with store.unit_of_work() as uow:
+        await uow.outbox.add(*events)
+        await uow.outbox.remove(events[0].id, events[1].id, EventId(uuid4()))
+        await uow.outbox.postpone(events[2].id, EventId(uuid4()), due_at=NOW + SECOND)
+        await uow.commit()
+
+    assert await claim(store) == [replace(events[3], due_at=UNTIL)]
+    [later] = await claim(store, now=NOW + SECOND)
+    assert (later.id, later.attempts) == (events[2].id, 1)

@@ -246,7 +246,7 @@ async def test_claimants_at_once_share_the_events_and_none_gets_too_many(process
     assert sorted(claimed) == sorted(event.id for event in events)
     assert max(map(len, shares)) == 7
     for event in events:
-        await outbox.settle_event(event_id=event.id)
+        await outbox.settle_events(events=[event])
 
 
 async def test_a_claimant_does_not_wait_for_another(process: RegistryProcess) -> None:

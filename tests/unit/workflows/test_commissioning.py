@@ -8,10 +8,11 @@ import structlog
 
 from iotsphere.assets.model import Asset
 from iotsphere.assets.service import AssetService
-from iotsphere.kernel.errors import RuleViolationError, TooLargeError, UnavailableError
-from iotsphere.kernel.identifiers import AssetId, OrganisationId
+from iotsphere.kernel.audit import AuditOutcome
+from iotsphere.kernel.errors import DomainError, RuleViolationError, TooLargeError, UnavailableError
+from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.registry.errors import SerialNumberTakenError
-from iotsphere.registry.model import Device
+from iotsphere.registry.model import Device, DeviceDraft, DeviceStatus
 from iotsphere.registry.service import CLAIM, DeviceRegistryService, OutboxService
 from iotsphere.worker.delivery import deliver_events
 from iotsphere.workflows.commissioning import CommissioningWorkflow
@@ -59,6 +60,9 @@ class Bench:
             "asset": {},
         }
         return await self.workflow.register_device(**description | given)
+
+    async def register_many(self, *drafts: DeviceDraft) -> list[DeviceId | DomainError]:
+        return await self.workflow.register_devices(attempt=build_attempt(organisation_id=OURS), drafts=drafts)
 
     def asset_of(self, device: Device) -> Asset:
         [asset] = [asset for asset in self.assets.values() if asset.device_id == device.id]
@@ -139,6 +143,82 @@ async def test_a_taken_serial_number_brings_no_asset(bench: Bench) -> None:
         await bench.register()
 
     assert list(bench.assets.values()) == [bench.asset_of(device)]
+
+
+def drafts(*serial_numbers: str) -> list[DeviceDraft]:
+    return [DeviceDraft(serial_number, "pump") for serial_number in serial_numbers]
+
+
+async def test_many_are_registered_at_once_each_with_its_asset(bench: Bench) -> None:
+    described = DeviceDraft(
+        "SN-2", "pump", "Boiler", {"site": "north"}, {"properties": {"power": 1.5}}, DeviceStatus.SUSPENDED
+    )
+
+    outcomes = await bench.register_many(*drafts("SN-1"), described)
+
+    devices = [bench.tables.devices[device_id] for device_id in outcomes if not isinstance(device_id, DomainError)]
+    assert [device.serial_number for device in devices] == ["SN-1", "SN-2"]
+    assert (devices[1].name, devices[1].labels, devices[1].status) == ("Boiler", {"site": "north"}, "suspended")
+    assert [bench.asset_of(device).name for device in devices] == ["SN-1", "Boiler"]
+    assert bench.asset_of(devices[1]).properties == {"power": 1.5}
+    assert bench.tables.outbox == {}
+    assert {entry.target for entry in bench.tables.audit.values()} == {f"device:{device.id}" for device in devices}
+
+
+async def test_of_many_each_is_refused_by_itself_and_of_two_alike_the_first_wins(bench: Bench) -> None:
+    await bench.register(serial_number="taken")
+    bad = DeviceDraft("bad", "pump", asset={"asset_type": "No Type"})
+    large = DeviceDraft("large", "pump", asset={"properties": {"a": "x" * 300_000}})
+
+    outcomes = await bench.register_many(*drafts("taken"), bad, *drafts("new", "new"), large)
+
+    assert [getattr(outcome, "code", None) for outcome in outcomes] == [
+        "registry.device.serial_number_taken",
+        "request.payload.invalid",
+        None,
+        "registry.device.serial_number_taken",
+        "assets.asset.too_large",
+    ]
+    assert {device.serial_number for device in bench.tables.devices.values()} == {"taken", "new"}
+    assert len(bench.assets) == 2
+    refused = [entry for entry in bench.tables.audit.values() if entry.outcome is AuditOutcome.REFUSED]
+    assert {(entry.target, entry.code) for entry in refused} == {
+        ("serial_number:taken", "registry.device.serial_number_taken"),
+        ("serial_number:new", "registry.device.serial_number_taken"),
+    }
+
+
+async def test_of_none_nothing_is_asked(bench: Bench) -> None:
+    bench.registry_is_up = False
+
+    assert await bench.register_many() == []
+
+
+async def test_without_the_registry_none_of_many_is_registered(bench: Bench) -> None:
+    bench.registry_is_up = False
+    bad = DeviceDraft("bad", "pump", asset={"asset_type": "No Type"})
+
+    outcomes = await bench.register_many(*drafts("SN-1"), bad, *drafts("SN-2"))
+
+    assert [getattr(outcome, "code", None) for outcome in outcomes] == [
+        "registry.store.unavailable",
+        "request.payload.invalid",
+        "registry.store.unavailable",
+    ]
+    assert bench.tables == RegistryTables()
+
+
+async def test_without_the_asset_store_many_are_registered_and_their_assets_follow(bench: Bench) -> None:
+    bench.assets_are_up = False
+    await bench.register_many(*drafts("SN-1", "SN-2"))
+    assert (len(bench.tables.devices), bench.assets) == (2, {})
+
+    bench.assets_are_up = True
+    bench.clock.advance(seconds=1)
+    assert await bench.workflow.deliver_due_events() == 2
+
+    assert {asset.name for asset in bench.assets.values()} == {"SN-1", "SN-2"}
+    assert bench.tables.outbox == {}
 
 
 async def test_without_the_asset_store_a_device_is_registered_and_its_asset_follows(bench: Bench) -> None:
