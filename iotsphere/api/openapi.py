@@ -150,5 +150,5 @@ def _responses(declared: Operation) -> dict[str, Any]:
 def _security(declared: Operation) -> list[dict[str, list[str]]]:
     if declared.allow is None:
         return []
-    schemes = ["bearer", "api_key"] if declared.device_may else ["bearer"]
-    return [{scheme: []} for scheme in schemes]
+    # Whatever a role may do, an integration may with its key.
+    return [{"bearer": []}, {"api_key": []}]

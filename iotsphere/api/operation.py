@@ -162,10 +162,12 @@ def _answer(declared: Operation, value: Any) -> Response:
         return value
     headers: dict[str, str] = {}
     if declared.versioned:
-        version = value["version"] if isinstance(value, Mapping) else value.version
-        headers["ETag"] = entity_tag(version)
-        if request.method in {"GET", "HEAD"} and is_unmodified(request.headers.get("If-None-Match"), version):
-            return _empty(304, headers)
+        version = value["version"] if isinstance(value, Mapping) else getattr(value, "version", None)
+        # Who asks about a key is told by the key itself, which has no version.
+        if version is not None:
+            headers["ETag"] = entity_tag(version)
+            if request.method in {"GET", "HEAD"} and is_unmodified(request.headers.get("If-None-Match"), version):
+                return _empty(304, headers)
     if declared.answer is None:
         return _empty(declared.status, headers)
     written = declared.answer.dump(value)

@@ -7,9 +7,11 @@ from dependency_injector import containers, providers
 from iotsphere.assets.service import AssetService
 from iotsphere.config import Settings
 from iotsphere.containers.stores import Stores
+from iotsphere.identity.accounts import AccountService
+from iotsphere.identity.api_keys import ApiKeyService
 from iotsphere.identity.idempotency import IdempotencyService
 from iotsphere.identity.secrets import ApiKey, Argon2Passwords, hash_secret, make_secret
-from iotsphere.identity.service import AccountService, KeyService, SessionService
+from iotsphere.identity.service import KeyService, SessionService
 from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.clock import Clock, utc_now
 from iotsphere.kernel.identifiers import CredentialId, IdSource
@@ -57,6 +59,7 @@ class Identity(containers.DeclarativeContainer):
     accounts = providers.Singleton(
         AccountService, unit_of_work=unit_of_work, passwords=passwords, clock=clock, new_id=new_id
     )
+    api_keys = providers.Singleton(ApiKeyService, unit_of_work=unit_of_work, clock=clock, new_id=new_id)
 
 
 class Registry(containers.DeclarativeContainer):

@@ -43,6 +43,21 @@ class CsrfTokenInvalidError(NotPermittedError):
     code = "identity.csrf.invalid"
 
 
+class UserRequiredError(NotPermittedError):
+    code = "identity.user.required"
+
+
+class RoleAboveMakerError(NotPermittedError):
+    code = "identity.api_key.role_above_maker"
+
+
+class ApiKeyNotFoundError(NotFoundError):
+    code = "identity.api_key.not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such API key in the organisation.")
+
+
 class EmailTakenError(ConflictError):
     code = "identity.user.email_taken"
 

@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import ClassVar
 from uuid import UUID
 
 from iotsphere.kernel.actor import Actor, ActorKind, Role
@@ -114,6 +115,37 @@ class DeviceKeyHolder:
             organisation_id=self.organisation_id,
             device_id=self.device_id,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrationKey:
+    """A program's right to act in the organisation with a role, which is never above that of who made the key.
+
+    It is made and revoked, and in between never changes: so it has one version.
+    """
+
+    version: ClassVar[int] = 1
+
+    id: CredentialId
+    organisation_id: OrganisationId
+    made_by: UserId
+    label: str
+    role: Role
+    secret_hash: bytes
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedIntegrationKey:
+    """A new integration key with the text that its holder shows, which is told this once."""
+
+    key: IntegrationKey
+    api_key: str
+
+    @property
+    def version(self) -> int:
+        return self.key.version
 
 
 @dataclass(frozen=True, slots=True)

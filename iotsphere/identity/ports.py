@@ -7,6 +7,7 @@ from uuid import UUID
 from iotsphere.identity.model import (
     DeviceKeyHolder,
     IdempotencyRecord,
+    IntegrationKey,
     Organisation,
     RefreshToken,
     Session,
@@ -60,6 +61,22 @@ class SessionRepository(Protocol):
     async def mark_used(self, token_hash: bytes, *, now: datetime) -> None: ...
 
 
+class ApiKeyRepository(Protocol):
+    """Integration keys; those that are revoked are as good as absent."""
+
+    async def add(self, key: IntegrationKey) -> None: ...
+
+    async def get(self, organisation_id: OrganisationId, key_id: CredentialId) -> IntegrationKey:
+        """:raises ApiKeyNotFoundError: there is none, or not in this organisation."""
+
+    async def list(
+        self, organisation_id: OrganisationId, *, limit: int, cursor: str | None
+    ) -> Page[IntegrationKey]: ...
+
+    async def revoke(self, organisation_id: OrganisationId, key_id: CredentialId, *, now: datetime) -> None:
+        """:raises ApiKeyNotFoundError: there is none, or not in this organisation."""
+
+
 class KeyRepository(Protocol):
     async def find(self, credential_id: CredentialId) -> DeviceKeyHolder | None:
         """Find who holds an API key that is not revoked, of a device that is not retired."""
@@ -95,6 +112,7 @@ class IdentityUnitOfWork(Protocol):
     organisations: OrganisationRepository
     users: UserRepository
     sessions: SessionRepository
+    api_keys: ApiKeyRepository
     keys: KeyRepository
     idempotency: IdempotencyRepository
     audit: AuditTrail

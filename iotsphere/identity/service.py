@@ -1,15 +1,10 @@
-"""Who is this, and what may they do? Log-in, sessions, API keys, users and organisations."""
+"""Who is this? Log-in, sessions and API keys."""
 
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from iotsphere.identity.errors import (
-    CredentialInvalidError,
-    LoginRefusedError,
-    OrganisationNameTakenError,
-    SessionMissingError,
-)
+from iotsphere.identity.errors import CredentialInvalidError, LoginRefusedError, SessionMissingError
 from iotsphere.identity.model import (
     ACCESS_TOKEN_LIFE,
     BROWSER_SESSION_LIFE,
@@ -17,7 +12,6 @@ from iotsphere.identity.model import (
     SESSION_LIFE,
     BrowserLogIn,
     DeviceKeyHolder,
-    Organisation,
     Session,
     TokenPair,
     User,
@@ -25,11 +19,10 @@ from iotsphere.identity.model import (
 from iotsphere.identity.ports import IdentityUnitOfWork, IdentityUnitOfWorkFactory, PasswordHasher
 from iotsphere.identity.secrets import SECRET, ApiKey, hash_secret, make_secret, secret_matches
 from iotsphere.identity.tokens import AccessTokens
-from iotsphere.kernel.actor import Actor, Role
+from iotsphere.kernel.actor import Actor
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.clock import Clock
-from iotsphere.kernel.identifiers import CredentialId, IdSource, OrganisationId, UserId
-from iotsphere.kernel.pagination import Page
+from iotsphere.kernel.identifiers import CredentialId, IdSource
 
 SESSION_OVER = "The session is over. Log in again."
 
@@ -195,104 +188,3 @@ class KeyService:
         if holder.expires_at is not None and holder.expires_at <= self._clock():
             raise CredentialInvalidError("The API key is not valid.")
         return holder
-
-
-class AccountService:
-    """Organisations and the people in them."""
-
-    def __init__(
-        self,
-        *,
-        unit_of_work: IdentityUnitOfWorkFactory,
-        passwords: PasswordHasher,
-        clock: Clock,
-        new_id: IdSource,
-    ) -> None:
-        self._unit_of_work = unit_of_work
-        self._passwords = passwords
-        self._clock = clock
-        self._new_id = new_id
-
-    async def found_platform(self, *, email: str, password: str) -> bool:
-        """Make the first organisation and its administrator, unless there is one; tell whether they were made."""
-        try:
-            async with self._unit_of_work() as uow:
-                if not await uow.organisations.is_empty():
-                    return False
-                organisation = self._organisation("IoTSphere")
-                await uow.organisations.add(organisation)
-                user = await self._user(
-                    organisation.id, email=email, password=password, role=Role.ADMIN, platform=True
-                )
-                await uow.users.add(user)
-                founding = Attempt(None, "found_platform", "local", "found_platform")
-                await uow.audit.add(
-                    founding.done(f"organisation:{organisation.id}", at=self._clock(), by=user.as_actor())
-                )
-                await uow.commit()
-        except OrganisationNameTakenError:
-            # Another process has founded it since we looked.
-            return False
-        return True
-
-    async def found_organisation(
-        self, *, name: str, admin_email: str, admin_password: str, attempt: Attempt
-    ) -> tuple[Organisation, User]:
-        """Make an organisation together with its first administrator.
-
-        :raises OrganisationNameTakenError: another organisation has the name.
-        :raises EmailTakenError: the administrator's address is in use.
-        """
-        organisation = self._organisation(name)
-        admin = await self._user(organisation.id, email=admin_email, password=admin_password, role=Role.ADMIN)
-        async with self._unit_of_work() as uow:
-            await uow.organisations.add(organisation)
-            await uow.users.add(admin)
-            await uow.audit.add(attempt.done(f"organisation:{organisation.id}", at=self._clock(), name=name))
-            await uow.commit()
-        return organisation, admin
-
-    async def add_user(self, *, attempt: Attempt, email: str, password: str, role: Role, name: str | None) -> User:
-        """Add a person to the organisation that is acted for.
-
-        :raises EmailTakenError: the address is in use, in whatever organisation.
-        """
-        user = await self._user(attempt.organisation_id, email=email, password=password, role=role, name=name)
-        async with self._unit_of_work() as uow:
-            await uow.users.add(user)
-            await uow.audit.add(attempt.done(f"user:{user.id}", at=user.created_at, role=role.name.lower()))
-            await uow.commit()
-        return user
-
-    async def get_user(self, *, actor: Actor, user_id: UserId) -> User:
-        """:raises UserNotFoundError: there is none in the actor's organisation."""
-        async with self._unit_of_work() as uow:
-            return await uow.users.get(actor.organisation_id, user_id)
-
-    async def list_users(self, *, actor: Actor, limit: int, cursor: str | None) -> Page[User]:
-        async with self._unit_of_work() as uow:
-            return await uow.users.list(actor.organisation_id, limit=limit, cursor=cursor)
-
-    def _organisation(self, name: str) -> Organisation:
-        return Organisation(id=OrganisationId(self._new_id()), name=name, created_at=self._clock())
-
-    async def _user(
-        self,
-        organisation_id: OrganisationId,
-        *,
-        email: str,
-        password: str,
-        role: Role,
-        name: str | None = None,
-        platform: bool = False,
-    ) -> User:
-        return User(
-            id=UserId(self._new_id()),
-            organisation_id=organisation_id,
-            email=email,
-            name=name or email,
-            role=role,
-            password_hash=await self._passwords.hash(password),
-            created_at=self._clock(),
-            is_platform_administrator=platform,
-        )

@@ -1,6 +1,7 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.identity.ports import (
+    ApiKeyRepository,
     IdempotencyRepository,
     KeyRepository,
     OrganisationRepository,
@@ -14,6 +15,7 @@ from repositories.registry.accounts import (
     SqlAlchemySessionRepository,
     SqlAlchemyUserRepository,
 )
+from repositories.registry.api_keys import SqlAlchemyApiKeyRepository
 from repositories.registry.audit import SqlAlchemyAuditTrail
 from repositories.registry.devices import SqlAlchemyCredentialRepository, SqlAlchemyDeviceRepository
 from repositories.registry.idempotency import SqlAlchemyIdempotencyRepository
@@ -27,6 +29,7 @@ class SqlAlchemyRegistryUnitOfWork(SqlAlchemyUnitOfWork):
     organisations: OrganisationRepository
     users: UserRepository
     sessions: SessionRepository
+    api_keys: ApiKeyRepository
     keys: KeyRepository
     idempotency: IdempotencyRepository
     devices: DeviceRepository
@@ -38,6 +41,7 @@ class SqlAlchemyRegistryUnitOfWork(SqlAlchemyUnitOfWork):
         self.organisations = SqlAlchemyOrganisationRepository(connection)
         self.users = SqlAlchemyUserRepository(connection)
         self.sessions = SqlAlchemySessionRepository(connection)
+        self.api_keys = SqlAlchemyApiKeyRepository(connection)
         self.devices = SqlAlchemyDeviceRepository(connection)
         self.credentials = self.keys = SqlAlchemyCredentialRepository(connection)
         self.idempotency = SqlAlchemyIdempotencyRepository(connection)

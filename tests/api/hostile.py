@@ -37,6 +37,7 @@ ACCEPTED: dict[tuple[str, str], dict[str, Any]] = {
         "admin": {"email": "a@b.example", "password": "correct horse"},
     },
     ("POST", "/users"): {"email": "a@b.example", "password": "correct horse", "role": "viewer"},
+    ("POST", "/api-keys"): {"label": "Billing", "role": "viewer"},
     ("POST", "/devices"): {"serial_number": "SN-1", "device_type": "pump"},
     ("PATCH", "/devices/?"): {},
     ("POST", "/devices/?/credentials"): {},

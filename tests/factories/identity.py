@@ -8,7 +8,7 @@ from uuid import uuid4
 from factory.base import Factory
 from factory.declarations import LazyAttribute, LazyFunction, Sequence
 
-from iotsphere.identity.model import SESSION_LIFE, Organisation, Session, User
+from iotsphere.identity.model import SESSION_LIFE, IntegrationKey, Organisation, Session, User
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.audit import Attempt
 
@@ -54,6 +54,22 @@ class SessionFactory(Factory[Session]):
     expires_at = LazyAttribute(lambda session: session.created_at + SESSION_LIFE)
 
 
+class IntegrationKeyFactory(Factory[IntegrationKey]):
+    """Keys of operators' programs, made by nobody in particular."""
+
+    class Meta:
+        model = IntegrationKey
+
+    id = LazyFunction(uuid4)
+    organisation_id = LazyFunction(uuid4)
+    made_by = LazyFunction(uuid4)
+    label = "Billing"
+    role = Role.OPERATOR
+    secret_hash = b"\0" * 32
+    created_at = Sequence(lambda number: FIRST_DAY + timedelta(seconds=number))
+    expires_at = None
+
+
 class ActorFactory(Factory[Actor]):
     """Administrators of one organisation each."""
 
@@ -76,6 +92,10 @@ def build_user(**given: Any) -> User:
 
 def build_session(**given: Any) -> Session:
     return SessionFactory.build(**given)
+
+
+def build_integration_key(**given: Any) -> IntegrationKey:
+    return IntegrationKeyFactory.build(**given)
 
 
 def build_actor(**given: Any) -> Actor:

@@ -6,16 +6,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from iotsphere.identity.errors import EmailTakenError, OrganisationNameTakenError, UserNotFoundError
+from iotsphere.identity.errors import (
+    ApiKeyNotFoundError,
+    EmailTakenError,
+    OrganisationNameTakenError,
+    UserNotFoundError,
+)
 from iotsphere.identity.model import (
     IdempotencyRecord,
+    IntegrationKey,
     Organisation,
     RefreshToken,
     Session,
     SessionHolder,
     User,
 )
-from iotsphere.kernel.identifiers import OrganisationId, UserId
+from iotsphere.kernel.identifiers import CredentialId, OrganisationId, UserId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 
 
@@ -167,6 +173,31 @@ class InMemorySessionRepository:
 
     async def mark_used(self, token_hash: bytes, *, now: datetime) -> None:
         self._tokens[token_hash] = replace(self._tokens[token_hash], used_at=now)
+
+
+class InMemoryApiKeyRepository:
+    """Keeps the keys that are not revoked."""
+
+    def __init__(self, stored: dict[CredentialId, IntegrationKey]) -> None:
+        self._stored = stored
+
+    async def add(self, key: IntegrationKey) -> None:
+        self._stored[key.id] = key
+
+    async def get(self, organisation_id: OrganisationId, key_id: CredentialId) -> IntegrationKey:
+        key = self._stored.get(key_id)
+        if key is None or key.organisation_id != organisation_id:
+            raise ApiKeyNotFoundError
+        return key
+
+    async def list(self, organisation_id: OrganisationId, *, limit: int, cursor: str | None) -> Page[IntegrationKey]:
+        return page_of(
+            (key for key in self._stored.values() if key.organisation_id == organisation_id), limit, cursor
+        )
+
+    async def revoke(self, organisation_id: OrganisationId, key_id: CredentialId, *, now: datetime) -> None:
+        await self.get(organisation_id, key_id)
+        del self._stored[key_id]
 
 
 class InMemoryIdempotencyRepository:

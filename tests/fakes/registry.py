@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from iotsphere.identity.model import DeviceKeyHolder, Organisation, User
+from iotsphere.identity.model import DeviceKeyHolder, IntegrationKey, Organisation, User
 from iotsphere.identity.ports import (
+    ApiKeyRepository,
     IdempotencyRepository,
     KeyRepository,
     OrganisationRepository,
@@ -24,6 +25,7 @@ from iotsphere.registry.errors import CredentialNotFoundError, DeviceNotFoundErr
 from iotsphere.registry.model import Credential, Device, DeviceFilter, DeviceStatus, OutboxEvent
 from iotsphere.registry.ports import CredentialRepository, DeviceRepository, OutboxRepository
 from tests.fakes.identity import (
+    InMemoryApiKeyRepository,
     InMemoryIdempotencyRepository,
     InMemoryOrganisationRepository,
     InMemorySessionRepository,
@@ -41,6 +43,7 @@ class RegistryTables:
     users: dict[UserId, User] = field(default_factory=dict)
     sessions: dict[UUID, KeptSession] = field(default_factory=dict)
     refresh_tokens: dict[bytes, KeptRefreshToken] = field(default_factory=dict)
+    api_keys: dict[CredentialId, IntegrationKey] = field(default_factory=dict)
     devices: dict[DeviceId, Device] = field(default_factory=dict)
     credentials: dict[CredentialId, Credential] = field(default_factory=dict)
     outbox: dict[EventId, OutboxEvent] = field(default_factory=dict)
@@ -207,6 +210,7 @@ class InMemoryRegistryUnitOfWork:
     organisations: OrganisationRepository
     users: UserRepository
     sessions: SessionRepository
+    api_keys: ApiKeyRepository
     keys: KeyRepository
     idempotency: IdempotencyRepository
     devices: DeviceRepository
@@ -222,6 +226,7 @@ class InMemoryRegistryUnitOfWork:
         self.organisations = InMemoryOrganisationRepository(tables.organisations)
         self.users = InMemoryUserRepository(tables.users, tables.sessions)
         self.sessions = InMemorySessionRepository(tables.sessions, tables.refresh_tokens)
+        self.api_keys = InMemoryApiKeyRepository(tables.api_keys)
         self.keys = InMemoryKeyRepository(tables.credentials, tables.devices)
         self.idempotency = InMemoryIdempotencyRepository(tables.idempotency)
         self.devices = InMemoryDeviceRepository(tables.devices)

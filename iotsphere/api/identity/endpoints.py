@@ -8,20 +8,26 @@ from quart import Blueprint
 from iotsphere.api.fields import PageQuery, page_schema
 from iotsphere.api.identity.schemas import (
     AddUserBody,
+    ApiKeyAnswer,
     FoundOrganisationBody,
+    IssueApiKeyBody,
+    IssuedApiKeyAnswer,
     LogInBody,
+    MeAnswer,
     OrganisationAnswer,
     RefreshBody,
     TokenPairAnswer,
     UserAnswer,
 )
 from iotsphere.api.operation import operation
+from iotsphere.identity.accounts import AccountService
+from iotsphere.identity.api_keys import ApiKeyService
 from iotsphere.identity.errors import PlatformAdministratorRequiredError
-from iotsphere.identity.model import Organisation, TokenPair, User
-from iotsphere.identity.service import AccountService, SessionService
-from iotsphere.kernel.actor import Actor, Role
+from iotsphere.identity.model import IntegrationKey, IssuedIntegrationKey, Organisation, TokenPair, User
+from iotsphere.identity.service import SessionService
+from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.audit import Attempt
-from iotsphere.kernel.identifiers import UserId
+from iotsphere.kernel.identifiers import CredentialId, UserId
 from iotsphere.kernel.pagination import Page
 
 blueprint = Blueprint("identity", __name__)
@@ -106,7 +112,63 @@ async def get_user(actor: Actor, user_id: UserId, accounts: AccountService = Pro
 
 
 @blueprint.get("/me")
-@operation("Show who is logged in", allow=Role.VIEWER, answer=UserAnswer(), versioned=True)
+@operation("Show who is asking", allow=Role.VIEWER, device_may=True, answer=MeAnswer(), versioned=True)
 @inject
-async def get_me(actor: Actor, accounts: AccountService = Provide["identity.accounts"]) -> User:
+async def get_me(actor: Actor, accounts: AccountService = Provide["identity.accounts"]) -> User | Actor:
+    # A key is all that there is to know of it, and programs ask this to test theirs.
+    if actor.kind is not ActorKind.USER:
+        return actor
     return await accounts.get_user(actor=actor, user_id=UserId(actor.id))
+
+
+@blueprint.post("/api-keys")
+@operation(
+    "Issue an API key to an integration; it is shown this once",
+    allow=Role.ADMIN,
+    body=IssueApiKeyBody(),
+    answer=IssuedApiKeyAnswer(),
+    status=201,
+    creates=True,
+    versioned=True,
+    location="/api/v1/api-keys/{id}",
+)
+@inject
+async def issue_api_key(
+    actor: Actor, attempt: Attempt, body: dict[str, Any], api_keys: ApiKeyService = Provide["identity.api_keys"]
+) -> IssuedIntegrationKey:
+    return await api_keys.issue_key(actor=actor, attempt=attempt, **body)
+
+
+@blueprint.get("/api-keys")
+@operation(
+    "List the organisation's integration keys, without secrets",
+    allow=Role.ADMIN,
+    query=PageQuery(),
+    answer=page_schema(ApiKeyAnswer),
+)
+@inject
+async def list_api_keys(
+    actor: Actor, query: dict[str, Any], api_keys: ApiKeyService = Provide["identity.api_keys"]
+) -> Page[IntegrationKey]:
+    return await api_keys.list_keys(organisation_id=actor.organisation_id, **query)
+
+
+@blueprint.get("/api-keys/<uuid:key_id>")
+@operation("Show an integration key, without its secret", allow=Role.ADMIN, answer=ApiKeyAnswer(), versioned=True)
+@inject
+async def get_api_key(
+    actor: Actor, key_id: CredentialId, api_keys: ApiKeyService = Provide["identity.api_keys"]
+) -> IntegrationKey:
+    return await api_keys.get_key(organisation_id=actor.organisation_id, key_id=key_id)
+
+
+@blueprint.delete("/api-keys/<uuid:key_id>")
+@operation("Revoke an integration key", allow=Role.ADMIN, status=204, conditional=True)
+@inject
+async def revoke_api_key(
+    attempt: Attempt,
+    key_id: CredentialId,
+    expected_version: int | None,
+    api_keys: ApiKeyService = Provide["identity.api_keys"],
+) -> None:
+    await api_keys.revoke_key(attempt=attempt, key_id=key_id, expected_version=expected_version)

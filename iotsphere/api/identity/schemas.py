@@ -1,18 +1,33 @@
+from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
-from marshmallow import Schema, fields, post_load, pre_dump, validate
+from marshmallow import Schema, ValidationError, fields, pre_dump, validate, validates
 
 from iotsphere.api.fields import Timestamp, text
-from iotsphere.identity.model import Organisation, User
-from iotsphere.kernel.actor import Role
+from iotsphere.identity.model import IssuedIntegrationKey, Organisation, User
+from iotsphere.kernel.actor import Actor, ActorKind, Role
+from iotsphere.kernel.clock import utc_now
 
 ROLES = [role.name.lower() for role in Role]
 # Long enough for a sentence, short enough that hashing it costs nothing.
 LONGEST_PASSWORD = 256
 
 
-def new_password() -> fields.String:
-    return text(shortest=10, longest=LONGEST_PASSWORD, required=True)
+def new_password(**options: Any) -> fields.String:
+    return text(shortest=10, longest=LONGEST_PASSWORD, **options)
+
+
+def role_field(**options: Any) -> fields.Function:
+    """Make a field for a role: a name outside, the role itself inside."""
+    described = {"type": "string", "enum": ROLES}
+    return fields.Function(lambda held: held.role.name.lower(), _read_role, metadata=described, **options)
+
+
+def _read_role(name: Any) -> Role:
+    if not isinstance(name, str) or name not in ROLES:
+        raise ValidationError(f"Must be one of: {', '.join(ROLES)}.")
+    return Role[name.upper()]
 
 
 class LogInBody(Schema):
@@ -33,7 +48,7 @@ class TokenPairAnswer(Schema):
 
 class FirstAdminBody(Schema):
     email = fields.Email(required=True, validate=validate.Length(max=254))
-    password = new_password()
+    password = new_password(required=True)
 
 
 class FoundOrganisationBody(Schema):
@@ -65,13 +80,9 @@ class OrganisationAnswer(Schema):
 
 class AddUserBody(Schema):
     email = fields.Email(required=True, validate=validate.Length(max=254))
-    password = new_password()
-    role = fields.String(required=True, validate=validate.OneOf(ROLES))
+    password = new_password(required=True)
+    role = role_field(required=True)
     name = text(longest=256, load_default=None)
-
-    @post_load
-    def _read_role(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
-        return loaded | {"role": Role[loaded["role"].upper()]}
 
 
 class UserAnswer(Schema):
@@ -79,6 +90,73 @@ class UserAnswer(Schema):
     organisation_id = fields.UUID()
     email = fields.String()
     name = fields.String()
-    role = fields.Function(lambda user: user.role.name.lower(), metadata={"enum": ROLES})
+    role = role_field()
     created_at = Timestamp()
     version = fields.Integer()
+
+
+class MeAnswer(Schema):
+    """Who is asking. A key tells what it is good for; about a user there is more to know."""
+
+    kind = fields.Enum(ActorKind, by_value=True)
+    id = fields.UUID()
+    organisation_id = fields.UUID()
+    device_id = fields.UUID(metadata={"description": "Of a device's key: the device that it acts for."})
+    role = fields.String(metadata={"enum": ROLES, "description": "Of users and integrations."})
+    email = fields.String()
+    name = fields.String()
+    created_at = Timestamp()
+    version = fields.Integer()
+
+    @pre_dump
+    def _tell(self, asking: User | Actor, **_: Any) -> dict[str, Any]:
+        told: dict[str, Any] = {"id": asking.id, "organisation_id": asking.organisation_id}
+        if asking.role is not None:
+            told["role"] = asking.role.name.lower()
+        if isinstance(asking, Actor):
+            device = {} if asking.device_id is None else {"device_id": asking.device_id}
+            return told | {"kind": asking.kind} | device
+        return told | {
+            "kind": ActorKind.USER,
+            "email": asking.email,
+            "name": asking.name,
+            "created_at": asking.created_at,
+            "version": asking.version,
+        }
+
+
+class IssueApiKeyBody(Schema):
+    label = text(longest=128, required=True)
+    role = role_field(required=True)
+    expires_at = Timestamp(load_default=None, allow_none=True)
+
+    @validates("expires_at")
+    def _check_future(self, value: datetime | None, **_: Any) -> None:
+        if value is not None and value <= utc_now():
+            raise ValidationError("Must lie in the future.")
+
+
+class ApiKeyAnswer(Schema):
+    id = fields.UUID()
+    label = fields.String()
+    role = role_field()
+    made_by = fields.UUID(metadata={"description": "The user who made the key, and with whom it ends."})
+    created_at = Timestamp()
+    expires_at = Timestamp(allow_none=True)
+
+
+class IssuedApiKeyAnswer(ApiKeyAnswer):
+    api_key = fields.String(metadata={"description": "Shown this once."})
+
+    @pre_dump
+    def _flatten(self, issued: IssuedIntegrationKey, **_: Any) -> SimpleNamespace:
+        key = issued.key
+        return SimpleNamespace(
+            id=key.id,
+            label=key.label,
+            role=key.role,
+            made_by=key.made_by,
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+            api_key=issued.api_key,
+        )

@@ -4,6 +4,7 @@ import pytest
 
 from iotsphere.identity.model import User
 from iotsphere.kernel.actor import Role
+from iotsphere.registry.model import DeviceStatus
 from tests.api.bench import ApiBench, Credentials
 
 EMAIL, PASSWORD = "odile@waterworks.example", "correct horse"
@@ -33,6 +34,7 @@ async def test_a_log_in_gives_a_pair_of_tokens(bench: ApiBench, user: User) -> N
     me = await bench.get("/me", by=bearer(pair))
     assert (me.status, me.headers["ETag"]) == (200, '"1"')
     assert me.json == {
+        "kind": "user",
         "id": str(user.id),
         "organisation_id": str(bench.ours.id),
         "email": EMAIL,
@@ -108,6 +110,20 @@ async def test_a_key_cannot_log_out(bench: ApiBench) -> None:
     key = bench.give_key(bench.add_device())
 
     assert (await bench.call("POST", "/api/v1/auth/logout", by=key)).refusal[0] == 403
+
+
+async def test_a_device_is_told_who_it_is(bench: ApiBench) -> None:
+    device = bench.add_device(status=DeviceStatus.ACTIVE)
+
+    me = await bench.get("/me", by=bench.give_key(device))
+
+    assert (me.status, "ETag" in me.headers) == (200, False)
+    assert me.json == {
+        "kind": "device",
+        "id": str(device.id),
+        "organisation_id": str(bench.ours.id),
+        "device_id": str(device.id),
+    }
 
 
 async def test_the_scheme_is_read_in_any_case(bench: ApiBench, user: User) -> None:

@@ -345,7 +345,6 @@ async def test_a_device_sees_itself_and_nothing_else(bench: ApiBench) -> None:
         await bench.get("/devices", by=key),
         await bench.post("/devices", NEW, by=key),
         await bench.get("/users", by=key),
-        await bench.get("/me", by=key),
         await bench.call("POST", "/api/v1/auth/logout", by=key),
     ):
         assert answer.refusal == (403, "identity.device.not_allowed")

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from iotsphere.identity.model import Organisation, User
+from iotsphere.identity.model import IntegrationKey, Organisation, User
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.registry.model import Credential, Device, DeviceFilter, OutboxEvent
 from repositories.registry.unit_of_work import SqlAlchemyRegistryUnitOfWork
-from tests.factories.identity import build_organisation, build_user
+from tests.factories.identity import build_integration_key, build_organisation, build_user
 from tests.factories.registry import build_credential, build_device
 from tests.fakes.registry import InMemoryRegistryUnitOfWork
 
@@ -32,6 +32,13 @@ class RegistryStore:
             await uow.users.add(user)
             await uow.commit()
         return user
+
+    async def add_api_key(self, maker: User, **given: Any) -> IntegrationKey:
+        key = build_integration_key(organisation_id=maker.organisation_id, made_by=maker.id, **given)
+        async with self.unit_of_work() as uow:
+            await uow.api_keys.add(key)
+            await uow.commit()
+        return key
 
     async def add_device(self, organisation: Organisation, **given: Any) -> Device:
         device = build_device(organisation_id=organisation.id, **given)

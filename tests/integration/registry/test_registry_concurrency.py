@@ -7,10 +7,11 @@ from uuid import uuid4
 
 import pytest
 
+from iotsphere.identity.accounts import AccountService
 from iotsphere.identity.errors import CredentialInvalidError, EmailTakenError, OrganisationNameTakenError
 from iotsphere.identity.idempotency import IdempotencyService
 from iotsphere.identity.model import Organisation, TokenPair, User
-from iotsphere.identity.service import AccountService, SessionService
+from iotsphere.identity.service import SessionService
 from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.clock import utc_now

@@ -5,8 +5,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from iotsphere.identity.accounts import AccountService
 from iotsphere.identity.errors import EmailTakenError, OrganisationNameTakenError, UserNotFoundError
-from iotsphere.identity.service import AccountService
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.identifiers import UserId
 from tests.factories.identity import build_actor, build_attempt, build_organisation, build_user
