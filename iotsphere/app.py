@@ -55,7 +55,8 @@ def create_app(container: Application) -> Quart:
 
     @app.while_serving
     async def stores_in_use() -> AsyncGenerator[None, None]:
-        yield
+        async with container.workflows.upkeep().running():
+            yield
         await close_stores(container.stores)
 
     return app

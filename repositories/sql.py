@@ -69,18 +69,19 @@ BUSY = (
 )
 
 
+async def open_connection(dsn: str) -> Any:
+    """Connect to a store by a libpq URL (``postgresql://user:password@host/database?sslmode=...``)."""
+    return await asyncpg.connect(
+        dsn, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS, server_settings=SERVER_SETTINGS
+    )
+
+
 def create_store_engine(dsn: str, *, pool_size: int = 10) -> AsyncEngine:
-    """Make the engine of one store from a libpq URL (``postgresql://user:password@host/database?sslmode=...``)."""
+    """Make the engine of one store from a libpq URL."""
     engine = create_async_engine(
         "postgresql+asyncpg://",
         # The driver reads the URL itself, and so knows all that may stand in it.
-        async_creator=partial(
-            asyncpg.connect,
-            dsn,
-            timeout=CONNECT_SECONDS,
-            command_timeout=COMMAND_SECONDS,
-            server_settings=SERVER_SETTINGS,
-        ),
+        async_creator=partial(open_connection, dsn),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS,

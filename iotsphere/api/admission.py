@@ -63,7 +63,7 @@ async def _authenticate(
     if api_key and authorization:
         raise CredentialAmbiguousError("Send either X-API-Key or Authorization, not both.")
     if api_key:
-        return await authentication.authenticate_device(api_key=api_key)
+        return await authentication.authenticate_key(api_key=api_key)
     if not authorization:
         raise CredentialMissingError("Send 'Authorization: Bearer' with an access token, or X-API-Key.")
     return await authentication.authenticate_user(access_token=bearer_token(authorization))

@@ -10,17 +10,21 @@ from iotsphere.containers.stores import Stores
 from iotsphere.identity.accounts import AccountService
 from iotsphere.identity.api_keys import ApiKeyService
 from iotsphere.identity.idempotency import IdempotencyService
+from iotsphere.identity.key_cache import KeyCache, KeyWatch
+from iotsphere.identity.keys import KeyService
 from iotsphere.identity.secrets import ApiKey, Argon2Passwords, hash_secret, make_secret
-from iotsphere.identity.service import KeyService, SessionService
+from iotsphere.identity.service import SessionService
 from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.clock import Clock, utc_now
 from iotsphere.kernel.identifiers import CredentialId, IdSource
+from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.service import CredentialService, DeviceRegistryService, OutboxService
 from iotsphere.shadow.service import DeviceShadowService
 from iotsphere.telemetry.service import TelemetryService
 from iotsphere.workflows.authentication import AuthenticationWorkflow
 from iotsphere.workflows.commissioning import CommissioningWorkflow
 from iotsphere.workflows.readiness import ReadinessWorkflow
+from iotsphere.workflows.upkeep import AuthenticationUpkeep
 
 DOORS = [
     "iotsphere.api.idempotency",
@@ -52,7 +56,9 @@ class Identity(containers.DeclarativeContainer):
     sessions = providers.Singleton(
         SessionService, unit_of_work=unit_of_work, passwords=passwords, tokens=tokens, clock=clock, new_id=new_id
     )
-    keys = providers.Singleton(KeyService, unit_of_work=unit_of_work, clock=clock)
+    key_cache = providers.Singleton(KeyCache)
+    keys = providers.Singleton(KeyService, unit_of_work=unit_of_work, cache=key_cache, clock=clock)
+    key_watch = providers.Singleton(KeyWatch, cache=key_cache, feed=stores.key_feed)
     idempotency = providers.Singleton(
         IdempotencyService, unit_of_work=unit_of_work, clock=clock, secret_key=settings.provided.secret_key
     )
@@ -76,6 +82,7 @@ class Registry(containers.DeclarativeContainer):
         new_id=new_id,
         make_key=providers.Object(make_api_key),
     )
+    contacts = providers.Singleton(ContactService, unit_of_work=unit_of_work, clock=clock)
     outbox = providers.Singleton(OutboxService, unit_of_work=unit_of_work, clock=clock)
 
 
@@ -84,15 +91,15 @@ class Workflows(containers.DeclarativeContainer):
     identity = providers.DependenciesContainer()
     registry = providers.DependenciesContainer()
     assets: providers.Dependency[AssetService] = providers.Dependency()
-    clock: providers.Dependency[Clock] = providers.Dependency()
 
     authentication = providers.Singleton(
         AuthenticationWorkflow,
         sessions=identity.sessions,
         keys=identity.keys,
         devices=registry.devices,
-        clock=clock,
+        contacts=registry.contacts,
     )
+    upkeep = providers.Singleton(AuthenticationUpkeep, watch=identity.key_watch, contacts=registry.contacts)
     commissioning = providers.Singleton(
         CommissioningWorkflow, devices=registry.devices, outbox=registry.outbox, assets=assets
     )
@@ -114,9 +121,7 @@ class Application(containers.DeclarativeContainer):
         TelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
     )
     shadow = providers.Singleton(DeviceShadowService, shadows=stores.shadows, clock=clock)
-    workflows = providers.Container(
-        Workflows, stores=stores, identity=identity, registry=registry, assets=assets, clock=clock
-    )
+    workflows = providers.Container(Workflows, stores=stores, identity=identity, registry=registry, assets=assets)
 
 
 def create_container(settings: Settings) -> Application:

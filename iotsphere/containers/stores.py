@@ -9,6 +9,7 @@ from dependency_injector import containers, providers
 from iotsphere.config import Settings
 from repositories.assets.unit_of_work import SqlAlchemyAssetsUnitOfWork
 from repositories.availability import StoreGate
+from repositories.registry.keys import PostgresKeyFeed
 from repositories.registry.unit_of_work import SqlAlchemyRegistryUnitOfWork
 from repositories.shadow.probe import RedisShadowProbe
 from repositories.shadow.shadows import RedisShadowRepository
@@ -26,6 +27,7 @@ class Stores(containers.DeclarativeContainer):
     registry_engine = providers.Singleton(create_store_engine, settings.provided.registry_dsn)
     registry_gate = providers.Singleton(StoreGate, "registry")
     registry_unit_of_work = providers.Factory(SqlAlchemyRegistryUnitOfWork, registry_engine, registry_gate)
+    key_feed = providers.Singleton(PostgresKeyFeed, settings.provided.registry_dsn)
 
     assets_engine = providers.Singleton(create_store_engine, settings.provided.assets_dsn)
     assets_gate = providers.Singleton(StoreGate, "assets")

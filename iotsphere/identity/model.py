@@ -4,7 +4,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from iotsphere.kernel.actor import Actor, ActorKind, Role
-from iotsphere.kernel.identifiers import CredentialId, DeviceId, OrganisationId, UserId
+from iotsphere.kernel.identifiers import CredentialId, OrganisationId, UserId
 
 ACCESS_TOKEN_LIFE = timedelta(minutes=15)
 SESSION_LIFE = timedelta(days=30)
@@ -97,24 +97,17 @@ class TokenPair:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceKeyHolder:
-    """What the registry knows of the API key that was shown: whose it is, and whether it still counts."""
+class KeyHolder:
+    """What the registry knows of the API key that was shown: who holds it, and whether it still counts.
 
-    credential_id: CredentialId
+    ``device_status`` is that of the device which the key is for, None for an integration's.
+    """
+
+    key_id: UUID
     secret_hash: bytes
     expires_at: datetime | None
-    organisation_id: OrganisationId
-    device_id: DeviceId
-    device_status: str
-    device_last_seen_at: datetime | None
-
-    def as_actor(self) -> Actor:
-        return Actor(
-            kind=ActorKind.DEVICE,
-            id=self.device_id,
-            organisation_id=self.organisation_id,
-            device_id=self.device_id,
-        )
+    actor: Actor
+    device_status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

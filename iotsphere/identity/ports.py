@@ -1,13 +1,14 @@
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
 from iotsphere.identity.model import (
-    DeviceKeyHolder,
     IdempotencyRecord,
     IntegrationKey,
+    KeyHolder,
     Organisation,
     RefreshToken,
     Session,
@@ -78,8 +79,23 @@ class ApiKeyRepository(Protocol):
 
 
 class KeyRepository(Protocol):
-    async def find(self, credential_id: CredentialId) -> DeviceKeyHolder | None:
-        """Find who holds an API key that is not revoked, of a device that is not retired."""
+    async def find(self, key_id: UUID) -> KeyHolder | None:
+        """Find who holds an API key that is not revoked: a device that is not retired, or an integration.
+
+        An integration has the role of its key, or that of the user whose key it is now where this is lower.
+        """
+
+
+CatchUp = Callable[[], Awaitable[object]]
+"""Returns when there was word of every change that was committed before it was called."""
+
+
+class KeyFeed(Protocol):
+    def listen(self, tell: Callable[[UUID], None]) -> AbstractAsyncContextManager[CatchUp]:
+        """Tell the ids of keys from now on: of every one that is changed, or whose holder is.
+
+        :raises UnavailableError: on entering, or from within: the registry does not answer, and words may be missed.
+        """
 
 
 class IdempotencyRepository(Protocol):

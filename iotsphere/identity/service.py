@@ -1,4 +1,4 @@
-"""Who is this? Log-in, sessions and API keys."""
+"""Who is this? Log-in and sessions."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -11,18 +11,17 @@ from iotsphere.identity.model import (
     REMEMBERED_SESSION_LIFE,
     SESSION_LIFE,
     BrowserLogIn,
-    DeviceKeyHolder,
     Session,
     TokenPair,
     User,
 )
 from iotsphere.identity.ports import IdentityUnitOfWork, IdentityUnitOfWorkFactory, PasswordHasher
-from iotsphere.identity.secrets import SECRET, ApiKey, hash_secret, make_secret, secret_matches
+from iotsphere.identity.secrets import SECRET, hash_secret, make_secret
 from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.actor import Actor
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.clock import Clock
-from iotsphere.kernel.identifiers import CredentialId, IdSource
+from iotsphere.kernel.identifiers import IdSource
 
 SESSION_OVER = "The session is over. Log in again."
 
@@ -166,25 +165,3 @@ def _login_refused(user: User | None) -> LoginRefusedError:
     if user is not None:
         error.target, error.organisation_id = f"user:{user.id}", user.organisation_id
     return error
-
-
-class KeyService:
-    """Recognises devices by their API keys, without a slow hash: the secrets are random and long."""
-
-    def __init__(self, *, unit_of_work: IdentityUnitOfWorkFactory, clock: Clock) -> None:
-        self._unit_of_work = unit_of_work
-        self._clock = clock
-
-    async def authenticate(self, *, api_key: str) -> DeviceKeyHolder:
-        """Tell whose API key this is.
-
-        :raises CredentialInvalidError: wrong, expired or revoked, or its device is retired.
-        """
-        key = ApiKey.parse(api_key)
-        async with self._unit_of_work() as uow:
-            holder = await uow.keys.find(CredentialId(key.credential_id))
-        if holder is None or not secret_matches(key.secret, holder.secret_hash):
-            raise CredentialInvalidError("The API key is not valid.")
-        if holder.expires_at is not None and holder.expires_at <= self._clock():
-            raise CredentialInvalidError("The API key is not valid.")
-        return holder

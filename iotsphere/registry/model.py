@@ -8,8 +8,6 @@ from iotsphere.registry.errors import TooManyLabelsError
 
 # A device that was heard of within this time counts as online.
 ONLINE_FOR = timedelta(seconds=90)
-# A contact is written down at most this often, so that a chatty device does not cost a write per message.
-CONTACT_INTERVAL = timedelta(seconds=10)
 MAX_LABELS = 64
 
 
@@ -71,11 +69,6 @@ class Device:
             updated_at=changed_at,
             version=self.version + 1,
         )
-
-
-def is_contact_due(status: str, last_seen_at: datetime | None, *, now: datetime) -> bool:
-    """Tell whether a contact at ``now`` has to be written down: the first one, or one a while after the last."""
-    return status == DeviceStatus.PROVISIONED or last_seen_at is None or now - last_seen_at >= CONTACT_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
@@ -32,6 +32,9 @@ class DeviceRepository(Protocol):
 
         A provisioned device becomes active, which is one.
         """
+
+    async def save_contacts(self, contacts: Mapping[DeviceId, datetime]) -> None:
+        """Move ``last_seen_at`` of many devices forward, each to its moment, never back."""
 
     async def list(
         self, organisation_id: OrganisationId, narrowed_to: DeviceFilter, *, limit: int, cursor: str | None

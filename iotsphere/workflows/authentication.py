@@ -1,23 +1,25 @@
 """Recognises a caller: identity knows the key, and the registry notes that a device was heard of."""
 
+from iotsphere.identity.keys import KeyService
 from iotsphere.identity.model import BrowserLogIn
-from iotsphere.identity.service import KeyService, SessionService
+from iotsphere.identity.service import SessionService
 from iotsphere.kernel.actor import Actor
 from iotsphere.kernel.audit import Attempt
-from iotsphere.kernel.clock import Clock
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.errors import DeviceSuspendedError
-from iotsphere.registry.model import DeviceStatus, is_contact_due
+from iotsphere.registry.model import DeviceStatus
 from iotsphere.registry.service import DeviceRegistryService
 
 
 class AuthenticationWorkflow:
     def __init__(
-        self, *, sessions: SessionService, keys: KeyService, devices: DeviceRegistryService, clock: Clock
+        self, *, sessions: SessionService, keys: KeyService, devices: DeviceRegistryService, contacts: ContactService
     ) -> None:
         self._sessions = sessions
         self._keys = keys
         self._devices = devices
-        self._clock = clock
+        self._contacts = contacts
 
     async def authenticate_user(self, *, access_token: str) -> Actor:
         """:raises CredentialInvalidError: not issued here, expired, or its session is over."""
@@ -31,15 +33,22 @@ class AuthenticationWorkflow:
         """:raises LoginRefusedError: the address or the password is wrong; which, is not said."""
         return await self._sessions.log_in_browser(email=email, password=password, remember=remember, attempt=attempt)
 
-    async def authenticate_device(self, *, api_key: str) -> Actor:
-        """Recognise a device by its key; its first contact makes it active.
+    async def authenticate_key(self, *, api_key: str) -> Actor:
+        """Recognise a device or an integration by its key; a device's first contact makes it active.
 
         :raises CredentialInvalidError: wrong, expired or revoked, or the device is retired.
         :raises DeviceSuspendedError: the key is right, and the device is suspended.
         """
-        holder = await self._keys.authenticate(api_key=api_key)
-        if holder.device_status == DeviceStatus.SUSPENDED:
+        holder = self._keys.recall(api_key=api_key) or await self._keys.look_up(api_key=api_key)
+        if holder.actor.device_id is not None:
+            await self._receive_device(holder.actor.device_id, holder.device_status)
+        return holder.actor
+
+    async def _receive_device(self, device_id: DeviceId, status: str | None) -> None:
+        if status == DeviceStatus.SUSPENDED:
             raise DeviceSuspendedError
-        if is_contact_due(holder.device_status, holder.device_last_seen_at, now=self._clock()):
-            await self._devices.record_contact(device_id=holder.device_id)
-        return holder.as_actor()
+        if status == DeviceStatus.PROVISIONED:
+            # At once: when its request is answered, the device is active.
+            await self._devices.record_contact(device_id=device_id)
+        else:
+            self._contacts.note_contact(device_id=device_id)

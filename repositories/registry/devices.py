@@ -1,6 +1,7 @@
 """Devices and their credentials in PostgreSQL."""
 
 import builtins
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,13 +10,24 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from iotsphere.identity.model import DeviceKeyHolder
 from iotsphere.kernel.identifiers import CredentialId, DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page
 from iotsphere.registry.errors import CredentialNotFoundError, DeviceNotFoundError, SerialNumberTakenError
 from iotsphere.registry.model import Credential, Device, DeviceFilter, DeviceStatus
 from repositories.registry.tables import credentials, devices
 from repositories.sql import after_cursor, page_of, violated_constraint
+
+# Rows are locked in the order of their ids: two processes that write the same devices wait for each other one way.
+SAVE_CONTACTS = sa.text("""
+WITH heard AS (
+    SELECT * FROM unnest(CAST(:device_ids AS uuid[]), CAST(:moments AS timestamptz[])) AS heard (id, seen_at)
+), behind AS (
+    SELECT devices.id, heard.seen_at FROM devices JOIN heard USING (id)
+    WHERE devices.last_seen_at IS NULL OR devices.last_seen_at < heard.seen_at
+    ORDER BY devices.id FOR NO KEY UPDATE OF devices
+)
+UPDATE devices SET last_seen_at = behind.seen_at FROM behind WHERE devices.id = behind.id
+""")
 
 NOT_RETIRED = devices.c.status != DeviceStatus.RETIRED.value
 
@@ -65,6 +77,10 @@ class SqlAlchemyDeviceRepository:
                 version=sa.case((is_first, devices.c.version + 1), else_=devices.c.version),
             )
         )
+
+    async def save_contacts(self, contacts: Mapping[DeviceId, datetime]) -> None:
+        columns = {"device_ids": list(contacts), "moments": list(contacts.values())}
+        await self._connection.execute(SAVE_CONTACTS, columns)
 
     async def list(
         self, organisation_id: OrganisationId, narrowed_to: DeviceFilter, *, limit: int, cursor: str | None
@@ -126,41 +142,6 @@ class SqlAlchemyCredentialRepository:
         )
         if revoked.rowcount == 0:
             raise CredentialNotFoundError
-
-    async def find(self, credential_id: CredentialId) -> DeviceKeyHolder | None:
-        row = (await self._connection.execute(KEY_HOLDER, {"credential_id": credential_id})).first()
-        return _row_to_key_holder(row) if row else None
-
-
-KEY_HOLDER = (
-    sa.select(
-        credentials.c.id,
-        credentials.c.secret_hash,
-        credentials.c.expires_at,
-        devices.c.id.label("device_id"),
-        devices.c.organisation_id,
-        devices.c.status,
-        devices.c.last_seen_at,
-    )
-    .join(devices, devices.c.id == credentials.c.device_id)
-    .where(
-        credentials.c.id == sa.bindparam("credential_id", type_=sa.Uuid),
-        credentials.c.revoked_at.is_(None),
-        NOT_RETIRED,
-    )
-)
-
-
-def _row_to_key_holder(row: Any) -> DeviceKeyHolder:
-    return DeviceKeyHolder(
-        credential_id=CredentialId(row.id),
-        secret_hash=row.secret_hash,
-        expires_at=row.expires_at,
-        organisation_id=OrganisationId(row.organisation_id),
-        device_id=DeviceId(row.device_id),
-        device_status=row.status,
-        device_last_seen_at=row.last_seen_at,
-    )
 
 
 def _device_to_row(device: Device) -> dict[str, Any]:

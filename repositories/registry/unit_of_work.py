@@ -19,6 +19,7 @@ from repositories.registry.api_keys import SqlAlchemyApiKeyRepository
 from repositories.registry.audit import SqlAlchemyAuditTrail
 from repositories.registry.devices import SqlAlchemyCredentialRepository, SqlAlchemyDeviceRepository
 from repositories.registry.idempotency import SqlAlchemyIdempotencyRepository
+from repositories.registry.keys import SqlAlchemyKeyRepository
 from repositories.registry.outbox import SqlAlchemyOutboxRepository
 from repositories.sql import SqlAlchemyUnitOfWork
 
@@ -43,7 +44,8 @@ class SqlAlchemyRegistryUnitOfWork(SqlAlchemyUnitOfWork):
         self.sessions = SqlAlchemySessionRepository(connection)
         self.api_keys = SqlAlchemyApiKeyRepository(connection)
         self.devices = SqlAlchemyDeviceRepository(connection)
-        self.credentials = self.keys = SqlAlchemyCredentialRepository(connection)
+        self.credentials = SqlAlchemyCredentialRepository(connection)
+        self.keys = SqlAlchemyKeyRepository(connection)
         self.idempotency = SqlAlchemyIdempotencyRepository(connection)
         self.outbox = SqlAlchemyOutboxRepository(connection)
         self.audit = SqlAlchemyAuditTrail(connection)

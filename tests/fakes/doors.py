@@ -27,7 +27,7 @@ class OneOrganisation:
     async def authenticate_user(self, *, access_token: str) -> Actor:
         return Actor(ActorKind.USER, uuid4(), ORGANISATION, role=Role[access_token.upper()])
 
-    async def authenticate_device(self, *, api_key: str) -> Actor:
+    async def authenticate_key(self, *, api_key: str) -> Actor:
         return Actor(ActorKind.DEVICE, uuid4(), ORGANISATION, device_id=DeviceId(UUID(api_key)))
 
     async def get_device(self, *, organisation_id: OrganisationId, device_id: DeviceId) -> DeviceId:

@@ -1,6 +1,7 @@
 """The registry database in memory; the contract suite holds it to what PostgreSQL does."""
 
 import builtins
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -8,7 +9,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from iotsphere.identity.model import DeviceKeyHolder, IntegrationKey, Organisation, User
+from iotsphere.identity.model import IntegrationKey, KeyHolder, Organisation, User
 from iotsphere.identity.ports import (
     ApiKeyRepository,
     IdempotencyRepository,
@@ -17,6 +18,7 @@ from iotsphere.identity.ports import (
     SessionRepository,
     UserRepository,
 )
+from iotsphere.kernel.actor import Actor, ActorKind
 from iotsphere.kernel.audit import AuditEntry, AuditTrail
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId, UserId
@@ -89,6 +91,12 @@ class InMemoryDeviceRepository:
         if device is not None:
             self._stored[device_id] = _contacted(device, seen_at)
 
+    async def save_contacts(self, contacts: Mapping[DeviceId, datetime]) -> None:
+        for device_id, seen_at in contacts.items():
+            device = self._stored.get(device_id)
+            if device is not None:
+                self._stored[device_id] = replace(device, last_seen_at=max(seen_at, device.last_seen_at or seen_at))
+
     async def list(
         self, organisation_id: OrganisationId, narrowed_to: DeviceFilter, *, limit: int, cursor: str | None
     ) -> Page[Device]:
@@ -149,26 +157,27 @@ class InMemoryCredentialRepository:
 
 
 class InMemoryKeyRepository:
-    def __init__(self, credentials: dict[CredentialId, Credential], devices: dict[DeviceId, Device]) -> None:
-        self._credentials = credentials
-        self._devices = devices
+    def __init__(self, tables: RegistryTables) -> None:
+        self._tables = tables
 
-    async def find(self, credential_id: CredentialId) -> DeviceKeyHolder | None:
-        credential = self._credentials.get(credential_id)
-        if credential is None or credential.revoked_at is not None:
-            return None
-        device = self._devices[credential.device_id]
+    async def find(self, key_id: UUID) -> KeyHolder | None:
+        credential = self._tables.credentials.get(CredentialId(key_id))
+        if credential is not None and credential.revoked_at is None:
+            return self._held_by_device(credential)
+        key = self._tables.api_keys.get(CredentialId(key_id))
+        return self._held_by_integration(key) if key is not None else None
+
+    def _held_by_device(self, credential: Credential) -> KeyHolder | None:
+        device = self._tables.devices[credential.device_id]
         if device.status is DeviceStatus.RETIRED:
             return None
-        return DeviceKeyHolder(
-            credential_id=credential.id,
-            secret_hash=credential.secret_hash,
-            expires_at=credential.expires_at,
-            organisation_id=device.organisation_id,
-            device_id=device.id,
-            device_status=device.status,
-            device_last_seen_at=device.last_seen_at,
-        )
+        actor = Actor(ActorKind.DEVICE, device.id, device.organisation_id, device_id=device.id)
+        return KeyHolder(credential.id, credential.secret_hash, credential.expires_at, actor, device.status)
+
+    def _held_by_integration(self, key: IntegrationKey) -> KeyHolder:
+        role = min(key.role, self._tables.users[key.made_by].role)
+        actor = Actor(ActorKind.INTEGRATION, key.id, key.organisation_id, role=role)
+        return KeyHolder(key.id, key.secret_hash, key.expires_at, actor)
 
 
 class InMemoryOutboxRepository:
@@ -227,7 +236,7 @@ class InMemoryRegistryUnitOfWork:
         self.users = InMemoryUserRepository(tables.users, tables.sessions)
         self.sessions = InMemorySessionRepository(tables.sessions, tables.refresh_tokens)
         self.api_keys = InMemoryApiKeyRepository(tables.api_keys)
-        self.keys = InMemoryKeyRepository(tables.credentials, tables.devices)
+        self.keys = InMemoryKeyRepository(tables)
         self.idempotency = InMemoryIdempotencyRepository(tables.idempotency)
         self.devices = InMemoryDeviceRepository(tables.devices)
         self.credentials = InMemoryCredentialRepository(tables.credentials)

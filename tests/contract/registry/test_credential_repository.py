@@ -4,7 +4,6 @@ from uuid import uuid4
 
 import pytest
 
-from iotsphere.identity.model import DeviceKeyHolder
 from iotsphere.kernel.errors import MalformedInputError
 from iotsphere.kernel.identifiers import CredentialId
 from iotsphere.registry.errors import CredentialNotFoundError
@@ -27,11 +26,6 @@ async def revoke(store: RegistryStore, device: Device, credential: Credential) -
     async with store.unit_of_work() as uow:
         await uow.credentials.revoke(device.id, credential.id, now=FIRST_DAY)
         await uow.commit()
-
-
-async def find_holder(store: RegistryStore, credential_id: CredentialId) -> DeviceKeyHolder | None:
-    async with store.unit_of_work() as uow:
-        return await uow.keys.find(credential_id)
 
 
 async def test_a_credential_comes_back_with_every_field(store: RegistryStore, device: Device) -> None:
@@ -60,16 +54,12 @@ async def test_credentials_are_listed_page_by_page_for_their_device_alone(
     assert second.next_cursor is None
 
 
-async def test_a_revoked_credential_is_not_listed_nor_found_nor_revoked_again(
-    store: RegistryStore, device: Device
-) -> None:
+async def test_a_revoked_credential_is_not_listed_nor_revoked_again(store: RegistryStore, device: Device) -> None:
     revoked, kept = await store.add_credential(device), await store.add_credential(device)
 
     await revoke(store, device, revoked)
 
     assert await listed(store, device) == [kept]
-    assert await find_holder(store, revoked.id) is None
-    assert await find_holder(store, kept.id) is not None
     with pytest.raises(CredentialNotFoundError):
         await revoke(store, device, revoked)
 
@@ -84,35 +74,3 @@ async def test_only_the_device_of_a_credential_loses_it(store: RegistryStore, de
         await revoke(store, device, replace(credential, id=CredentialId(uuid4())))
 
     assert await listed(store, device) == [credential]
-
-
-async def test_a_key_tells_everything_of_its_holder(store: RegistryStore, device: Device) -> None:
-    credential = await store.add_credential(device, expires_at=FIRST_DAY)
-
-    assert await find_holder(store, credential.id) == DeviceKeyHolder(
-        credential_id=credential.id,
-        secret_hash=credential.secret_hash,
-        expires_at=FIRST_DAY,
-        organisation_id=device.organisation_id,
-        device_id=device.id,
-        device_status="active",
-        device_last_seen_at=FIRST_DAY,
-    )
-
-
-async def test_a_key_of_a_suspended_device_is_found_and_says_so(store: RegistryStore, device: Device) -> None:
-    credential = await store.add_credential(device)
-    await store.save(replace(device, status=DeviceStatus.SUSPENDED, last_seen_at=None))
-
-    holder = await find_holder(store, credential.id)
-
-    assert holder is not None
-    assert (holder.device_status, holder.device_last_seen_at) == ("suspended", None)
-
-
-async def test_a_key_of_a_retired_device_or_of_nobody_is_not_found(store: RegistryStore, device: Device) -> None:
-    credential = await store.add_credential(device)
-    await store.save(replace(device, status=DeviceStatus.RETIRED))
-
-    assert await find_holder(store, credential.id) is None
-    assert await find_holder(store, CredentialId(uuid4())) is None

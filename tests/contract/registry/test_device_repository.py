@@ -177,6 +177,22 @@ async def test_the_first_contact_changes_a_provisioned_device(store: RegistrySto
     assert await store.devices(ours) == [activated, other]
 
 
+async def test_contacts_of_many_devices_are_no_change_and_never_go_back(store: RegistryStore) -> None:
+    ours = await store.add_organisation()
+    never, earlier, later, other = [
+        await store.add_device(ours, status=DeviceStatus.ACTIVE, last_seen_at=seen_at)
+        for seen_at in (None, MOMENT - timedelta(days=1), MOMENT + timedelta(microseconds=1), MOMENT)
+    ]
+
+    async with store.unit_of_work() as uow:
+        nobody = DeviceId(uuid4())
+        await uow.devices.save_contacts(dict.fromkeys([later.id, earlier.id, nobody, never.id], MOMENT))
+        await uow.commit()
+
+    seen = [replace(never, last_seen_at=MOMENT), replace(earlier, last_seen_at=MOMENT), later, other]
+    assert await store.devices(ours) == seen
+
+
 @pytest.mark.parametrize("status", [DeviceStatus.ACTIVE, DeviceStatus.SUSPENDED])
 async def test_a_later_contact_is_no_change_and_never_goes_back(store: RegistryStore, status: DeviceStatus) -> None:
     ours = await store.add_organisation()

@@ -5,8 +5,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from iotsphere.identity.errors import CredentialInvalidError
+from iotsphere.identity.key_cache import KeyCache
+from iotsphere.identity.keys import KeyService
 from iotsphere.identity.secrets import ApiKey, hash_secret
-from iotsphere.identity.service import KeyService
 from iotsphere.kernel.actor import Actor, ActorKind
 from iotsphere.registry.model import Credential, Device, DeviceStatus
 from tests.factories.registry import build_credential, build_device
@@ -20,7 +21,9 @@ class Bench:
     def __init__(self) -> None:
         self.tables = RegistryTables()
         self.clock = ManualClock()
-        self.service = KeyService(unit_of_work=partial(InMemoryRegistryUnitOfWork, self.tables), clock=self.clock)
+        self.service = KeyService(
+            unit_of_work=partial(InMemoryRegistryUnitOfWork, self.tables), cache=KeyCache(), clock=self.clock
+        )
 
     def add_device(self, status: DeviceStatus = DeviceStatus.ACTIVE) -> Device:
         device = build_device(status=status)
@@ -34,7 +37,7 @@ class Bench:
 
     async def is_refused(self, credential_id: UUID, secret: str = SECRET) -> bool:
         try:
-            await self.service.authenticate(api_key=str(ApiKey(credential_id, secret)))
+            await self.service.look_up(api_key=str(ApiKey(credential_id, secret)))
         except CredentialInvalidError as error:
             return error.detail == "The API key is not valid."
         return False
@@ -49,11 +52,9 @@ async def test_a_key_tells_its_device(bench: Bench) -> None:
     device = bench.add_device()
     credential = bench.add_credential(device)
 
-    holder = await bench.service.authenticate(api_key=str(ApiKey(credential.id, SECRET)))
+    holder = await bench.service.look_up(api_key=str(ApiKey(credential.id, SECRET)))
 
-    assert holder.as_actor() == Actor(
-        ActorKind.DEVICE, device.id, device.organisation_id, role=None, device_id=device.id
-    )
+    assert holder.actor == Actor(ActorKind.DEVICE, device.id, device.organisation_id, role=None, device_id=device.id)
 
 
 async def test_the_id_alone_proves_nothing(bench: Bench) -> None:
@@ -83,7 +84,9 @@ async def test_a_revoked_key_and_one_of_a_retired_device_are_refused(bench: Benc
 
 
 async def test_a_text_that_is_no_key_is_refused_without_asking_the_store() -> None:
-    service = KeyService(unit_of_work=lambda: UnreachableUnitOfWork(RegistryTables()), clock=ManualClock())
+    service = KeyService(
+        unit_of_work=lambda: UnreachableUnitOfWork(RegistryTables()), cache=KeyCache(), clock=ManualClock()
+    )
 
     with pytest.raises(CredentialInvalidError):
-        await service.authenticate(api_key="iot_made_up")
+        await service.look_up(api_key="iot_made_up")

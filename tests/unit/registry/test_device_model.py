@@ -5,14 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iotsphere.registry.contacts import REST
 from iotsphere.registry.errors import TooManyLabelsError
 from iotsphere.registry.model import (
-    CONTACT_INTERVAL,
     MAX_LABELS,
     ONLINE_FOR,
     Connectivity,
     DeviceStatus,
-    is_contact_due,
 )
 from tests.factories.registry import build_device
 
@@ -39,25 +38,7 @@ def test_a_device_is_online_for_a_while_after_it_was_heard_of(
 
 
 def test_a_device_that_goes_on_talking_stays_online() -> None:
-    assert CONTACT_INTERVAL < ONLINE_FOR / 2
-
-
-@pytest.mark.parametrize(
-    ("status", "last_seen_at", "is_due"),
-    [
-        ("provisioned", None, True),
-        ("provisioned", NOW, True),
-        ("active", None, True),
-        ("active", NOW - CONTACT_INTERVAL, True),
-        ("active", NOW - CONTACT_INTERVAL + MOMENT, False),
-        ("active", NOW, False),
-        ("active", NOW + timedelta(minutes=5), False),
-    ],
-)
-def test_a_contact_is_written_down_at_first_and_then_now_and_again(
-    status: str, last_seen_at: datetime | None, is_due: bool
-) -> None:
-    assert is_contact_due(status, last_seen_at, now=NOW) is is_due
+    assert REST < ONLINE_FOR / 2
 
 
 def test_a_change_leaves_what_is_not_given() -> None:

@@ -1,18 +1,21 @@
-from datetime import timedelta
 from functools import partial
 from uuid import uuid4
 
 import pytest
 
 from iotsphere.identity.errors import CredentialInvalidError
+from iotsphere.identity.key_cache import KeyCache
+from iotsphere.identity.keys import KeyService
 from iotsphere.identity.secrets import ApiKey, hash_secret
-from iotsphere.identity.service import KeyService, SessionService
+from iotsphere.identity.service import SessionService
 from iotsphere.identity.tokens import AccessTokens
+from iotsphere.kernel.actor import Actor, ActorKind, Role
+from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.errors import DeviceSuspendedError
-from iotsphere.registry.model import CONTACT_INTERVAL, Device, DeviceStatus
+from iotsphere.registry.model import Device, DeviceStatus
 from iotsphere.registry.service import DeviceRegistryService
 from iotsphere.workflows.authentication import AuthenticationWorkflow
-from tests.factories.identity import build_attempt, build_user
+from tests.factories.identity import build_attempt, build_integration_key, build_user
 from tests.factories.registry import build_credential, build_device
 from tests.fakes.identity import ManualClock, RecordingPasswords
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
@@ -25,6 +28,7 @@ class Bench:
         self.tables = RegistryTables()
         self.clock = ManualClock()
         unit_of_work = partial(InMemoryRegistryUnitOfWork, self.tables)
+        self.contacts = ContactService(unit_of_work=unit_of_work, clock=self.clock)
         self.sessions = SessionService(
             unit_of_work=unit_of_work,
             passwords=RecordingPasswords(),
@@ -34,9 +38,9 @@ class Bench:
         )
         self.workflow = AuthenticationWorkflow(
             sessions=self.sessions,
-            keys=KeyService(unit_of_work=unit_of_work, clock=self.clock),
+            keys=KeyService(unit_of_work=unit_of_work, cache=KeyCache(), clock=self.clock),
             devices=DeviceRegistryService(unit_of_work=unit_of_work, clock=self.clock, new_id=uuid4),
-            clock=self.clock,
+            contacts=self.contacts,
         )
         self.api_key = ""
 
@@ -77,32 +81,44 @@ async def test_a_user_is_recognised_by_the_access_token(bench: Bench) -> None:
 async def test_a_device_becomes_active_when_it_first_shows_its_key(bench: Bench) -> None:
     device = bench.add_device()
 
-    actor = await bench.workflow.authenticate_device(api_key=bench.api_key)
+    actor = await bench.workflow.authenticate_key(api_key=bench.api_key)
 
     assert (actor.device_id, actor.organisation_id, actor.role) == (device.id, device.organisation_id, None)
     seen = bench.tables.devices[device.id]
     assert (seen.status, seen.last_seen_at) == (DeviceStatus.ACTIVE, bench.clock.now)
 
 
-async def test_a_chatty_device_costs_a_write_now_and_again(bench: Bench) -> None:
+async def test_a_chatty_device_costs_no_write_per_message(bench: Bench) -> None:
     device = bench.add_device()
     first_contact = bench.clock.now
-    await bench.workflow.authenticate_device(api_key=bench.api_key)
+    await bench.workflow.authenticate_key(api_key=bench.api_key)
 
-    bench.clock.now += CONTACT_INTERVAL - timedelta(microseconds=1)
-    await bench.workflow.authenticate_device(api_key=bench.api_key)
+    bench.clock.advance(seconds=1)
+    await bench.workflow.authenticate_key(api_key=bench.api_key)
     assert bench.tables.devices[device.id].last_seen_at == first_contact
 
-    bench.clock.advance(microseconds=1)
-    await bench.workflow.authenticate_device(api_key=bench.api_key)
+    await bench.contacts.write_contacts()
     assert bench.tables.devices[device.id].last_seen_at == bench.clock.now
+
+
+async def test_an_integration_is_recognised_and_is_no_contact_of_a_device(bench: Bench) -> None:
+    maker = build_user(role=Role.ENGINEER)
+    key = build_integration_key(
+        organisation_id=maker.organisation_id, made_by=maker.id, role=Role.ADMIN, secret_hash=hash_secret("secret")
+    )
+    bench.tables.users[maker.id] = maker
+    bench.tables.api_keys[key.id] = key
+
+    actor = await bench.workflow.authenticate_key(api_key=str(ApiKey(key.id, "secret")))
+
+    assert actor == Actor(ActorKind.INTEGRATION, key.id, maker.organisation_id, role=Role.ENGINEER)
 
 
 async def test_a_suspended_device_is_turned_away_and_not_noted(bench: Bench) -> None:
     device = bench.add_device(DeviceStatus.SUSPENDED)
 
     with pytest.raises(DeviceSuspendedError):
-        await bench.workflow.authenticate_device(api_key=bench.api_key)
+        await bench.workflow.authenticate_key(api_key=bench.api_key)
 
     assert bench.tables.devices == {device.id: device}
 
@@ -111,6 +127,6 @@ async def test_a_wrong_key_says_nothing_of_the_device_and_is_no_contact(bench: B
     device = bench.add_device(DeviceStatus.SUSPENDED)
 
     with pytest.raises(CredentialInvalidError):
-        await bench.workflow.authenticate_device(api_key=bench.api_key + "x")
+        await bench.workflow.authenticate_key(api_key=bench.api_key + "x")
 
     assert bench.tables.devices == {device.id: device}

@@ -1,0 +1,44 @@
+"""Recognises devices and integrations by their API keys, without a slow hash: the secrets are random and long."""
+
+from iotsphere.identity.errors import CredentialInvalidError
+from iotsphere.identity.key_cache import KeyCache
+from iotsphere.identity.model import KeyHolder
+from iotsphere.identity.ports import IdentityUnitOfWorkFactory
+from iotsphere.identity.secrets import ApiKey, secret_matches
+from iotsphere.kernel.clock import Clock
+
+
+class KeyService:
+    """Tells who holds an API key."""
+
+    def __init__(self, *, unit_of_work: IdentityUnitOfWorkFactory, cache: KeyCache, clock: Clock) -> None:
+        self._unit_of_work = unit_of_work
+        self._cache = cache
+        self._clock = clock
+
+    def recall(self, *, api_key: str) -> KeyHolder | None:
+        """Tell whose API key this is if that is remembered, which asks nobody; None says nothing against the key.
+
+        :raises CredentialInvalidError: it is not written as an API key is.
+        """
+        key = ApiKey.parse(api_key)
+        holder = self._cache.recall(key.credential_id)
+        return holder if holder is not None and self._is_right(key, holder) else None
+
+    async def look_up(self, *, api_key: str) -> KeyHolder:
+        """Ask the registry whose API key this is, and remember it.
+
+        :raises CredentialInvalidError: wrong, expired or revoked, or its device is retired.
+        """
+        key = ApiKey.parse(api_key)
+        generation = self._cache.generation
+        async with self._unit_of_work() as uow:
+            holder = await uow.keys.find(key.credential_id)
+        if holder is None or not self._is_right(key, holder):
+            raise CredentialInvalidError("The API key is not valid.")
+        self._cache.remember(holder, generation=generation)
+        return holder
+
+    def _is_right(self, key: ApiKey, holder: KeyHolder) -> bool:
+        is_valid = holder.expires_at is None or holder.expires_at > self._clock()
+        return secret_matches(key.secret, holder.secret_hash) and is_valid
