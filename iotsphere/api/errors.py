@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
+from marshmallow import Schema, fields
 from quart import Quart, Response, g, request
 from werkzeug.exceptions import HTTPException
 
@@ -50,6 +51,25 @@ HTTP_CODES = {
     413: "request.body.too_large",
     415: "request.body.media_type_unsupported",
 }
+
+
+class RefusalAnswer(Schema):
+    """RFC 9457. ``problem`` writes it; this says so to the OpenAPI document."""
+
+    type = fields.String(metadata={"format": "uri"})
+    title = fields.String()
+    status = fields.Integer()
+    detail = fields.String()
+    code = fields.String(metadata={"pattern": r"^[a-z0-9_]+\.[a-z0-9_]+\.[a-z0-9_]+$"})
+    correlation_id = fields.String()
+
+
+class ProblemAnswer(RefusalAnswer):
+    errors = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.String()),
+        metadata={"description": "With 422: what is wrong, by field.", "optional": True},
+    )
 
 
 class MediaTypeUnsupportedError(DomainError):

@@ -45,7 +45,7 @@ def text(*, longest: int, shortest: int = 1, **options: Any) -> fields.String:
     return fields.String(validate=validate.Length(min=shortest, max=longest), **options)
 
 
-VISIBLE = validate.Regexp(r"[^\s\x00-\x1f\x7f-\x9f]{1,128}\Z", error="Must be 1 to 128 visible characters.")
+VISIBLE = validate.Regexp(r"[^\s\x00-\x1f\x7f-\x9f\ufeff]{1,128}\Z", error="Must be 1 to 128 visible characters.")
 TYPE_NAME = validate.Regexp(
     r"[a-z][a-z0-9-]{0,62}\Z", error="Must be a lower-case letter, then up to 62 of a-z, 0-9 and -."
 )

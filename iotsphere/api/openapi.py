@@ -1,20 +1,20 @@
 """The OpenAPI document, made from what every operation declares about itself, and the page that shows it."""
 
 import re
+from collections.abc import Iterator
 from http import HTTPStatus
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
 from apispec import APISpec
-from apispec.ext.marshmallow import MarshmallowPlugin
-from marshmallow import Schema, fields
+from marshmallow import Schema
 from quart import Blueprint, Quart, Response, current_app, send_from_directory
 from werkzeug.routing import Rule
 
-from iotsphere.api.errors import PROBLEM_JSON
-from iotsphere.api.fields import Timestamp
+from iotsphere.api.errors import PROBLEM_JSON, ProblemAnswer, RefusalAnswer
 from iotsphere.api.json_body import encode_json
+from iotsphere.api.json_schema import JsonSchemaPlugin
 from iotsphere.api.operation import JSON, Operation
 
 blueprint = Blueprint("openapi", __name__)
@@ -22,6 +22,45 @@ blueprint = Blueprint("openapi", __name__)
 SWAGGER_UI = str(files("flask_swagger_ui") / "dist")
 SHOWN_AT = "/api/v1/openapi.json"
 PATH_PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")
+PROBLEMS = {
+    HTTPStatus.BAD_REQUEST: "A header, the query, a cursor or the body cannot be read.",
+    HTTPStatus.UNAUTHORIZED: "There is no credential, or not a valid one.",
+    HTTPStatus.FORBIDDEN: "The caller is known and may not.",
+    HTTPStatus.NOT_FOUND: "There is no such thing, or it belongs to another organisation.",
+    HTTPStatus.REQUEST_TIMEOUT: "The body did not come in time.",
+    HTTPStatus.CONFLICT: "The state of things forbids it, or the Idempotency-Key came with another request.",
+    HTTPStatus.PRECONDITION_FAILED: "It has another version than If-Match names.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Over a stated limit.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is declared as something else than is taken here.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Well formed, but not valid: errors says what is wrong, by field.",
+    HTTPStatus.TOO_MANY_REQUESTS: "The caller has to slow down.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The store that is needed does not answer.",
+}
+PROBLEM_HEADERS = {
+    HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate",),
+    HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After",),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After",),
+}
+# What answers carry besides their bodies.
+HEADERS = {
+    name: {"required": True, "description": description, "schema": schema}
+    for name, description, schema in (
+        ("X-Correlation-ID", "Of this request, in every log line and event that it causes.", {"type": "string"}),
+        ("ETag", "The version, in quotation marks.", {"type": "string", "pattern": '^"[0-9]+"$'}),
+        ("Location", "Where what was made is found.", {"type": "string"}),
+        ("Retry-After", "Seconds until another try is worth it.", {"type": "integer", "minimum": 1}),
+        ("WWW-Authenticate", "How to authenticate.", {"type": "string"}),
+    )
+}
+REQUEST_HEADERS = {
+    "X-Correlation-ID": {
+        "type": "string",
+        "description": "1 to 128 visible ASCII characters; anything else is replaced by an id that is made.",
+    },
+    "Idempotency-Key": {"type": "string", "pattern": "^[ -~]{1,255}$"},
+    "If-Match": {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*")$'},
+    "If-None-Match": {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)$'},
+}
 DOCS_PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>IoTSphere API</title><link rel="stylesheet" href="/docs/swagger-ui.css"></head>
@@ -32,20 +71,6 @@ DOCS_PAGE = """<!doctype html>
 </body>
 </html>"""
 DOCS_SCRIPT = f'SwaggerUIBundle({{url: "{SHOWN_AT}", dom_id: "#api", persistAuthorization: false}});'
-
-
-class ProblemAnswer(Schema):
-    """RFC 9457."""
-
-    type = fields.String()
-    title = fields.String()
-    status = fields.Integer()
-    detail = fields.String()
-    code = fields.String(metadata={"pattern": r"^[a-z0-9_]+\.[a-z0-9_]+\.[a-z0-9_]+$"})
-    correlation_id = fields.String()
-    errors = fields.Dict(
-        keys=fields.String(), values=fields.List(fields.String()), metadata={"description": "With 422: by field."}
-    )
 
 
 @blueprint.get("/api/v1/openapi.json")
@@ -72,7 +97,7 @@ async def show_docs_asset(name: str) -> Response:
 
 def describe(app: Quart) -> dict[str, Any]:
     """Describe every operation of the application as OpenAPI 3.1."""
-    plugin = MarshmallowPlugin()
+    plugin = JsonSchemaPlugin()
     spec = APISpec(
         title="IoTSphere",
         version=version("iotsphere"),
@@ -80,10 +105,14 @@ def describe(app: Quart) -> dict[str, Any]:
         info={"description": "Devices, assets, telemetry and shadows behind one service layer."},
         plugins=[plugin],
     )
-    assert plugin.converter is not None  # noqa: S101  # APISpec has just initialised it
-    plugin.converter.map_to_openapi_type(Timestamp, "string", "date-time")  # type: ignore[no-untyped-call]
     spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     spec.components.security_scheme("api_key", {"type": "apiKey", "in": "header", "name": "X-API-Key"})
+    for name, header in HEADERS.items():
+        spec.components.header(name, header)
+    for status, reason in PROBLEMS.items():
+        spec.components.response(
+            status.name, _answer(reason, PROBLEM_JSON, ProblemAnswer, *PROBLEM_HEADERS.get(status, ()))
+        )
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
         declared = getattr(app.view_functions[rule.endpoint], "operation", None)
         if declared is not None:
@@ -91,14 +120,18 @@ def describe(app: Quart) -> dict[str, Any]:
     return spec.to_dict()
 
 
-def _describe_operation(spec: APISpec, plugin: MarshmallowPlugin, rule: Rule, declared: Operation) -> None:
+def _describe_operation(spec: APISpec, plugin: JsonSchemaPlugin, rule: Rule, declared: Operation) -> None:
     description: dict[str, Any] = {
         "summary": declared.summary,
         "operationId": rule.endpoint.rpartition(".")[2],
         "tags": [rule.endpoint.partition(".")[0]],
-        "parameters": _path_parameters(rule) + _query_parameters(plugin, declared) + _header_parameters(declared),
-        "responses": _responses(declared),
-        "security": _security(declared),
+        "parameters": [
+            *_path_parameters(rule, declared),
+            *plugin.query_parameters(declared.query),
+            *({"in": "header", "name": name, "schema": REQUEST_HEADERS[name]} for name in _request_headers(declared)),
+        ],
+        "responses": _responses(rule, declared),
+        **_callers(declared),
     }
     if declared.body is not None:
         media = {media_type: {"schema": declared.body} for media_type in declared.media_types}
@@ -107,48 +140,96 @@ def _describe_operation(spec: APISpec, plugin: MarshmallowPlugin, rule: Rule, de
     spec.path(PATH_PARAMETER.sub(r"{\2}", rule.rule), operations=dict.fromkeys(map(str.lower, methods), description))
 
 
-def _path_parameters(rule: Rule) -> list[dict[str, Any]]:
+def _path_parameters(rule: Rule, declared: Operation) -> list[dict[str, Any]]:
     return [
         {
             "in": "path",
             "name": name,
             "required": True,
-            "schema": {"type": "string"} | ({"format": "uuid"} if kind == "uuid" else {}),
+            "schema": {"type": "string"} | ({"format": "uuid"} if kind == "uuid" else declared.path.get(name, {})),
         }
         for kind, name in PATH_PARAMETER.findall(rule.rule)
     ]
 
 
-def _query_parameters(plugin: MarshmallowPlugin, declared: Operation) -> list[dict[str, Any]]:
-    assert plugin.converter is not None  # noqa: S101  # initialised by then
-    parameters: list[dict[str, Any]] = plugin.converter.schema2parameters(declared.query, location="query")
-    return parameters
-
-
-def _header_parameters(declared: Operation) -> list[dict[str, Any]]:
-    names = ["X-Correlation-ID"]
+def _request_headers(declared: Operation) -> Iterator[str]:
+    yield "X-Correlation-ID"
     if declared.creates:
-        names.append("Idempotency-Key")
+        yield "Idempotency-Key"
     if declared.conditional:
-        names.append("If-Match")
-    if declared.versioned and not declared.conditional and declared.status == HTTPStatus.OK:
-        names.append("If-None-Match")
-    return [{"in": "header", "name": name, "schema": {"type": "string"}} for name in names]
+        yield "If-Match"
+    if declared.is_conditional_read:
+        yield "If-None-Match"
 
 
-def _responses(declared: Operation) -> dict[str, Any]:
-    answered: dict[str, Any] = {"description": HTTPStatus(declared.status).phrase}
-    if declared.answer is not None:
-        answered["content"] = {JSON: {"schema": declared.answer}}
-    problem = {"description": "A problem (RFC 9457).", "content": {PROBLEM_JSON: {"schema": ProblemAnswer}}}
-    responses = {str(declared.status): answered, "default": problem}
-    if declared.versioned and declared.status == HTTPStatus.OK and not declared.conditional:
-        responses["304"] = {"description": HTTPStatus.NOT_MODIFIED.phrase}
-    return responses
+def _responses(rule: Rule, declared: Operation) -> dict[str, Any]:
+    headers = ["ETag"] * declared.versioned + ["Location"] * (declared.location is not None)
+    media_type = JSON if declared.answer is not None else None
+    answered = _answer(HTTPStatus(declared.status).phrase, media_type, declared.answer, *headers)
+    responses: dict[HTTPStatus, Any] = {HTTPStatus(declared.status): answered}
+    if declared.is_conditional_read:
+        responses[HTTPStatus.NOT_MODIFIED] = _answer("The client has this version.", None, None, "ETag")
+    responses |= {status: status.name for status in _problems(rule, declared)}
+    for number, schema in declared.also.items():
+        status = HTTPStatus(number)
+        responses[status] = _either(status, schema) if status in responses else _other(status, schema)
+    return {str(status.value): responses[status] for status in sorted(responses)}
 
 
-def _security(declared: Operation) -> list[dict[str, list[str]]]:
+def _problems(rule: Rule, declared: Operation) -> Iterator[HTTPStatus]:
+    """Tell with which problems an operation may answer, as far as that follows from what it declares."""
+    yield from (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+    if declared.allow is not None:
+        yield from (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+    if rule.arguments:
+        yield HTTPStatus.NOT_FOUND
+    if declared.creates:
+        yield HTTPStatus.CONFLICT
+    if declared.conditional:
+        yield HTTPStatus.PRECONDITION_FAILED
+    if declared.takes_body:
+        yield from (
+            HTTPStatus.REQUEST_TIMEOUT,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        )
+    if rule.rule.startswith("/api/"):
+        yield from (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def _other(status: HTTPStatus, schema: Schema) -> dict[str, Any] | str:
+    """Describe an answer that an operation names itself; one that is every problem's is described once."""
+    if type(schema) is ProblemAnswer:
+        return status.name
+    media_type = PROBLEM_JSON if isinstance(schema, RefusalAnswer) else JSON
+    reason = PROBLEMS.get(status, status.phrase)
+    return _answer(reason, media_type, schema, *PROBLEM_HEADERS.get(status, ()))
+
+
+def _either(status: HTTPStatus, schema: Schema) -> dict[str, Any]:
+    """Describe a problem that comes in two forms."""
+    return _answer(PROBLEMS[status], PROBLEM_JSON, {"anyOf": [ProblemAnswer, schema]})
+
+
+def _answer(description: str, media_type: str | None, schema: Any, *headers: str) -> dict[str, Any]:
+    """Describe an answer; without a media type it has no body."""
+    answer: dict[str, Any] = {
+        "description": description,
+        "headers": {name: name for name in ("X-Correlation-ID", *headers)},
+    }
+    return answer if media_type is None else answer | {"content": {media_type: {"schema": schema}}}
+
+
+def _callers(declared: Operation) -> dict[str, Any]:
+    """Say who may call it: in words, for those who read the page, and in a form for programs."""
     if declared.allow is None:
-        return []
-    # Whatever a role may do, an integration may with its key.
-    return [{"bearer": []}, {"api_key": []}]
+        return {"security": [], "description": "Takes no credential.", "x-minimum-role": None, "x-device-may": False}
+    role = declared.allow.name.lower()
+    device = ", and a device with its own key for itself" if declared.device_may else ""
+    return {
+        # Whatever a role may do, an integration may with its key.
+        "security": [{"bearer": []}, {"api_key": []}],
+        "description": f"For the role {role} or a higher one{device}.",
+        "x-minimum-role": role,
+        "x-device-may": declared.device_may,
+    }

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
+from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
@@ -45,6 +46,9 @@ class Operation:
     itself, and words of OpenAPI may stand in for the schema. ``answer`` writes what the view returns; ``versioned``
     answers carry an entity tag, ``conditional`` writes heed ``If-Match``, and what ``creates`` something heeds
     ``Idempotency-Key``. ``location`` is a pattern over the answer's fields.
+
+    For the document alone: ``path`` says more of what stands in the path (an id needs no words), and ``also`` which
+    answers there are besides those that follow from the rest.
     """
 
     summary: str
@@ -61,6 +65,16 @@ class Operation:
     conditional: bool = False
     creates: bool = False
     location: str | None = None
+    path: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    also: Mapping[int, Schema] = field(default_factory=dict)
+
+    @property
+    def takes_body(self) -> bool:
+        return self.raw_body or self.body is not None
+
+    @property
+    def is_conditional_read(self) -> bool:
+        return self.versioned and not self.conditional and self.status == HTTPStatus.OK
 
 
 def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
@@ -99,7 +113,7 @@ async def _read_request(declared: Operation) -> dict[str, Any]:
     given: dict[str, Any] = {"query": _load(declared.query, _query_values())}
     if declared.conditional:
         given["expected_version"] = expected_version(request.headers.get("If-Match"))
-    if declared.raw_body or declared.body is not None:
+    if declared.takes_body:
         raw = await read_body(declared.media_types, declared.max_body_bytes)
         given["raw_body"] = raw
         if isinstance(declared.body, Schema):

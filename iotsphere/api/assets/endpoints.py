@@ -6,6 +6,7 @@ from dependency_injector.wiring import Provide, inject
 from quart import Blueprint
 
 from iotsphere.api.assets.schemas import AddAssetBody, AssetAnswer, AssetListQuery, ChangeAssetBody
+from iotsphere.api.errors import ProblemAnswer
 from iotsphere.api.fields import page_schema
 from iotsphere.api.operation import JSON, operation
 from iotsphere.assets.model import Asset, AssetPatch
@@ -98,7 +99,13 @@ async def change_asset(
 
 
 @blueprint.delete("/assets/<uuid:asset_id>")
-@operation("Remove an asset that is not a device's", allow=Role.OPERATOR, status=204, conditional=True)
+@operation(
+    "Remove an asset that is not a device's",
+    allow=Role.OPERATOR,
+    status=204,
+    conditional=True,
+    also={409: ProblemAnswer()},
+)
 @inject
 async def remove_asset(
     actor: Actor, asset_id: AssetId, expected_version: int | None, assets: AssetService = Provide["assets"]

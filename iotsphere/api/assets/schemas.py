@@ -57,7 +57,7 @@ class AssetAnswer(Schema):
     id = fields.UUID()
     asset_type = fields.String()
     name = fields.String()
-    device_id = fields.UUID(metadata={"description": "Of the asset of a device alone."})
+    device_id = fields.UUID(metadata={"description": "Of the asset of a device alone.", "optional": True})
     properties = fields.Dict()
     capabilities = fields.List(fields.Dict())
     created_at = Timestamp()

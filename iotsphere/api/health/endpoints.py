@@ -21,7 +21,10 @@ async def show_liveness() -> dict[str, str]:
 
 @blueprint.get("/health/ready")
 @operation(
-    "Tell whether all four stores answer, which engine each is, and how fast", allow=None, answer=ReadinessAnswer()
+    "Tell whether all four stores answer, which engine each is, and how fast",
+    allow=None,
+    answer=ReadinessAnswer(),
+    also={503: ReadinessAnswer()},
 )
 @inject
 async def show_readiness(readiness: ReadinessWorkflow = Provide["workflows.readiness"]) -> Response:

@@ -5,6 +5,7 @@ from typing import Any
 from dependency_injector.wiring import Provide, inject
 from quart import Blueprint
 
+from iotsphere.api.errors import ProblemAnswer
 from iotsphere.api.fields import PageQuery, page_schema
 from iotsphere.api.identity.schemas import (
     AddUserBody,
@@ -34,7 +35,13 @@ blueprint = Blueprint("identity", __name__)
 
 
 @blueprint.post("/auth/token")
-@operation("Log in with e-mail address and password", allow=None, body=LogInBody(), answer=TokenPairAnswer())
+@operation(
+    "Log in with e-mail address and password",
+    allow=None,
+    body=LogInBody(),
+    answer=TokenPairAnswer(),
+    also={401: ProblemAnswer()},
+)
 @inject
 async def log_in(
     attempt: Attempt, body: dict[str, Any], sessions: SessionService = Provide["identity.sessions"]
@@ -43,7 +50,13 @@ async def log_in(
 
 
 @blueprint.post("/auth/refresh")
-@operation("Trade a refresh token for a new pair", allow=None, body=RefreshBody(), answer=TokenPairAnswer())
+@operation(
+    "Trade a refresh token for a new pair",
+    allow=None,
+    body=RefreshBody(),
+    answer=TokenPairAnswer(),
+    also={401: ProblemAnswer()},
+)
 @inject
 async def refresh(body: dict[str, Any], sessions: SessionService = Provide["identity.sessions"]) -> TokenPair:
     return await sessions.refresh(**body)

@@ -5,6 +5,7 @@ from typing import Any
 from dependency_injector.wiring import Provide, inject
 from quart import Blueprint
 
+from iotsphere.api.errors import ProblemAnswer
 from iotsphere.api.fields import PageQuery, page_schema
 from iotsphere.api.operation import operation
 from iotsphere.api.shadow.schemas import (
@@ -17,20 +18,21 @@ from iotsphere.api.shadow.schemas import (
 from iotsphere.kernel.actor import Actor, Role
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page
-from iotsphere.shadow.model import NamedShadow, Shadow, ShadowChange, ShadowDocument, ShadowKey, ShadowPatch
+from iotsphere.shadow.model import NAME, NamedShadow, Shadow, ShadowChange, ShadowDocument, ShadowKey, ShadowPatch
 from iotsphere.shadow.service import DeviceShadowService
 
 UNNAMED = "/devices/<uuid:device_id>/shadow"
 NAMED = "/devices/<uuid:device_id>/shadows/<name>"
 # Room for the largest state with generous white space; what is kept is measured as compact JSON.
 MAX_BODY_BYTES = 256 * 1024
+PATH = {"name": {"pattern": f"^{NAME.pattern}$"}}
 
 blueprint = Blueprint("shadow", __name__)
 
 
 @blueprint.get(UNNAMED)
 @blueprint.get(NAMED, endpoint="get_named_shadow")
-@operation("Show a shadow", allow=Role.VIEWER, device_may=True, answer=ShadowAnswer(), versioned=True)
+@operation("Show a shadow", allow=Role.VIEWER, device_may=True, answer=ShadowAnswer(), versioned=True, path=PATH)
 @inject
 async def get_shadow(
     device_id: DeviceId, name: str | None = None, shadows: DeviceShadowService = Provide["shadow"]
@@ -49,6 +51,8 @@ async def get_shadow(
     answer=ShadowChangeAnswer(),
     versioned=True,
     conditional=True,
+    path=PATH,
+    also={409: ProblemAnswer()},
 )
 @inject
 async def update_shadow(
@@ -66,7 +70,7 @@ async def update_shadow(
 
 @blueprint.delete(UNNAMED)
 @blueprint.delete(NAMED, endpoint="delete_named_shadow")
-@operation("Delete a shadow", allow=Role.OPERATOR, answer=DeletedShadowAnswer(), conditional=True)
+@operation("Delete a shadow", allow=Role.OPERATOR, answer=DeletedShadowAnswer(), conditional=True, path=PATH)
 @inject
 async def delete_shadow(
     actor: Actor,

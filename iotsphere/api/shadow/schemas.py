@@ -43,7 +43,7 @@ class ShadowChangeAnswer(Schema):
     metadata = fields.Dict(metadata={"description": "Of the part that was sent."})
     version = fields.Integer()
     timestamp = fields.Integer(metadata={"description": "When it was changed, in epoch seconds."})
-    client_token = fields.String(metadata={"description": "Where one was sent."})
+    client_token = fields.String(metadata={"description": "Where one was sent.", "optional": True})
 
     @post_dump
     def _leave_out_no_token(self, answer: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from iotsphere.api.fields import page_schema
 from iotsphere.api.operation import operation
 from iotsphere.api.telemetry.body import MAX_BODY_BYTES, decode_readings, unpack
 from iotsphere.api.telemetry.schemas import (
+    BatchRejectedAnswer,
     IntakeReportAnswer,
     LatestQuery,
     LatestValuesAnswer,
@@ -44,6 +45,7 @@ blueprint = Blueprint("telemetry", __name__)
     answer=IntakeReportAnswer(),
     status=201,
     creates=True,
+    also={422: BatchRejectedAnswer()},
 )
 @inject
 async def record_readings(

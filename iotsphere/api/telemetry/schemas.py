@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from marshmallow import Schema, ValidationError, fields, post_dump, post_load, pre_dump, validate, validates_schema
 
+from iotsphere.api.errors import RefusalAnswer
 from iotsphere.api.fields import Timestamp
 from iotsphere.kernel.times import format_time
 from iotsphere.telemetry.intervals import Grid, Interval, parse_timezone
@@ -152,7 +153,7 @@ class LedgerQuery(RangeQuery):
 
 class RejectionAnswer(Schema):
     index = fields.Integer(metadata={"description": "Of the reading in the request."})
-    metric = fields.String(metadata={"description": "Absent where the whole reading was rejected."})
+    metric = fields.String(metadata={"description": "Absent where the whole reading was rejected.", "optional": True})
     code = fields.String()
     detail = fields.String()
 
@@ -175,6 +176,12 @@ class IntakeReportAnswer(CountsAnswer):
     @pre_dump
     def _flatten(self, report: IntakeReport, **_: Any) -> dict[str, Any]:
         return _counters(report.counts) | {"errors": report.rejections}
+
+
+class BatchRejectedAnswer(RefusalAnswer, CountsAnswer):
+    """Not one value was taken: the report of the batch, as a problem."""
+
+    errors = fields.List(fields.Nested(RejectionAnswer))
 
 
 class LedgerEntryAnswer(CountsAnswer):

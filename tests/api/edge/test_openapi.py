@@ -28,6 +28,16 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
             yield path, method, item[method]
 
 
+def resolved(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """Follow a reference, where there is one."""
+    if "$ref" not in node:
+        return node
+    target: Any = document
+    for step in node["$ref"].removeprefix("#/").split("/"):
+        target = target[step]
+    return dict(target)
+
+
 def references(node: Any) -> Iterator[str]:
     if isinstance(node, dict):
         if isinstance(node.get("$ref"), str):
@@ -45,17 +55,14 @@ def test_it_is_openapi_3_1_with_what_that_requires(document: dict[str, Any]) -> 
         assert described["summary"]
         assert described["responses"]
         for answer in described["responses"].values():
-            assert answer["description"]
+            assert resolved(document, answer)["description"]
         for parameter in described["parameters"]:
             assert {"name", "in", "schema"} <= parameter.keys()
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     for reference in set(references(document)):
-        target: Any = document
-        for step in reference.removeprefix("#/").split("/"):
-            target = target[step]
-        assert target
+        assert resolved(document, {"$ref": reference})
 
 
 def test_every_schema_is_json_schema_as_openapi_3_1_takes_it(document: dict[str, Any]) -> None:
@@ -93,13 +100,45 @@ def test_every_variable_of_a_path_is_a_parameter(document: dict[str, Any]) -> No
         assert variables == re.findall(r"{(\w+)}", path)
 
 
-def test_every_operation_says_who_may_call_it_and_how_it_refuses(document: dict[str, Any]) -> None:
-    open_to_all = {path for path, _, described in operations(document) if not described["security"]}
+def test_every_refusal_is_a_problem(document: dict[str, Any]) -> None:
+    readiness = {"$ref": "#/components/schemas/ReadinessAnswer"}
 
-    assert open_to_all == {"/api/v1/auth/token", "/api/v1/auth/refresh", "/health/live", "/health/ready"}
     for _, _, described in operations(document):
-        refusal = described["responses"]["default"]["content"]["application/problem+json"]["schema"]["$ref"]
-        assert refusal == "#/components/schemas/ProblemAnswer"
+        assert "422" in described["responses"]
+        for status, answer in described["responses"].items():
+            content = resolved(document, answer).get("content", {})
+            if int(status) >= 400 and content.get("application/json") != {"schema": readiness}:
+                assert content.keys() == {"application/problem+json"}
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "statuses"),
+    [
+        ("/auth/token", "post", {200, 400, 401, 408, 413, 415, 422, 429, 503}),
+        ("/devices", "get", {200, 400, 401, 403, 422, 429, 503}),
+        ("/devices", "post", {201, 400, 401, 403, 408, 409, 413, 415, 422, 429, 503}),
+        ("/devices/{device_id}", "get", {200, 304, 400, 401, 403, 404, 422, 429, 503}),
+        ("/devices/{device_id}", "patch", {200, 400, 401, 403, 404, 408, 412, 413, 415, 422, 429, 503}),
+        ("/assets/{asset_id}", "delete", {204, 400, 401, 403, 404, 409, 412, 422, 429, 503}),
+    ],
+)
+def test_every_status_that_an_operation_may_answer_with_is_described(
+    document: dict[str, Any], path: str, method: str, statuses: set[int]
+) -> None:
+    assert set(map(int, document["paths"][f"/api/v1{path}"][method]["responses"])) == statuses
+
+
+def test_answers_say_with_which_headers_they_come(document: dict[str, Any]) -> None:
+    def headers(path: str, method: str, status: str) -> set[str]:
+        answer = document["paths"][f"/api/v1{path}"][method]["responses"][status]
+        return set(resolved(document, answer)["headers"])
+
+    assert headers("/devices", "post", "201") == {"X-Correlation-ID", "ETag", "Location"}
+    assert headers("/devices/{device_id}", "get", "304") == {"X-Correlation-ID", "ETag"}
+    assert headers("/devices", "get", "401") == {"X-Correlation-ID", "WWW-Authenticate"}
+    assert (
+        headers("/devices", "get", "429") == headers("/devices", "get", "503") == {"X-Correlation-ID", "Retry-After"}
+    )
 
 
 def test_headers_are_described_where_they_count(document: dict[str, Any]) -> None:
