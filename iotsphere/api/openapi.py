@@ -43,7 +43,8 @@ PROBLEM_HEADERS = {
 }
 # What answers carry besides their bodies.
 HEADERS = {
-    name: {"required": True, "description": description, "schema": schema}
+    # Whether a key or a user asks who it is, is one operation, and users alone have versions.
+    name: {"required": name != "ETag", "description": description, "schema": schema}
     for name, description, schema in (
         ("X-Correlation-ID", "Of this request, in every log line and event that it causes.", {"type": "string"}),
         ("ETag", "The version, in quotation marks.", {"type": "string", "pattern": '^"[0-9]+"$'}),

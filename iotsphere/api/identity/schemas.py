@@ -95,18 +95,23 @@ class UserAnswer(Schema):
     version = fields.Integer()
 
 
+OF_USERS = {"description": "Of users.", "optional": True}
+
+
 class MeAnswer(Schema):
     """Who is asking. A key tells what it is good for; about a user there is more to know."""
 
     kind = fields.Enum(ActorKind, by_value=True)
     id = fields.UUID()
     organisation_id = fields.UUID()
-    device_id = fields.UUID(metadata={"description": "Of a device's key: the device that it acts for."})
-    role = fields.String(metadata={"enum": ROLES, "description": "Of users and integrations."})
-    email = fields.String()
-    name = fields.String()
-    created_at = Timestamp()
-    version = fields.Integer()
+    device_id = fields.UUID(
+        metadata={"description": "Of a device's key: the device that it acts for.", "optional": True}
+    )
+    role = fields.String(metadata={"enum": ROLES, "description": "Of users and integrations.", "optional": True})
+    email = fields.String(metadata=OF_USERS)
+    name = fields.String(metadata=OF_USERS)
+    created_at = Timestamp(metadata=OF_USERS)
+    version = fields.Integer(metadata=OF_USERS)
 
     @pre_dump
     def _tell(self, asking: User | Actor, **_: Any) -> dict[str, Any]:
