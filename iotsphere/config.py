@@ -2,11 +2,13 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from environs import Env, EnvError
+
+from iotsphere.throttling.model import Limit, RequestLimits
 
 DEFAULT_PORT = 8080
 DEFAULT_ADMIN_EMAIL = "admin@iotsphere.local"
@@ -14,6 +16,9 @@ MIN_SECRET_LENGTH = 32
 POSTGRESQL_SCHEMES = ("postgresql://", "postgres://")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+RATE = re.compile(r"(?P<rate>[0-9]{1,7}(\.[0-9]{1,6})?)(/(?P<burst>[0-9]{1,7}))?")
+LEAST_RATE = 0.001
+MOST_AT_ONCE = 1_000_000
 
 
 class SettingsError(Exception):
@@ -39,6 +44,8 @@ class Settings:
     data_dir: Path | None
     cache_dir: Path | None
     log_level: str
+    request_limits: RequestLimits = field(default_factory=RequestLimits)
+    trusted_hops: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,8 @@ def read_settings() -> Settings:
             data_dir=_folder(env, "DATA_DIR"),
             cache_dir=_folder(env, "IOTSPHERE_CACHE_DIR"),
             log_level=_log_level(env),
+            request_limits=_request_limits(env),
+            trusted_hops=_trusted_hops(env),
         )
     except EnvError as error:
         raise SettingsError(str(error)) from error
@@ -163,6 +172,39 @@ def _port(env: Env) -> int:
     value = _text(env, "PORT") or str(DEFAULT_PORT)
     if not re.fullmatch(r"[0-9]{1,5}", value) or not 0 < int(value) < 2**16:
         raise SettingsError(f"PORT must be a number from 1 to 65535, not {value!r}.")
+    return int(value)
+
+
+def _request_limits(env: Env) -> RequestLimits:
+    usual = RequestLimits()
+    return RequestLimits(
+        key=_rate(env, "IOTSPHERE_RATE_KEY", "key", usual.key),
+        user=_rate(env, "IOTSPHERE_RATE_USER", "user", usual.user),
+        organisation=_rate(env, "IOTSPHERE_RATE_ORGANISATION", "organisation", usual.organisation),
+        address=_rate(env, "IOTSPHERE_RATE_ADDRESS", "address", usual.address),
+    )
+
+
+def _rate(env: Env, name: str, subject: str, usual: Limit | None) -> Limit | None:
+    """Read ``<per second>`` or ``<per second>/<burst>``; a burst that is not given is what comes in two seconds."""
+    value = _text(env, name)
+    if value is None or value.lower() == "off":
+        return usual if value is None else None
+    written = RATE.fullmatch(value)
+    rate = float(written["rate"]) if written else 0
+    burst = int(written["burst"]) if written and written["burst"] else max(1, round(2 * rate))
+    if not LEAST_RATE <= rate <= MOST_AT_ONCE or not 1 <= burst <= MOST_AT_ONCE:
+        raise SettingsError(
+            f"{name} must be requests per second, or <per second>/<at once>, up to {MOST_AT_ONCE}, or 'off', "
+            f"not {value!r}."
+        )
+    return Limit.per_second(subject, rate, burst)
+
+
+def _trusted_hops(env: Env) -> int:
+    value = _text(env, "IOTSPHERE_TRUSTED_HOPS") or "0"
+    if not re.fullmatch(r"[0-9]", value):
+        raise SettingsError(f"IOTSPHERE_TRUSTED_HOPS must be a number from 0 to 9, not {value!r}.")
     return int(value)
 
 

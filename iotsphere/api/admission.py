@@ -15,6 +15,7 @@ from iotsphere.kernel.errors import MalformedInputError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.registry.errors import DeviceNotFoundError
 from iotsphere.registry.service import DeviceRegistryService
+from iotsphere.throttling.service import Throttle
 from iotsphere.workflows.authentication import AuthenticationWorkflow
 
 
@@ -22,9 +23,21 @@ class CredentialAmbiguousError(MalformedInputError):
     code = "request.credential.ambiguous"
 
 
-async def admit(device_id: DeviceId | None, *, allow: Role | None, device_may: bool) -> Attempt:
+@inject
+async def admit(
+    device_id: DeviceId | None,
+    *,
+    allow: Role | None,
+    device_may: bool,
+    throttled: bool = True,
+    throttle: Throttle = Provide["throttle"],
+) -> Attempt:
     """Recognise the caller and let them in, or not; ``allow`` None lets anybody in, unrecognised.
 
+    Unless it is not ``throttled``, the request counts: towards the limits of who makes it, or of where it comes from.
+
+    :raises RateLimitedError: it is one too many.
+    :raises GuessesExceededError: too many keys were wrong that came from the address.
     :raises CredentialMissingError: there is no credential.
     :raises CredentialInvalidError: it is not, or no longer, valid.
     :raises NotPermittedError: the caller is known and may not.
@@ -33,9 +46,12 @@ async def admit(device_id: DeviceId | None, *, allow: Role | None, device_may: b
     # Kept before anything is known of the caller: a refusal, too, has come from somewhere.
     attempt = g.attempt = _attempt(None)
     if allow is None:
+        if throttled:
+            await throttle.admit_stranger(attempt.address)
         return attempt
-    actor = await _authenticate()
+    actor = await _authenticate(attempt.address)
     attempt = g.attempt = _attempt(actor)
+    await throttle.admit(actor)
     if actor.device_id is None:
         if not actor.may(allow):
             raise RoleTooLowError(f"This takes the role {allow.name.lower()} or a higher one.")
@@ -56,14 +72,14 @@ def _attempt(actor: Actor | None) -> Attempt:
 
 @inject
 async def _authenticate(
-    authentication: AuthenticationWorkflow = Provide["workflows.authentication"],
+    address: str, authentication: AuthenticationWorkflow = Provide["workflows.authentication"]
 ) -> Actor:
     api_key = request.headers.get("X-API-Key")
     authorization = request.headers.get("Authorization")
     if api_key and authorization:
         raise CredentialAmbiguousError("Send either X-API-Key or Authorization, not both.")
     if api_key:
-        return await authentication.authenticate_key(api_key=api_key)
+        return await authentication.authenticate_key(api_key=api_key, address=address)
     if not authorization:
         raise CredentialMissingError("Send 'Authorization: Bearer' with an access token, or X-API-Key.")
     return await authentication.authenticate_user(access_token=bearer_token(authorization))

@@ -21,6 +21,7 @@ from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.service import CredentialService, DeviceRegistryService, OutboxService
 from iotsphere.shadow.service import DeviceShadowService
 from iotsphere.telemetry.service import TelemetryService
+from iotsphere.throttling.service import Throttle
 from iotsphere.workflows.authentication import AuthenticationWorkflow
 from iotsphere.workflows.commissioning import CommissioningWorkflow
 from iotsphere.workflows.readiness import ReadinessWorkflow
@@ -91,6 +92,7 @@ class Workflows(containers.DeclarativeContainer):
     identity = providers.DependenciesContainer()
     registry = providers.DependenciesContainer()
     assets: providers.Dependency[AssetService] = providers.Dependency()
+    throttle: providers.Dependency[Throttle] = providers.Dependency()
 
     authentication = providers.Singleton(
         AuthenticationWorkflow,
@@ -98,6 +100,7 @@ class Workflows(containers.DeclarativeContainer):
         keys=identity.keys,
         devices=registry.devices,
         contacts=registry.contacts,
+        throttle=throttle,
     )
     upkeep = providers.Singleton(AuthenticationUpkeep, watch=identity.key_watch, contacts=registry.contacts)
     commissioning = providers.Singleton(
@@ -121,7 +124,10 @@ class Application(containers.DeclarativeContainer):
         TelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
     )
     shadow = providers.Singleton(DeviceShadowService, shadows=stores.shadows, clock=clock)
-    workflows = providers.Container(Workflows, stores=stores, identity=identity, registry=registry, assets=assets)
+    throttle = providers.Singleton(Throttle, store=stores.throttle, limits=settings.provided.request_limits)
+    workflows = providers.Container(
+        Workflows, stores=stores, identity=identity, registry=registry, assets=assets, throttle=throttle
+    )
 
 
 def create_container(settings: Settings) -> Application:

@@ -7,6 +7,8 @@ into an awaitable.
 from dependency_injector import containers, providers
 
 from iotsphere.config import Settings
+from iotsphere.throttling.fallback import FallbackThrottleStore
+from iotsphere.throttling.process import ProcessThrottleStore
 from repositories.assets.unit_of_work import SqlAlchemyAssetsUnitOfWork
 from repositories.availability import StoreGate
 from repositories.registry.keys import PostgresKeyFeed
@@ -17,6 +19,7 @@ from repositories.shadow.store import ShadowStore
 from repositories.sql import SqlAlchemyStoreProbe, create_store_engine
 from repositories.telemetry.probe import SqlAlchemyTelemetryProbe
 from repositories.telemetry.unit_of_work import SqlAlchemyTelemetryUnitOfWork
+from repositories.throttling.store import RedisThrottleStore
 
 
 class Stores(containers.DeclarativeContainer):
@@ -41,6 +44,13 @@ class Stores(containers.DeclarativeContainer):
     shadow_store = providers.Singleton(ShadowStore, settings.provided.shadow_url, shadow_gate)
     shadows = providers.Singleton(RedisShadowRepository, shadow_store)
 
+    # In the same Redis, with a gate of its own: what is too slow for a limit may be fast enough for a shadow.
+    throttling_gate = providers.Singleton(StoreGate, "throttling")
+    shared_throttle = providers.Singleton(RedisThrottleStore, settings.provided.shadow_url, throttling_gate)
+    throttle = providers.Singleton(
+        FallbackThrottleStore, shared=shared_throttle, own=providers.Singleton(ProcessThrottleStore)
+    )
+
     probes = providers.Dict(
         registry=providers.Singleton(SqlAlchemyStoreProbe, registry_engine, registry_gate),
         assets=providers.Singleton(SqlAlchemyStoreProbe, assets_engine, assets_gate),
@@ -54,3 +64,4 @@ async def close_stores(stores: providers.Container[Stores]) -> None:
     for engine in (stores.registry_engine, stores.assets_engine, stores.telemetry_engine):
         await engine().dispose()
     await stores.shadow_store().close()
+    await stores.shared_throttle().close()

@@ -17,11 +17,12 @@ class KeyService:
         self._clock = clock
 
     def recall(self, *, api_key: str) -> KeyHolder | None:
-        """Tell whose API key this is if that is remembered, which asks nobody; None says nothing against the key.
-
-        :raises CredentialInvalidError: it is not written as an API key is.
-        """
-        key = ApiKey.parse(api_key)
+        """Tell whose API key this is if that is remembered, which asks nobody; None says nothing against the key."""
+        try:
+            key = ApiKey.parse(api_key)
+        except CredentialInvalidError:
+            # To be refused, and counted, where keys are looked up.
+            return None
         holder = self._cache.recall(key.credential_id)
         return holder if holder is not None and self._is_right(key, holder) else None
 

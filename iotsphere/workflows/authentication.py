@@ -1,7 +1,10 @@
-"""Recognises a caller: identity knows the key, and the registry notes that a device was heard of."""
+"""Recognises a caller: identity knows the key, and the registry notes that a device was heard of.
+
+The throttle stands before what can be guessed.
+"""
 
 from iotsphere.identity.keys import KeyService
-from iotsphere.identity.model import BrowserLogIn
+from iotsphere.identity.model import BrowserLogIn, KeyHolder, TokenPair
 from iotsphere.identity.service import SessionService
 from iotsphere.kernel.actor import Actor
 from iotsphere.kernel.audit import Attempt
@@ -10,16 +13,33 @@ from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.errors import DeviceSuspendedError
 from iotsphere.registry.model import DeviceStatus
 from iotsphere.registry.service import DeviceRegistryService
+from iotsphere.throttling.service import Throttle
 
 
 class AuthenticationWorkflow:
     def __init__(
-        self, *, sessions: SessionService, keys: KeyService, devices: DeviceRegistryService, contacts: ContactService
+        self,
+        *,
+        sessions: SessionService,
+        keys: KeyService,
+        devices: DeviceRegistryService,
+        contacts: ContactService,
+        throttle: Throttle,
     ) -> None:
         self._sessions = sessions
         self._keys = keys
         self._devices = devices
         self._contacts = contacts
+        self._throttle = throttle
+
+    async def log_in(self, *, email: str, password: str, attempt: Attempt) -> TokenPair:
+        """Open a session.
+
+        :raises LoginRefusedError: the address or the password is wrong; which, is not said.
+        :raises GuessesExceededError: too many were wrong, for this account or from where the attempt comes.
+        """
+        async with self._throttle.guessing(account=email, address=attempt.address):
+            return await self._sessions.log_in(email=email, password=password, attempt=attempt)
 
     async def authenticate_user(self, *, access_token: str) -> Actor:
         """:raises CredentialInvalidError: not issued here, expired, or its session is over."""
@@ -30,19 +50,27 @@ class AuthenticationWorkflow:
         return await self._sessions.authenticate_browser(secret=secret)
 
     async def log_in_browser(self, *, email: str, password: str, remember: bool, attempt: Attempt) -> BrowserLogIn:
-        """:raises LoginRefusedError: the address or the password is wrong; which, is not said."""
-        return await self._sessions.log_in_browser(email=email, password=password, remember=remember, attempt=attempt)
+        """Do what ``log_in`` does, for a session that a cookie carries."""
+        async with self._throttle.guessing(account=email, address=attempt.address):
+            return await self._sessions.log_in_browser(
+                email=email, password=password, remember=remember, attempt=attempt
+            )
 
-    async def authenticate_key(self, *, api_key: str) -> Actor:
+    async def authenticate_key(self, *, api_key: str, address: str) -> Actor:
         """Recognise a device or an integration by its key; a device's first contact makes it active.
 
         :raises CredentialInvalidError: wrong, expired or revoked, or the device is retired.
+        :raises GuessesExceededError: too many keys were wrong that came from the address.
         :raises DeviceSuspendedError: the key is right, and the device is suspended.
         """
-        holder = self._keys.recall(api_key=api_key) or await self._keys.look_up(api_key=api_key)
+        holder = self._keys.recall(api_key=api_key) or await self._look_up(api_key, address)
         if holder.actor.device_id is not None:
             await self._receive_device(holder.actor.device_id, holder.device_status)
         return holder.actor
+
+    async def _look_up(self, api_key: str, address: str) -> KeyHolder:
+        async with self._throttle.showing_key(key=api_key, address=address):
+            return await self._keys.look_up(api_key=api_key)
 
     async def _receive_device(self, device_id: DeviceId, status: str | None) -> None:
         if status == DeviceStatus.SUSPENDED:

@@ -21,6 +21,7 @@ from iotsphere.kernel.actor import Role
 from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.identifiers import AssetId
 from iotsphere.registry.model import Device
+from iotsphere.throttling.process import ProcessThrottleStore
 from tests.factories.identity import build_organisation, build_session, build_user
 from tests.factories.registry import build_credential, build_device
 from tests.fakes.assets import InMemoryAssetsUnitOfWork
@@ -83,6 +84,7 @@ class ApiBench:
         self.container = create_container(NOWHERE)
         self.container.identity.passwords.override(providers.Object(RecordingPasswords()))
         self.container.stores.assets_unit_of_work.override(providers.Factory(InMemoryAssetsUnitOfWork, self.assets))
+        self.container.stores.throttle.override(providers.Singleton(ProcessThrottleStore))
         self.open_registry()
         self.app = create_app(self.container)
         self.ours, self.theirs = self.add_organisation(), self.add_organisation()

@@ -24,6 +24,7 @@ BREACHES = {
     "assets-owner": ("repositories/assets/assets.py", "import iotsphere.registry.model"),
     "telemetry-owner": ("repositories/telemetry/tables.py", "import iotsphere.shadow.model"),
     "shadow-owner": ("repositories/shadow/store.py", "import sqlalchemy"),
+    "throttling-owner": ("repositories/throttling/store.py", "import iotsphere.identity.model"),
     "private-registry-tables": ("iotsphere/containers/stores.py", "import repositories.registry.tables"),
     "private-asset-tables": ("iotsphere/containers/stores.py", "import repositories.assets.tables"),
     "private-telemetry-tables": ("iotsphere/containers/stores.py", "import repositories.telemetry.tables"),

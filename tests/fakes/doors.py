@@ -14,6 +14,9 @@ from iotsphere.api.errors import register_error_handlers
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.registry.errors import DeviceNotFoundError
+from iotsphere.throttling.model import RequestLimits
+from iotsphere.throttling.process import ProcessThrottleStore
+from iotsphere.throttling.service import Throttle
 
 ORGANISATION = OrganisationId(uuid4())
 
@@ -27,7 +30,7 @@ class OneOrganisation:
     async def authenticate_user(self, *, access_token: str) -> Actor:
         return Actor(ActorKind.USER, uuid4(), ORGANISATION, role=Role[access_token.upper()])
 
-    async def authenticate_key(self, *, api_key: str) -> Actor:
+    async def authenticate_key(self, *, api_key: str, address: str) -> Actor:
         return Actor(ActorKind.DEVICE, uuid4(), ORGANISATION, device_id=DeviceId(UUID(api_key)))
 
     async def get_device(self, *, organisation_id: OrganisationId, device_id: DeviceId) -> DeviceId:
@@ -52,6 +55,7 @@ class Doors(containers.DeclarativeContainer):
     telemetry: providers.Dependency[Any] = providers.Dependency()
     callers: providers.Dependency[Any] = providers.Dependency()
     devices: providers.Dependency[Any] = providers.Dependency()
+    throttle = providers.Singleton(Throttle, store=ProcessThrottleStore(), limits=RequestLimits())
     registry = providers.Container(Registry, devices=devices)
     workflows = providers.Container(Workflows, authentication=callers)
 

@@ -14,7 +14,7 @@ blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/health/live")
-@operation("Tell that the process answers", allow=None, answer=LivenessAnswer())
+@operation("Tell that the process answers", allow=None, throttled=False, answer=LivenessAnswer())
 async def show_liveness() -> dict[str, str]:
     return {"status": "live"}
 
@@ -23,6 +23,7 @@ async def show_liveness() -> dict[str, str]:
 @operation(
     "Tell whether all four stores answer, which engine each is, and how fast",
     allow=None,
+    throttled=False,
     answer=ReadinessAnswer(),
     also={503: ReadinessAnswer()},
 )

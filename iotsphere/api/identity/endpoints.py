@@ -30,6 +30,7 @@ from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.identifiers import CredentialId, UserId
 from iotsphere.kernel.pagination import Page
+from iotsphere.workflows.authentication import AuthenticationWorkflow
 
 blueprint = Blueprint("identity", __name__)
 
@@ -44,9 +45,11 @@ blueprint = Blueprint("identity", __name__)
 )
 @inject
 async def log_in(
-    attempt: Attempt, body: dict[str, Any], sessions: SessionService = Provide["identity.sessions"]
+    attempt: Attempt,
+    body: dict[str, Any],
+    authentication: AuthenticationWorkflow = Provide["workflows.authentication"],
 ) -> TokenPair:
-    return await sessions.log_in(attempt=attempt, **body)
+    return await authentication.log_in(attempt=attempt, **body)
 
 
 @blueprint.post("/auth/refresh")

@@ -1,9 +1,11 @@
 """``iotsphere serve``: answers HTTP."""
 
 import logging
+from typing import Any
 
 import hypercorn.asyncio
 from hypercorn.config import Config
+from hypercorn.middleware import ProxyFixMiddleware
 
 from iotsphere.app import create_app
 from iotsphere.cli.errors import CommandError
@@ -17,7 +19,10 @@ GRACE_SECONDS = 3.0
 
 async def serve(settings: Settings) -> None:
     """Answer HTTP until told to stop; requests under way then have three seconds to end."""
-    app = create_app(create_container(settings))
+    app: Any = create_app(create_container(settings))
+    if settings.trusted_hops:
+        # Whoever stands before us says who is asking; of what the client said itself nothing is believed.
+        app = ProxyFixMiddleware(app, mode="legacy", trusted_hops=settings.trusted_hops)
     try:
         await hypercorn.asyncio.serve(app, hypercorn_config(settings), shutdown_trigger=stop_requested().wait)
     except OSError as error:

@@ -32,7 +32,7 @@ class Callers:
             raise CredentialInvalidError("No such token.")
         return Actor(ActorKind.USER, uuid4(), self._organisations[name], role=Role[role.upper()])
 
-    async def authenticate_key(self, *, api_key: str) -> Actor:
+    async def authenticate_key(self, *, api_key: str, address: str) -> Actor:
         device_id = DeviceId(UUID(api_key))
         return Actor(ActorKind.DEVICE, device_id, self._devices[device_id], device_id=device_id)
 

@@ -16,7 +16,7 @@ from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.shadow.errors import ShadowChangeUnconfirmedError
 from iotsphere.shadow.model import Shadow, ShadowKey, ShadowPatch
-from repositories.shadow.store import POOL_SIZE
+from repositories.redis import POOL_SIZE
 from tests.integration.shadow.conftest import OPERATOR, Machine, Process
 
 T = TypeVar("T")

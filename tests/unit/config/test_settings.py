@@ -1,4 +1,4 @@
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from iotsphere.config import (
     read_complete_settings,
     read_settings,
 )
+from iotsphere.throttling.model import Limit, RequestLimits
 
 COMPLETE = {
     "IOTSPHERE_REGISTRY_DSN": "postgresql://role:p%40ss@/registry?host=/run/sockets",
@@ -25,6 +26,11 @@ OTHERS = [
     "IOTSPHERE_CACHE_DIR",
     "IOTSPHERE_HOST",
     "IOTSPHERE_LOG_LEVEL",
+    "IOTSPHERE_RATE_ADDRESS",
+    "IOTSPHERE_RATE_KEY",
+    "IOTSPHERE_RATE_ORGANISATION",
+    "IOTSPHERE_RATE_USER",
+    "IOTSPHERE_TRUSTED_HOPS",
     "IOTSPHERE_URL",
     "DATA_DIR",
     "PORT",
@@ -74,12 +80,19 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "IOTSPHERE_HOST": "0.0.0.0",
         "IOTSPHERE_LOG_LEVEL": "WARNING",
         "IOTSPHERE_CACHE_DIR": "cache",
+        "IOTSPHERE_RATE_KEY": "3",
+        "IOTSPHERE_RATE_USER": "0.5/7",
+        "IOTSPHERE_RATE_ORGANISATION": "1000000/1000000",
+        "IOTSPHERE_RATE_ADDRESS": "OFF",
+        "IOTSPHERE_TRUSTED_HOPS": "2",
         "DATA_DIR": "~/data",
         "PORT": "65535",
     }
     set_all(monkeypatch, values)
 
-    assert list(asdict(read_settings()).values()) == [
+    settings = read_settings()
+
+    assert [getattr(settings, field.name) for field in fields(settings)] == [
         *COMPLETE.values(),
         "ada@example.org",
         "correct horse $HOME {x}",
@@ -88,6 +101,14 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         Path.home() / "data",
         Path.cwd() / "cache",
         "warning",
+        RequestLimits(
+            # Two seconds' worth at once, unless it is said; a third of a second is rounded to fewer requests.
+            key=Limit("key", 333_334, 6),
+            user=Limit("user", 2_000_000, 7),
+            organisation=Limit("organisation", 1, 1_000_000),
+            address=None,
+        ),
+        2,
     ]
 
 
@@ -104,6 +125,21 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("IOTSPHERE_SHADOW_URL", "redis://u:secret@h:x"),
         ("IOTSPHERE_SECRET_KEY", "secret"),
         ("IOTSPHERE_LOG_LEVEL", "loud"),
+        ("IOTSPHERE_RATE_KEY", "many"),
+        ("IOTSPHERE_RATE_KEY", "0"),
+        ("IOTSPHERE_RATE_KEY", "0.0001"),
+        ("IOTSPHERE_RATE_KEY", "-1"),
+        ("IOTSPHERE_RATE_KEY", "1e3"),
+        ("IOTSPHERE_RATE_KEY", "nan"),
+        ("IOTSPHERE_RATE_USER", "10/0"),
+        ("IOTSPHERE_RATE_USER", "10/"),
+        ("IOTSPHERE_RATE_USER", "/10"),
+        ("IOTSPHERE_RATE_ORGANISATION", "1000001"),
+        ("IOTSPHERE_RATE_ADDRESS", "10/1000001"),
+        ("IOTSPHERE_RATE_ADDRESS", "10 per second"),
+        ("IOTSPHERE_TRUSTED_HOPS", "-1"),
+        ("IOTSPHERE_TRUSTED_HOPS", "10"),
+        ("IOTSPHERE_TRUSTED_HOPS", "yes"),
         ("PORT", "0"),
         ("PORT", "65536"),
         ("PORT", "-1"),

@@ -19,6 +19,9 @@ from tests.factories.identity import build_attempt, build_integration_key, build
 from tests.factories.registry import build_credential, build_device
 from tests.fakes.identity import ManualClock, RecordingPasswords
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
+from tests.fakes.throttling import build_throttle
+
+ADDRESS = "192.0.2.1"
 
 
 class Bench:
@@ -41,6 +44,7 @@ class Bench:
             keys=KeyService(unit_of_work=unit_of_work, cache=KeyCache(), clock=self.clock),
             devices=DeviceRegistryService(unit_of_work=unit_of_work, clock=self.clock, new_id=uuid4),
             contacts=self.contacts,
+            throttle=build_throttle(),
         )
         self.api_key = ""
 
@@ -81,7 +85,7 @@ async def test_a_user_is_recognised_by_the_access_token(bench: Bench) -> None:
 async def test_a_device_becomes_active_when_it_first_shows_its_key(bench: Bench) -> None:
     device = bench.add_device()
 
-    actor = await bench.workflow.authenticate_key(api_key=bench.api_key)
+    actor = await bench.workflow.authenticate_key(address=ADDRESS, api_key=bench.api_key)
 
     assert (actor.device_id, actor.organisation_id, actor.role) == (device.id, device.organisation_id, None)
     seen = bench.tables.devices[device.id]
@@ -91,10 +95,10 @@ async def test_a_device_becomes_active_when_it_first_shows_its_key(bench: Bench)
 async def test_a_chatty_device_costs_no_write_per_message(bench: Bench) -> None:
     device = bench.add_device()
     first_contact = bench.clock.now
-    await bench.workflow.authenticate_key(api_key=bench.api_key)
+    await bench.workflow.authenticate_key(address=ADDRESS, api_key=bench.api_key)
 
     bench.clock.advance(seconds=1)
-    await bench.workflow.authenticate_key(api_key=bench.api_key)
+    await bench.workflow.authenticate_key(address=ADDRESS, api_key=bench.api_key)
     assert bench.tables.devices[device.id].last_seen_at == first_contact
 
     await bench.contacts.write_contacts()
@@ -109,7 +113,7 @@ async def test_an_integration_is_recognised_and_is_no_contact_of_a_device(bench:
     bench.tables.users[maker.id] = maker
     bench.tables.api_keys[key.id] = key
 
-    actor = await bench.workflow.authenticate_key(api_key=str(ApiKey(key.id, "secret")))
+    actor = await bench.workflow.authenticate_key(address=ADDRESS, api_key=str(ApiKey(key.id, "secret")))
 
     assert actor == Actor(ActorKind.INTEGRATION, key.id, maker.organisation_id, role=Role.ENGINEER)
 
@@ -118,7 +122,7 @@ async def test_a_suspended_device_is_turned_away_and_not_noted(bench: Bench) -> 
     device = bench.add_device(DeviceStatus.SUSPENDED)
 
     with pytest.raises(DeviceSuspendedError):
-        await bench.workflow.authenticate_key(api_key=bench.api_key)
+        await bench.workflow.authenticate_key(address=ADDRESS, api_key=bench.api_key)
 
     assert bench.tables.devices == {device.id: device}
 
@@ -127,6 +131,6 @@ async def test_a_wrong_key_says_nothing_of_the_device_and_is_no_contact(bench: B
     device = bench.add_device(DeviceStatus.SUSPENDED)
 
     with pytest.raises(CredentialInvalidError):
-        await bench.workflow.authenticate_key(api_key=bench.api_key + "x")
+        await bench.workflow.authenticate_key(address=ADDRESS, api_key=bench.api_key + "x")
 
     assert bench.tables.devices == {device.id: device}
