@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from iotsphere.api import openapi
 from iotsphere.api.assets.endpoints import blueprint as assets
+from iotsphere.api.audit.endpoints import blueprint as audit
 from iotsphere.api.errors import register_error_handlers
 from iotsphere.api.health.endpoints import blueprint as health
 from iotsphere.api.identity.endpoints import blueprint as identity
@@ -46,7 +47,7 @@ def create_app(container: Application) -> Quart:
     # Neither does it redirect, which it would do to the host that it is told.
     app.url_map.merge_slashes = False
     register_error_handlers(app)
-    for blueprint in (identity, registry, assets, telemetry, shadow):
+    for blueprint in (identity, registry, audit, assets, telemetry, shadow):
         app.register_blueprint(blueprint, url_prefix=BASE_PATH)
     app.register_blueprint(health)
     app.register_blueprint(openapi.blueprint)

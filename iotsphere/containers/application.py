@@ -5,6 +5,7 @@ from uuid import uuid4
 from dependency_injector import containers, providers
 
 from iotsphere.assets.service import AssetService
+from iotsphere.audit.service import AuditService, SealingService
 from iotsphere.config import Settings
 from iotsphere.containers.stores import Stores
 from iotsphere.identity.accounts import AccountService
@@ -31,6 +32,7 @@ DOORS = [
     "iotsphere.api.idempotency",
     "iotsphere.api.admission",
     "iotsphere.api.assets.endpoints",
+    "iotsphere.api.audit.endpoints",
     "iotsphere.api.health.endpoints",
     "iotsphere.api.identity.endpoints",
     "iotsphere.api.registry.endpoints",
@@ -87,6 +89,15 @@ class Registry(containers.DeclarativeContainer):
     outbox = providers.Singleton(OutboxService, unit_of_work=unit_of_work, clock=clock)
 
 
+class Audit(containers.DeclarativeContainer):
+    settings = providers.Dependency(instance_of=Settings)
+    stores = providers.DependenciesContainer()
+
+    unit_of_work = stores.registry_unit_of_work.provider
+    trail = providers.Singleton(AuditService, unit_of_work=unit_of_work)
+    sealing = providers.Singleton(SealingService, unit_of_work=unit_of_work, secret_key=settings.provided.secret_key)
+
+
 class Workflows(containers.DeclarativeContainer):
     stores = providers.DependenciesContainer()
     identity = providers.DependenciesContainer()
@@ -117,6 +128,7 @@ class Application(containers.DeclarativeContainer):
     stores = providers.Container(Stores, settings=settings)
     identity = providers.Container(Identity, settings=settings, stores=stores, clock=clock, new_id=new_id)
     registry = providers.Container(Registry, stores=stores, clock=clock, new_id=new_id)
+    audit = providers.Container(Audit, settings=settings, stores=stores)
     assets = providers.Singleton(
         AssetService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock, new_id=new_id
     )

@@ -67,7 +67,13 @@ class Attempt:
         return self._entry(at=at, actor=by or self.actor, target=target, outcome=AuditOutcome.DONE, details=details)
 
     def refused(
-        self, code: str, *, at: datetime, target: str | None = None, organisation_id: OrganisationId | None = None
+        self,
+        code: str,
+        *,
+        at: datetime,
+        target: str | None = None,
+        organisation_id: OrganisationId | None = None,
+        **details: Any,
     ) -> AuditEntry:
         """Give the entry for a refusal; the organisation is the one whose thing was tried, if nobody is acting."""
         return self._entry(
@@ -77,6 +83,7 @@ class Attempt:
             outcome=AuditOutcome.REFUSED,
             code=code,
             organisation_id=organisation_id,
+            details=details,
         )
 
     def _entry(

@@ -157,9 +157,22 @@ audit_entries = sa.Table(
     sa.CheckConstraint("outcome IN ('done', 'refused')", name="outcome"),
     sa.CheckConstraint("(position IS NULL) = (seal IS NULL)", name="seal"),
     sa.Index("ix_audit_entries_organisation_id_at_id", "organisation_id", "at", "id"),
-    sa.Index("ix_audit_entries_target", "target"),
+    sa.Index("ix_audit_entries_organisation_id_action", "organisation_id", "action", "at", "id"),
+    sa.Index("ix_audit_entries_correlation_id", "correlation_id"),
     sa.Index("ix_audit_entries_at_unsealed", "at", postgresql_where=sa.text("position IS NULL")),
 )
+
+# What follows the kind in ``<kind>:<id>``, or all of a text that names no kind.
+ID_OF_ACTOR = sa.func.regexp_replace(audit_entries.c.actor, sa.text("'^[^:]*:'"), sa.text("''"))
+ID_OF_TARGET = sa.func.regexp_replace(audit_entries.c.target, sa.text("'^[^:]*:'"), sa.text("''"))
+for _name, _id in (("actor", ID_OF_ACTOR), ("target", ID_OF_TARGET)):
+    sa.Index(
+        f"ix_audit_entries_organisation_id_{_name}",
+        audit_entries.c.organisation_id,
+        _id,
+        audit_entries.c.at,
+        audit_entries.c.id,
+    )
 
 outbox = sa.Table(
     "outbox",

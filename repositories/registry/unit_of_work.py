@@ -1,5 +1,6 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from iotsphere.audit.ports import AuditTrailRepository
 from iotsphere.identity.ports import (
     ApiKeyRepository,
     IdempotencyRepository,
@@ -37,6 +38,7 @@ class SqlAlchemyRegistryUnitOfWork(SqlAlchemyUnitOfWork):
     credentials: CredentialRepository
     outbox: OutboxRepository
     audit: AuditTrail
+    trail: AuditTrailRepository
 
     def _bind(self, connection: AsyncConnection) -> None:
         self.organisations = SqlAlchemyOrganisationRepository(connection)
@@ -48,4 +50,4 @@ class SqlAlchemyRegistryUnitOfWork(SqlAlchemyUnitOfWork):
         self.keys = SqlAlchemyKeyRepository(connection)
         self.idempotency = SqlAlchemyIdempotencyRepository(connection)
         self.outbox = SqlAlchemyOutboxRepository(connection)
-        self.audit = SqlAlchemyAuditTrail(connection)
+        self.audit = self.trail = SqlAlchemyAuditTrail(connection)

@@ -9,6 +9,8 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+from iotsphere.audit.model import ChainHead
+from iotsphere.audit.ports import AuditTrailRepository
 from iotsphere.identity.model import IntegrationKey, KeyHolder, Organisation, User
 from iotsphere.identity.ports import (
     ApiKeyRepository,
@@ -26,6 +28,7 @@ from iotsphere.kernel.pagination import Page
 from iotsphere.registry.errors import CredentialNotFoundError, DeviceNotFoundError, SerialNumberTakenError
 from iotsphere.registry.model import Credential, Device, DeviceFilter, DeviceStatus, OutboxEvent
 from iotsphere.registry.ports import CredentialRepository, DeviceRepository, OutboxRepository
+from tests.fakes.audit import InMemoryAuditTrail
 from tests.fakes.identity import (
     InMemoryApiKeyRepository,
     InMemoryIdempotencyRepository,
@@ -51,6 +54,7 @@ class RegistryTables:
     outbox: dict[EventId, OutboxEvent] = field(default_factory=dict)
     idempotency: dict[tuple[str, str], KeptIdempotencyRecord] = field(default_factory=dict)
     audit: dict[UUID, AuditEntry] = field(default_factory=dict)
+    places: dict[UUID, ChainHead] = field(default_factory=dict)
 
     def copy(self) -> "RegistryTables":
         return RegistryTables(**{table.name: dict(getattr(self, table.name)) for table in fields(self)})
@@ -205,14 +209,6 @@ class InMemoryOutboxRepository:
             self._stored.pop(event_id, None)
 
 
-class InMemoryAuditTrail:
-    def __init__(self, stored: dict[UUID, AuditEntry]) -> None:
-        self._stored = stored
-
-    async def add(self, *entries: AuditEntry) -> None:
-        self._stored.update({entry.id: entry for entry in entries})
-
-
 class InMemoryRegistryUnitOfWork:
     """A transaction on ``committed``, which unit after unit shares."""
 
@@ -226,6 +222,7 @@ class InMemoryRegistryUnitOfWork:
     credentials: CredentialRepository
     outbox: OutboxRepository
     audit: AuditTrail
+    trail: AuditTrailRepository
 
     def __init__(self, committed: RegistryTables) -> None:
         self._committed = committed
@@ -241,7 +238,7 @@ class InMemoryRegistryUnitOfWork:
         self.devices = InMemoryDeviceRepository(tables.devices)
         self.credentials = InMemoryCredentialRepository(tables.credentials)
         self.outbox = InMemoryOutboxRepository(tables.outbox)
-        self.audit = InMemoryAuditTrail(tables.audit)
+        self.audit = self.trail = InMemoryAuditTrail(tables.audit, tables.places)
         return self
 
     async def __aexit__(

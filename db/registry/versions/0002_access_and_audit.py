@@ -143,7 +143,17 @@ def _create_audit_entries() -> None:
         sa.UniqueConstraint("position", name=op.f("uq_audit_entries_position")),
     )
     op.create_index("ix_audit_entries_organisation_id_at_id", "audit_entries", ["organisation_id", "at", "id"])
-    op.create_index("ix_audit_entries_target", "audit_entries", ["target"])
+    op.create_index(
+        "ix_audit_entries_organisation_id_action", "audit_entries", ["organisation_id", "action", "at", "id"]
+    )
+    op.create_index("ix_audit_entries_correlation_id", "audit_entries", ["correlation_id"])
+    # By the id alone, so that one index serves whoever gives its kind as well and whoever does not.
+    for name in ("actor", "target"):
+        op.create_index(
+            f"ix_audit_entries_organisation_id_{name}",
+            "audit_entries",
+            ["organisation_id", sa.text(f"regexp_replace({name}, '^[^:]*:', '')"), "at", "id"],
+        )
     op.create_index(
         "ix_audit_entries_at_unsealed", "audit_entries", ["at"], postgresql_where=sa.text("position IS NULL")
     )
