@@ -41,6 +41,15 @@ class Timestamp(fields.Field[datetime]):
         return None if value is None else format_time(value)
 
 
+class WholeNumber(fields.Integer):
+    """An integer of JSON, as which neither a text of digits nor ``1.0`` counts."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **options)
+
+
 def text(*, longest: int, shortest: int = 1, **options: Any) -> fields.String:
     return fields.String(validate=validate.Length(min=shortest, max=longest), **options)
 

@@ -19,7 +19,8 @@ from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.clock import Clock, utc_now
 from iotsphere.kernel.identifiers import CredentialId, IdSource
 from iotsphere.registry.contacts import ContactService
-from iotsphere.registry.service import CredentialService, DeviceRegistryService, OutboxService
+from iotsphere.registry.credentials import CredentialService
+from iotsphere.registry.service import DeviceRegistryService, OutboxService
 from iotsphere.shadow.service import DeviceShadowService
 from iotsphere.telemetry.service import TelemetryService
 from iotsphere.throttling.service import Throttle
@@ -36,6 +37,7 @@ DOORS = [
     "iotsphere.api.health.endpoints",
     "iotsphere.api.identity.endpoints",
     "iotsphere.api.registry.endpoints",
+    "iotsphere.api.registry.schemas",
     "iotsphere.api.shadow.endpoints",
     "iotsphere.api.telemetry.endpoints",
 ]

@@ -37,3 +37,25 @@ class CredentialNotFoundError(NotFoundError):
 
     def __init__(self) -> None:
         super().__init__("The device has no such credential.")
+
+
+class CredentialRotatedError(ConflictError):
+    code = "registry.credential.rotated"
+
+    def __init__(self) -> None:
+        super().__init__("The credential was rotated already. Rotate the one that took its place.")
+
+
+class TooManyCredentialsError(ConflictError):
+    code = "registry.credential.too_many"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A device has {limit} live credentials at the most. Revoke one that it no longer needs.")
+
+
+class ExpiryPastError(RuleViolationError):
+    """Something is to end before it begins."""
+
+    def __init__(self) -> None:
+        message = "Must lie in the future."
+        super().__init__(message, {"expires_at": [message]})

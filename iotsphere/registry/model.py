@@ -4,11 +4,13 @@ from enum import StrEnum
 from typing import Any, Self
 
 from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId
-from iotsphere.registry.errors import TooManyLabelsError
+from iotsphere.registry.errors import CredentialRotatedError, ExpiryPastError, TooManyLabelsError
 
 # A device that was heard of within this time counts as online.
 ONLINE_FOR = timedelta(seconds=90)
 MAX_LABELS = 64
+# Enough for a rotation and a spare on every protocol; a list of them is never long.
+MAX_LIVE_CREDENTIALS = 20
 
 
 class DeviceStatus(StrEnum):
@@ -85,11 +87,14 @@ class DeviceDraft:
 
 @dataclass(frozen=True, slots=True)
 class DeviceFilter:
-    """What a list of devices is narrowed to. ``q`` is looked for within serial numbers and names."""
+    """What a list of devices is narrowed to: ``any_label`` to those that have at least one of these labels.
+
+    ``q`` is looked for within serial numbers and names.
+    """
 
     device_type: str | None = None
     status: DeviceStatus | None = None
-    label: tuple[str, str] | None = None
+    any_label: tuple[tuple[str, str], ...] = ()
     q: str | None = None
 
 
@@ -104,6 +109,33 @@ class Credential:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    rotated_at: datetime | None = None
+
+    @property
+    def version(self) -> int:
+        """Only a rotation changes a credential that can still be seen."""
+        return 1 if self.rotated_at is None else 2
+
+    def is_live(self, *, now: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+    def rotate(self, *, at: datetime, grace: timedelta) -> Self:
+        """Give way to another credential, after the grace or at once; never later than it would have ended.
+
+        :raises CredentialRotatedError: it has given way to one already.
+        """
+        if self.rotated_at is not None:
+            raise CredentialRotatedError
+        if not grace:
+            # Revoked rather than expired: on a clock that is a moment behind, the end would not have come yet.
+            return replace(self, rotated_at=at, revoked_at=at)
+        return replace(self, rotated_at=at, expires_at=min(at + grace, self.expires_at or at + grace))
+
+
+def require_future(expires_at: datetime | None, *, now: datetime) -> None:
+    """:raises ExpiryPastError: it would be over before it began."""
+    if expires_at is not None and expires_at <= now:
+        raise ExpiryPastError
 
 
 @dataclass(frozen=True, slots=True)

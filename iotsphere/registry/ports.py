@@ -44,10 +44,16 @@ class DeviceRepository(Protocol):
 class CredentialRepository(Protocol):
     async def add(self, credential: Credential) -> None: ...
 
-    async def list(self, device_id: DeviceId, *, limit: int, cursor: str | None) -> Page[Credential]: ...
+    async def get(self, device_id: DeviceId, credential_id: CredentialId, *, for_update: bool = False) -> Credential:
+        """Give a credential, expired or not; ``for_update`` keeps others from changing it meanwhile.
 
-    async def revoke(self, device_id: DeviceId, credential_id: CredentialId, *, now: datetime) -> None:
-        """:raises CredentialNotFoundError: the device has none of that id that is not revoked already."""
+        :raises CredentialNotFoundError: the device has none of that id that is not revoked.
+        """
+
+    async def save(self, credential: Credential) -> None: ...
+
+    async def list(self, device_id: DeviceId, *, now: datetime, limit: int, cursor: str | None) -> Page[Credential]:
+        """List those that are neither revoked nor expired."""
 
 
 class OutboxRepository(Protocol):

@@ -1,4 +1,4 @@
-"""The device registry: which devices there are, and with which credentials they speak."""
+"""The device registry: which devices there are."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -7,20 +7,18 @@ from typing import Any
 from iotsphere.kernel.audit import Attempt, AuditEntry
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import PreconditionFailedError
-from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, IdSource, OrganisationId
+from iotsphere.kernel.identifiers import DeviceId, EventId, IdSource, OrganisationId
 from iotsphere.kernel.pagination import Page
 from iotsphere.registry.errors import SerialNumberTakenError
 from iotsphere.registry.model import (
-    Credential,
     Device,
     DeviceDraft,
     DeviceFilter,
     DeviceStatus,
     EventKind,
-    IssuedCredential,
     OutboxEvent,
 )
-from iotsphere.registry.ports import KeyMaker, RegistryUnitOfWorkFactory
+from iotsphere.registry.ports import RegistryUnitOfWorkFactory
 
 # How long whoever took an event has for carrying it out before the next may try.
 CLAIM = timedelta(seconds=5)
@@ -156,61 +154,6 @@ def _entry(attempt: Attempt, device: Device, *, is_added: bool) -> AuditEntry:
     return attempt.refused(
         SerialNumberTakenError.code, at=device.created_at, target=f"serial_number:{device.serial_number}"
     )
-
-
-class CredentialService:
-    """Issues and revokes the API keys of devices."""
-
-    def __init__(
-        self,
-        *,
-        unit_of_work: RegistryUnitOfWorkFactory,
-        clock: Clock,
-        new_id: IdSource,
-        make_key: KeyMaker,
-    ) -> None:
-        self._unit_of_work = unit_of_work
-        self._clock = clock
-        self._new_id = new_id
-        self._make_key = make_key
-
-    async def issue_credential(
-        self, *, attempt: Attempt, device_id: DeviceId, label: str | None, expires_at: datetime | None
-    ) -> IssuedCredential:
-        """Issue an API key. It is in the answer, this once, and kept as a hash alone."""
-        credential_id = CredentialId(self._new_id())
-        api_key, secret_hash = self._make_key(credential_id)
-        credential = Credential(
-            id=credential_id,
-            device_id=device_id,
-            label=label,
-            secret_hash=secret_hash,
-            created_at=self._clock(),
-            expires_at=expires_at,
-        )
-        async with self._unit_of_work() as uow:
-            await uow.credentials.add(credential)
-            await uow.audit.add(
-                attempt.done(f"device:{device_id}", at=credential.created_at, credential=str(credential_id))
-            )
-            await uow.commit()
-        return IssuedCredential(credential=credential, api_key=api_key)
-
-    async def list_credentials(self, *, device_id: DeviceId, limit: int, cursor: str | None) -> Page[Credential]:
-        """List those that are not revoked."""
-        async with self._unit_of_work() as uow:
-            return await uow.credentials.list(device_id, limit=limit, cursor=cursor)
-
-    async def revoke_credential(self, *, attempt: Attempt, device_id: DeviceId, credential_id: CredentialId) -> None:
-        """Refuse the key from the next request on.
-
-        :raises CredentialNotFoundError: the device has no such credential, or it is revoked already.
-        """
-        async with self._unit_of_work() as uow:
-            now = self._clock()
-            await uow.credentials.revoke(device_id, credential_id, now=now)
-            await uow.audit.add(attempt.done(f"device:{device_id}", at=now, credential=str(credential_id)))
-            await uow.commit()
 
 
 class OutboxService:

@@ -98,8 +98,8 @@ def _conditions(narrowed_to: DeviceFilter) -> list[sa.ColumnElement[bool]]:
         conditions.append(devices.c.device_type == narrowed_to.device_type)
     if narrowed_to.status is not None:
         conditions.append(devices.c.status == narrowed_to.status.value)
-    if narrowed_to.label is not None:
-        conditions.append(devices.c.labels.contains(dict([narrowed_to.label])))
+    if narrowed_to.any_label:
+        conditions.append(sa.or_(*(devices.c.labels.contains({key: value}) for key, value in narrowed_to.any_label)))
     if narrowed_to.q is not None:
         conditions.append(
             devices.c.serial_number.icontains(narrowed_to.q, autoescape=True)
@@ -113,35 +113,32 @@ class SqlAlchemyCredentialRepository:
         self._connection = connection
 
     async def add(self, credential: Credential) -> None:
+        await self._connection.execute(sa.insert(credentials).values(_credential_to_row(credential)))
+
+    async def get(self, device_id: DeviceId, credential_id: CredentialId, *, for_update: bool = False) -> Credential:
+        query = sa.select(credentials).where(
+            credentials.c.id == credential_id,
+            credentials.c.device_id == device_id,
+            credentials.c.revoked_at.is_(None),
+        )
+        row = (await self._connection.execute(query.with_for_update() if for_update else query)).first()
+        if row is None:
+            raise CredentialNotFoundError
+        return _row_to_credential(row)
+
+    async def save(self, credential: Credential) -> None:
         await self._connection.execute(
-            sa.insert(credentials).values(
-                id=credential.id,
-                device_id=credential.device_id,
-                label=credential.label,
-                secret_hash=credential.secret_hash,
-                created_at=credential.created_at,
-                expires_at=credential.expires_at,
-                revoked_at=credential.revoked_at,
-            )
+            sa.update(credentials).where(credentials.c.id == credential.id).values(_credential_to_row(credential))
         )
 
-    async def list(self, device_id: DeviceId, *, limit: int, cursor: str | None) -> Page[Credential]:
-        query = sa.select(credentials).where(credentials.c.device_id == device_id, credentials.c.revoked_at.is_(None))
+    async def list(self, device_id: DeviceId, *, now: datetime, limit: int, cursor: str | None) -> Page[Credential]:
+        query = sa.select(credentials).where(
+            credentials.c.device_id == device_id,
+            credentials.c.revoked_at.is_(None),
+            credentials.c.expires_at.is_(None) | (credentials.c.expires_at > now),
+        )
         found = await self._connection.execute(after_cursor(query, credentials, limit, cursor))
         return page_of([_row_to_credential(row) for row in found], limit)
-
-    async def revoke(self, device_id: DeviceId, credential_id: CredentialId, *, now: datetime) -> None:
-        revoked = await self._connection.execute(
-            sa.update(credentials)
-            .where(
-                credentials.c.id == credential_id,
-                credentials.c.device_id == device_id,
-                credentials.c.revoked_at.is_(None),
-            )
-            .values(revoked_at=now)
-        )
-        if revoked.rowcount == 0:
-            raise CredentialNotFoundError
 
 
 def _device_to_row(device: Device) -> dict[str, Any]:
@@ -176,6 +173,19 @@ def _row_to_device(row: sa.Row[Any]) -> Device:
     )
 
 
+def _credential_to_row(credential: Credential) -> dict[str, Any]:
+    return {
+        "id": credential.id,
+        "device_id": credential.device_id,
+        "label": credential.label,
+        "secret_hash": credential.secret_hash,
+        "created_at": credential.created_at,
+        "expires_at": credential.expires_at,
+        "revoked_at": credential.revoked_at,
+        "rotated_at": credential.rotated_at,
+    }
+
+
 def _row_to_credential(row: sa.Row[Any]) -> Credential:
     return Credential(
         id=CredentialId(row.id),
@@ -185,4 +195,5 @@ def _row_to_credential(row: sa.Row[Any]) -> Credential:
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
+        rotated_at=row.rotated_at,
     )

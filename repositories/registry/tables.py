@@ -70,6 +70,10 @@ devices = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.CheckConstraint("status IN ('provisioned', 'active', 'suspended', 'retired')", name="status"),
     sa.Index("ix_devices_organisation_id_created_at_id", "organisation_id", "created_at", "id"),
+    sa.Index(
+        "ix_devices_organisation_id_device_type_created_at_id", "organisation_id", "device_type", "created_at", "id"
+    ),
+    sa.Index("ix_devices_organisation_id_status_created_at_id", "organisation_id", "status", "created_at", "id"),
     sa.Index("ix_devices_labels", "labels", postgresql_using="gin", postgresql_ops={"labels": "jsonb_path_ops"}),
     # A retired device keeps its row, not its claim to the serial number.
     sa.Index(
@@ -91,6 +95,8 @@ credentials = sa.Table(
     sa.Column("created_at", TIME, nullable=False),
     sa.Column("expires_at", TIME),
     sa.Column("revoked_at", TIME),
+    # When another took its place: with a grace, it works on for a while.
+    sa.Column("rotated_at", TIME),
     sa.Index("ix_credentials_device_id_created_at_id", "device_id", "created_at", "id"),
 )
 

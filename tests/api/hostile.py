@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 FIELDS = [
     "serial_number", "device_type", "name", "labels", "asset", "asset_type", "properties", "capabilities", "status",
     "label", "expires_at", "email", "password", "role", "admin", "refresh_token", "_schema", "__class__", "",
+    "grace_seconds",
 ]  # fmt: skip
 HEADERS = [
     "X-API-Key", "Authorization", "If-Match", "If-None-Match", "Idempotency-Key", "X-Correlation-ID", "Content-Type",
@@ -27,7 +28,7 @@ LIKELY = [
     2**63,
 ]
 
-# Every write of identity and registry, with a body that it takes; a question mark stands for a device.
+# Every write of identity and registry, with a body that it takes; a question mark stands for an id.
 ACCEPTED: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/auth/token"): {"email": "a@b.example", "password": "correct horse"},
     ("POST", "/auth/refresh"): {"refresh_token": "made up"},
@@ -41,6 +42,7 @@ ACCEPTED: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/devices"): {"serial_number": "SN-1", "device_type": "pump"},
     ("PATCH", "/devices/?"): {},
     ("POST", "/devices/?/credentials"): {},
+    ("POST", "/devices/?/credentials/?/rotate"): {},
 }
 WRITES = list(ACCEPTED)
 

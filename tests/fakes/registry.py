@@ -133,7 +133,7 @@ def _is_within(device: Device, narrowed_to: DeviceFilter) -> bool:
     return (
         narrowed_to.device_type in {None, device.device_type}
         and narrowed_to.status in {None, device.status}
-        and (narrowed_to.label is None or narrowed_to.label in device.labels.items())
+        and (not narrowed_to.any_label or not device.labels.items().isdisjoint(narrowed_to.any_label))
         and any((narrowed_to.q or "").lower() in text.lower() for text in (device.serial_number, device.name))
     )
 
@@ -145,19 +145,23 @@ class InMemoryCredentialRepository:
     async def add(self, credential: Credential) -> None:
         self._stored[credential.id] = credential
 
-    async def list(self, device_id: DeviceId, *, limit: int, cursor: str | None) -> Page[Credential]:
-        found = (
-            credential
-            for credential in self._stored.values()
-            if credential.device_id == device_id and credential.revoked_at is None
-        )
-        return page_of(found, limit, cursor)
-
-    async def revoke(self, device_id: DeviceId, credential_id: CredentialId, *, now: datetime) -> None:
+    async def get(self, device_id: DeviceId, credential_id: CredentialId, *, for_update: bool = False) -> Credential:
         credential = self._stored.get(credential_id)
         if credential is None or credential.device_id != device_id or credential.revoked_at is not None:
             raise CredentialNotFoundError
-        self._stored[credential_id] = replace(credential, revoked_at=now)
+        return credential
+
+    async def save(self, credential: Credential) -> None:
+        if credential.id in self._stored:
+            self._stored[credential.id] = credential
+
+    async def list(self, device_id: DeviceId, *, now: datetime, limit: int, cursor: str | None) -> Page[Credential]:
+        found = (
+            credential
+            for credential in self._stored.values()
+            if credential.device_id == device_id and credential.is_live(now=now)
+        )
+        return page_of(found, limit, cursor)
 
 
 class InMemoryKeyRepository:

@@ -65,6 +65,13 @@ CREATE TRIGGER audit_trail_emptied BEFORE TRUNCATE ON audit_entries
 def upgrade() -> None:
     op.add_column("sessions", sa.Column("secret_hash", sa.LargeBinary(), nullable=True))
     op.create_unique_constraint(op.f("uq_sessions_secret_hash"), "sessions", ["secret_hash"])
+    op.add_column("credentials", sa.Column("rotated_at", TIME, nullable=True))
+    for field in ("device_type", "status"):
+        op.create_index(
+            f"ix_devices_organisation_id_{field}_created_at_id",
+            "devices",
+            ["organisation_id", field, "created_at", "id"],
+        )
     _create_keys()
     _create_audit_entries()
     op.execute(WORD_OF_CHANGED_KEYS)
@@ -175,5 +182,8 @@ def downgrade() -> None:
         "tell_of_changed_key",
     ):
         op.execute(f"DROP FUNCTION {function}")
+    for field in ("device_type", "status"):
+        op.drop_index(f"ix_devices_organisation_id_{field}_created_at_id", "devices")
+    op.drop_column("credentials", "rotated_at")
     op.drop_constraint(op.f("uq_sessions_secret_hash"), "sessions")
     op.drop_column("sessions", "secret_hash")

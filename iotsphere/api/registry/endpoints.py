@@ -15,13 +15,15 @@ from iotsphere.api.registry.schemas import (
     IssueCredentialBody,
     IssuedCredentialAnswer,
     RegisterDeviceBody,
+    RotateCredentialBody,
 )
 from iotsphere.kernel.actor import Actor, Role
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.identifiers import CredentialId, DeviceId
 from iotsphere.kernel.pagination import Page
+from iotsphere.registry.credentials import CredentialService
 from iotsphere.registry.model import Credential, Device, IssuedCredential
-from iotsphere.registry.service import CredentialService, DeviceRegistryService
+from iotsphere.registry.service import DeviceRegistryService
 from iotsphere.workflows.commissioning import CommissioningWorkflow
 
 blueprint = Blueprint("registry", __name__)
@@ -120,13 +122,55 @@ async def list_credentials(
     return await credentials.list_credentials(device_id=device_id, **query)
 
 
+@blueprint.get("/devices/<uuid:device_id>/credentials/<uuid:credential_id>")
+@operation("Show a credential, without its secret", allow=Role.ADMIN, answer=CredentialAnswer(), versioned=True)
+@inject
+async def get_credential(
+    device_id: DeviceId,
+    credential_id: CredentialId,
+    credentials: CredentialService = Provide["registry.credentials"],
+) -> Credential:
+    return await credentials.get_credential(device_id=device_id, credential_id=credential_id)
+
+
+@blueprint.post("/devices/<uuid:device_id>/credentials/<uuid:credential_id>/rotate")
+@operation(
+    "Rotate a credential: a new API key takes its place, the old one works until the grace ends",
+    allow=Role.ADMIN,
+    body=RotateCredentialBody(),
+    answer=IssuedCredentialAnswer(),
+    status=201,
+    creates=True,
+    conditional=True,
+)
+@inject
+async def rotate_credential(
+    attempt: Attempt,
+    device_id: DeviceId,
+    credential_id: CredentialId,
+    body: dict[str, Any],
+    expected_version: int | None,
+    credentials: CredentialService = Provide["registry.credentials"],
+) -> IssuedCredential:
+    return await credentials.rotate_credential(
+        attempt=attempt,
+        device_id=device_id,
+        credential_id=credential_id,
+        expected_version=expected_version,
+        **body,
+    )
+
+
 @blueprint.delete("/devices/<uuid:device_id>/credentials/<uuid:credential_id>")
-@operation("Revoke a credential", allow=Role.ADMIN, status=204)
+@operation("Revoke a credential", allow=Role.ADMIN, status=204, conditional=True)
 @inject
 async def revoke_credential(
     attempt: Attempt,
     device_id: DeviceId,
     credential_id: CredentialId,
+    expected_version: int | None,
     credentials: CredentialService = Provide["registry.credentials"],
 ) -> None:
-    await credentials.revoke_credential(attempt=attempt, device_id=device_id, credential_id=credential_id)
+    await credentials.revoke_credential(
+        attempt=attempt, device_id=device_id, credential_id=credential_id, expected_version=expected_version
+    )

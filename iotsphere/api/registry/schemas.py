@@ -1,13 +1,16 @@
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
+from dependency_injector.wiring import Provide, inject
 from marshmallow import Schema, ValidationError, fields, post_load, pre_dump, validate, validates
 
-from iotsphere.api.fields import TYPE_NAME, VISIBLE, PageQuery, Timestamp, text
-from iotsphere.kernel.clock import utc_now
+from iotsphere.api.fields import TYPE_NAME, VISIBLE, PageQuery, Timestamp, WholeNumber, text
+from iotsphere.kernel.clock import Clock
 from iotsphere.registry.model import MAX_LABELS, Device, DeviceFilter, DeviceStatus, IssuedCredential
 
 FEW = validate.Length(max=MAX_LABELS)
+LONGEST_KEY = 64
+MAX_GRACE_SECONDS = 30 * 24 * 60 * 60
 SETTABLE = [DeviceStatus.ACTIVE.value, DeviceStatus.SUSPENDED.value]
 
 
@@ -24,13 +27,17 @@ class RegisterDeviceBody(Schema):
     serial_number = fields.String(required=True, validate=VISIBLE)
     device_type = fields.String(required=True, validate=TYPE_NAME)
     name = text(longest=256, load_default=None)
-    labels = fields.Dict(keys=text(longest=64), values=text(longest=256, shortest=0), load_default=dict, validate=FEW)
+    labels = fields.Dict(
+        keys=text(longest=LONGEST_KEY), values=text(longest=256, shortest=0), load_default=dict, validate=FEW
+    )
     asset = fields.Nested(DeviceAssetBody, load_default=dict)
 
 
 class ChangeDeviceBody(Schema):
     name = text(longest=256)
-    labels = fields.Dict(keys=text(longest=64), values=text(longest=256, shortest=0, allow_none=True), validate=FEW)
+    labels = fields.Dict(
+        keys=text(longest=LONGEST_KEY), values=text(longest=256, shortest=0, allow_none=True), validate=FEW
+    )
     status = fields.String(validate=validate.OneOf(SETTABLE))
 
     @post_load
@@ -46,16 +53,24 @@ class DeviceListQuery(PageQuery):
 
     @validates("label")
     def _check_label(self, value: str | None, **_: Any) -> None:
-        if value is not None and ":" not in value:
+        if value is not None and not _readings(value):
             raise ValidationError("Must be a label's key and value with a colon between them.")
 
     @post_load
     def _make_filter(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
-        label = loaded["label"] and tuple(loaded["label"].split(":", 1))
         narrowed_to = DeviceFilter(
-            device_type=loaded["device_type"], status=loaded["status"], label=label, q=loaded["q"]
+            device_type=loaded["device_type"],
+            status=loaded["status"],
+            any_label=_readings(loaded["label"] or ""),
+            q=loaded["q"],
         )
         return {"narrowed_to": narrowed_to, "limit": loaded["limit"], "cursor": loaded["cursor"]}
+
+
+def _readings(label: str) -> tuple[tuple[str, str], ...]:
+    """Give every label that ``key:value`` may mean: keys and values may have colons of their own."""
+    ends = [end for end, character in enumerate(label[: LONGEST_KEY + 1]) if character == ":"]
+    return tuple((label[:end], label[end + 1 :]) for end in ends)
 
 
 class DeviceAnswer(Schema):
@@ -71,18 +86,26 @@ class DeviceAnswer(Schema):
     updated_at = Timestamp()
     version = fields.Integer()
 
-    def _connectivity(self, device: Device) -> str:
-        return device.connectivity(now=utc_now()).value
+    @inject
+    def _connectivity(self, device: Device, clock: Clock = Provide["clock"]) -> str:
+        return device.connectivity(now=clock()).value
 
 
 class IssueCredentialBody(Schema):
     label = text(longest=128, load_default=None)
     expires_at = Timestamp(load_default=None, allow_none=True)
 
-    @validates("expires_at")
-    def _check_future(self, value: datetime | None, **_: Any) -> None:
-        if value is not None and value <= utc_now():
-            raise ValidationError("Must lie in the future.")
+
+class RotateCredentialBody(Schema):
+    grace_seconds = WholeNumber(
+        load_default=0,
+        validate=validate.Range(0, MAX_GRACE_SECONDS),
+        metadata={"description": "How long the old key still works."},
+    )
+
+    @post_load
+    def _read_grace(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {"grace": timedelta(seconds=loaded["grace_seconds"])}
 
 
 class CredentialAnswer(Schema):

@@ -267,6 +267,9 @@ async def test_a_list_is_narrowed_and_paged(bench: ApiBench) -> None:
     assert await ids("status=retired") == []
     assert await ids("label=site:n:1") == [str(first.id)]
     assert await ids("label=site:") == []
+    keyed = bench.add_device(labels={"k:v": "x:y"})
+    assert await ids("label=k:v:x:y") == [str(keyed.id)]
+    assert await ids("label=k:v:x") == []
     assert await ids("q=a-") == [str(first.id), str(second.id)]
     assert await ids("q=2&device_type=robot") == [str(second.id)]
     page = (await bench.get("/devices?limit=1&q=A")).json
@@ -284,6 +287,7 @@ async def test_a_list_is_narrowed_and_paged(bench: ApiBench) -> None:
         ("status=broken", "status"),
         ("status=", "status"),
         ("label=site", "label"),
+        (f"label={'k' * 65}:v", "label"),
         ("q=", "q"),
         (f"q={'x' * 129}", "q"),
         ("page=2", "page"),

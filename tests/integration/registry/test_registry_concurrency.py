@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from iotsphere.containers.application import make_api_key
 from iotsphere.identity.accounts import AccountService
 from iotsphere.identity.errors import CredentialInvalidError, EmailTakenError, OrganisationNameTakenError
 from iotsphere.identity.idempotency import IdempotencyService
@@ -16,14 +17,20 @@ from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.errors import UnavailableError
-from iotsphere.registry.errors import SerialNumberTakenError
-from iotsphere.registry.model import Device, DeviceFilter, DeviceStatus
+from iotsphere.registry.credentials import CredentialService
+from iotsphere.registry.errors import (
+    CredentialNotFoundError,
+    CredentialRotatedError,
+    SerialNumberTakenError,
+    TooManyCredentialsError,
+)
+from iotsphere.registry.model import Device, DeviceFilter, DeviceStatus, IssuedCredential
 from iotsphere.registry.service import OutboxService
 from repositories.sql import COMMAND_SECONDS
 from tests.factories.identity import build_actor, build_attempt, build_user
 from tests.factories.registry import FIRST_DAY, build_event
 from tests.fakes.identity import RecordingPasswords
-from tests.integration.registry.conftest import RegistryProcess, within
+from tests.integration.registry.conftest import RegistryProcess, eventually, within
 
 SECRET_KEY = "a secret of more than thirty-two characters"
 
@@ -266,6 +273,55 @@ async def test_a_claimant_does_not_wait_for_another(process: RegistryProcess) ->
             await quick.commit()
         await slow.outbox.remove(first.id)
         await slow.commit()
+
+
+@pytest.fixture
+def credentials(process: RegistryProcess) -> CredentialService:
+    return CredentialService(unit_of_work=process.unit_of_work, clock=utc_now, new_id=uuid4, make_key=make_api_key)
+
+
+@pytest.mark.parametrize(("grace", "refusal"), [(0, CredentialNotFoundError), (60, CredentialRotatedError)])
+async def test_of_rotations_of_one_credential_at_once_one_is_made(
+    process: RegistryProcess, ours: Organisation, credentials: CredentialService, grace: int, refusal: type[Exception]
+) -> None:
+    device, _ = await process.register(ours)
+    attempt = build_attempt(organisation_id=ours.id)
+    old = await credentials.issue_credential(attempt=attempt, device_id=device.id, label=None, expires_at=None)
+
+    answers = await asyncio.gather(
+        *(
+            credentials.rotate_credential(
+                attempt=attempt,
+                device_id=device.id,
+                credential_id=old.credential.id,
+                grace=timedelta(seconds=grace),
+                expected_version=None,
+            )
+            for _ in range(8)
+        ),
+        return_exceptions=True,
+    )
+
+    [new] = [answer for answer in answers if isinstance(answer, IssuedCredential)]
+    assert [type(answer) for answer in answers].count(refusal) == 7
+    live = await credentials.list_credentials(device_id=device.id, limit=50, cursor=None)
+    assert new.credential in live.items
+    assert len(live.items) == (2 if grace else 1)
+
+
+async def test_issuers_at_once_make_no_more_credentials_than_a_device_may_have(
+    process: RegistryProcess, ours: Organisation, credentials: CredentialService
+) -> None:
+    device, _ = await process.register(ours)
+    attempt = build_attempt(organisation_id=ours.id)
+
+    async def issue() -> IssuedCredential:
+        return await credentials.issue_credential(attempt=attempt, device_id=device.id, label=None, expires_at=None)
+
+    answers = await asyncio.gather(*(eventually(issue) for _ in range(30)), return_exceptions=True)
+
+    kinds = [type(answer) for answer in answers]
+    assert (kinds.count(IssuedCredential), kinds.count(TooManyCredentialsError)) == (20, 10)
 
 
 async def test_of_twenty_requests_under_one_key_at_once_one_is_done(process: RegistryProcess) -> None:

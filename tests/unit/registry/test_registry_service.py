@@ -1,4 +1,3 @@
-from datetime import timedelta
 from functools import partial
 from itertools import count
 from typing import Any
@@ -7,17 +6,16 @@ from uuid import UUID, uuid4
 import pytest
 
 from iotsphere.kernel.errors import PreconditionFailedError
-from iotsphere.kernel.identifiers import CredentialId, DeviceId, OrganisationId
+from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.registry.errors import (
-    CredentialNotFoundError,
     DeviceNotFoundError,
     SerialNumberTakenError,
     TooManyLabelsError,
 )
 from iotsphere.registry.model import Device, DeviceFilter, DeviceStatus, EventKind, OutboxEvent
-from iotsphere.registry.service import CLAIM, CredentialService, DeviceRegistryService
+from iotsphere.registry.service import CLAIM, DeviceRegistryService
 from tests.factories.identity import build_attempt
-from tests.factories.registry import build_credential, build_device
+from tests.factories.registry import build_device
 from tests.fakes.identity import ManualClock
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
 
@@ -26,7 +24,7 @@ THEIRS = OrganisationId(UUID(int=2))
 
 
 class Bench:
-    """The services on a store in memory, with a clock that is set by hand."""
+    """The service on a store in memory, with a clock that is set by hand."""
 
     def __init__(self) -> None:
         self.tables = RegistryTables()
@@ -35,12 +33,6 @@ class Bench:
         unit_of_work = partial(InMemoryRegistryUnitOfWork, self.tables)
         self.devices = DeviceRegistryService(
             unit_of_work=unit_of_work, clock=self.clock, new_id=lambda: UUID(int=next(numbers))
-        )
-        self.credentials = CredentialService(
-            unit_of_work=unit_of_work,
-            clock=self.clock,
-            new_id=lambda: UUID(int=next(numbers)),
-            make_key=lambda credential_id: (f"key of {credential_id.int}", f"hash of {credential_id.int}".encode()),
         )
 
     async def register(self, **given: Any) -> tuple[Device, OutboxEvent]:
@@ -177,58 +169,3 @@ async def test_the_first_contact_makes_a_device_active(bench: Bench) -> None:
 
     active = bench.tables.devices[device.id]
     assert (active.status, active.last_seen_at) == (DeviceStatus.ACTIVE, bench.clock.now)
-
-
-async def test_a_key_is_shown_once_and_kept_as_its_hash(bench: Bench) -> None:
-    device = bench.add()
-    expires_at = bench.clock() + timedelta(days=1)
-
-    issued = await bench.credentials.issue_credential(
-        attempt=build_attempt(), device_id=device.id, label="workshop", expires_at=expires_at
-    )
-
-    assert issued.api_key == "key of 10"
-    assert issued.credential == build_credential(
-        id=UUID(int=10),
-        device_id=device.id,
-        label="workshop",
-        secret_hash=b"hash of 10",
-        created_at=bench.clock.now,
-        expires_at=expires_at,
-    )
-    page = await bench.credentials.list_credentials(device_id=device.id, limit=5, cursor=None)
-    assert page.items == [issued.credential]
-    assert "key of" not in repr(bench.tables)
-
-
-async def test_a_revoked_credential_is_gone_and_the_others_stay(bench: Bench) -> None:
-    device = bench.add()
-    revoked = await bench.credentials.issue_credential(
-        attempt=build_attempt(), device_id=device.id, label=None, expires_at=None
-    )
-    kept = await bench.credentials.issue_credential(
-        attempt=build_attempt(), device_id=device.id, label=None, expires_at=None
-    )
-
-    await bench.credentials.revoke_credential(
-        attempt=build_attempt(), device_id=device.id, credential_id=revoked.credential.id
-    )
-
-    page = await bench.credentials.list_credentials(device_id=device.id, limit=5, cursor=None)
-    assert page.items == [kept.credential]
-
-
-async def test_revoking_what_is_not_the_devices_is_refused_and_changes_nothing(bench: Bench) -> None:
-    device, other = bench.add(), bench.add()
-    issued = await bench.credentials.issue_credential(
-        attempt=build_attempt(), device_id=device.id, label=None, expires_at=None
-    )
-    before = bench.tables.copy()
-
-    for device_id, credential_id in [(other.id, issued.credential.id), (device.id, CredentialId(uuid4()))]:
-        with pytest.raises(CredentialNotFoundError):
-            await bench.credentials.revoke_credential(
-                attempt=build_attempt(), device_id=device_id, credential_id=credential_id
-            )
-
-    assert bench.tables == before
