@@ -1,0 +1,96 @@
+"""Who may call what, written down by hand from the contract: the code has no part in it.
+
+An operation that the API describes and that is not in here fails the build, and so does one that is in here alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from iotsphere.kernel.actor import Role
+
+VIEWER, ENGINEER, OPERATOR, ADMIN = Role
+ANYBODY = None
+EMAIL = "of a user"
+REFRESH_TOKEN = "of a session"
+PASSWORD = "correct horse battery"
+
+
+@dataclass(frozen=True)
+class Access:
+    """The lowest role that may (None: anybody, without a credential), whether a device may for itself, whether it
+    takes the platform administrator, and whether it is for users alone and not for keys.
+
+    The rest makes a request that is valid: what it sends, where something comes back, and whether it uses up the
+    credential it is made with. ``{}`` in a text is replaced by something that nobody has used.
+    """
+
+    lowest: Role | None
+    device: bool = False
+    platform: bool = False
+    users_alone: bool = False
+    status: int = 200
+    json: Any = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    spends_caller: bool = False
+
+    def body(self) -> Any:
+        return _filled(self.json)
+
+
+def _filled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(member) for name, member in value.items()}
+    return value.replace("{}", uuid4().hex) if isinstance(value, str) else value
+
+
+REPORT = {"state": {"reported": {"temperature": 21.5}}}
+FIRST_ADMIN = {"email": "{}@example.org", "password": PASSWORD}
+
+TABLE = {
+    # Identity
+    "log_in": Access(ANYBODY, json={"email": EMAIL, "password": PASSWORD}),
+    "refresh": Access(ANYBODY, json={"refresh_token": REFRESH_TOKEN}),
+    "log_out": Access(VIEWER, users_alone=True, status=204, spends_caller=True),
+    "found_organisation": Access(ADMIN, platform=True, status=201, json={"name": "Org {}", "admin": FIRST_ADMIN}),
+    "add_user": Access(ADMIN, status=201, json={"email": "{}@example.org", "password": PASSWORD, "role": "viewer"}),
+    "list_users": Access(ADMIN),
+    "get_user": Access(ADMIN),
+    "get_me": Access(VIEWER, device=True),
+    "issue_api_key": Access(ADMIN, status=201, json={"label": "integration", "role": "viewer"}),
+    "list_api_keys": Access(ADMIN),
+    "get_api_key": Access(ADMIN),
+    "revoke_api_key": Access(ADMIN, status=204),
+    # Device registry
+    "register_device": Access(OPERATOR, status=201, json={"serial_number": "{}", "device_type": "pump"}),
+    "list_devices": Access(VIEWER),
+    "get_device": Access(VIEWER, device=True),
+    "change_device": Access(OPERATOR, json={"name": "Renamed"}),
+    "issue_credential": Access(ADMIN, status=201, json={"label": "second"}),
+    "list_credentials": Access(ADMIN),
+    "revoke_credential": Access(ADMIN, status=204),
+    # Assets
+    "add_asset": Access(OPERATOR, status=201, json={"asset_type": "hall", "name": "Hall {}"}),
+    "list_assets": Access(VIEWER),
+    "get_asset": Access(VIEWER),
+    "change_asset": Access(OPERATOR, json={"name": "Renamed"}),
+    "remove_asset": Access(OPERATOR, status=204),
+    "get_device_asset": Access(VIEWER, device=True),
+    # Telemetry
+    "record_readings": Access(OPERATOR, device=True, status=201, json={"values": {"temperature": 21.5}}),
+    "read_series": Access(VIEWER, device=True),
+    "show_latest": Access(VIEWER, device=True),
+    "show_ledger": Access(VIEWER, device=True),
+    # Shadows
+    "get_shadow": Access(VIEWER, device=True),
+    "update_shadow": Access(OPERATOR, device=True, json=REPORT),
+    "delete_shadow": Access(OPERATOR),
+    "list_named_shadows": Access(VIEWER, device=True),
+    "get_named_shadow": Access(VIEWER, device=True),
+    "update_named_shadow": Access(OPERATOR, device=True, json=REPORT),
+    "delete_named_shadow": Access(OPERATOR),
+    # Operation
+    "show_liveness": Access(ANYBODY),
+    "show_readiness": Access(ANYBODY),
+}

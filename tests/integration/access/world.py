@@ -1,0 +1,191 @@
+"""The whole application on real stores, with two organisations on it and everybody who may knock at its door."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from quart import Quart
+from werkzeug.datastructures import Headers
+
+from iotsphere.kernel.actor import ActorKind, Role
+from tests.integration.access.described import Described
+from tests.integration.access.table import EMAIL, PASSWORD, REFRESH_TOKEN, REPORT, Access
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody at the door. ``kind`` is None for whoever cannot be recognised."""
+
+    name: str
+    headers: Mapping[str, str]
+    kind: ActorKind | None = None
+    role: Role | None = None
+    email: str | None = None
+    device_id: str | None = None
+    is_platform_administrator: bool = False
+    is_suspended: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Headers
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+STRANGERS = [
+    Caller("nobody", {}),
+    Caller("a bearer without a token", {"Authorization": "Bearer"}),
+    Caller("a bearer with a word", {"Authorization": "Bearer let-me-in"}),
+    Caller("basic authentication", {"Authorization": "Basic YWRtaW46YWRtaW4="}),
+    Caller("a malformed key", {"X-API-Key": "iot_"}),
+    Caller("a made-up key", {"X-API-Key": f"iot_{uuid4().hex}_{'0' * 43}"}),
+]
+
+
+class World:
+    """``callers`` are all of our organisation, but for the strangers."""
+
+    def __init__(self, app: Quart) -> None:
+        self._app = app
+
+    async def populate(self, founder: str) -> None:
+        """Let everybody be there; the founder is the platform administrator, by e-mail address."""
+        self._founder = replace(
+            await self.log_in(founder, Role.ADMIN), name="the platform administrator", is_platform_administrator=True
+        )
+        self.ours, self.theirs = await self.found_organisation(), await self.found_organisation()
+        users = [await self.log_in(await self.add_user(self.ours, role), role) for role in Role]
+        keys = [await self._give_integration_key(role) for role in Role]
+        device, suspended = await self.add_device_with_key(self.ours), await self.add_device_with_key(self.ours)
+        await self.change("PATCH", f"/devices/{suspended.device_id}", {"status": "suspended"}, by=self.ours)
+        suspended = replace(suspended, name="a suspended device", is_suspended=True)
+        self.their_device = await self.add_device_with_key(self.theirs)
+        self.device = device
+        self.callers = [*STRANGERS, *users, self._founder, *keys, device, suspended]
+
+    async def found_organisation(self) -> Caller:
+        """Give its administrator."""
+        email = f"{uuid4().hex}@example.org"
+        body = {"name": f"Organisation {uuid4()}", "admin": {"email": email, "password": PASSWORD}}
+        await self.change("POST", "/organisations", body, by=self._founder)
+        return await self.log_in(email, Role.ADMIN)
+
+    async def add_user(self, by: Caller, role: Role = Role.VIEWER) -> str:
+        """Give the e-mail address of a new user."""
+        email = f"{uuid4().hex}@example.org"
+        body = {"email": email, "password": PASSWORD, "role": role.name.lower()}
+        await self.change("POST", "/users", body, by=by)
+        return email
+
+    async def log_in(self, email: str, role: Role) -> Caller:
+        pair = await self.change("POST", "/auth/token", {"email": email, "password": PASSWORD})
+        headers = {"Authorization": f"Bearer {pair['access_token']}"}
+        return Caller(f"a user, {role.name.lower()}", headers, ActorKind.USER, role, email)
+
+    async def with_spare_credential(self, caller: Caller) -> Caller:
+        """Give the caller a credential of which the loss costs nothing, where there is such a thing."""
+        if caller.email is None or caller.role is None:
+            return caller
+        return await self.log_in(caller.email, caller.role)
+
+    def home_of(self, caller: Caller) -> Caller:
+        """Give an administrator of the caller's organisation."""
+        return caller if caller.is_platform_administrator else self.ours
+
+    async def _give_integration_key(self, role: Role) -> Caller:
+        body = {"label": "integration", "role": role.name.lower()}
+        issued = await self.change("POST", "/api-keys", body, by=self.ours)
+        headers = {"X-API-Key": issued["api_key"]}
+        return Caller(f"an integration, {role.name.lower()}", headers, ActorKind.INTEGRATION, role)
+
+    async def add_device_with_key(self, by: Caller) -> Caller:
+        device_id = await self.add_thing("device_id", {}, by)
+        issued = await self.change("POST", f"/devices/{device_id}/credentials", {}, by=by)
+        return Caller("a device", {"X-API-Key": issued["api_key"]}, ActorKind.DEVICE, device_id=device_id)
+
+    async def add_thing(self, variable: str, others: Mapping[str, str], by: Caller) -> str:
+        """Make what a variable of a path stands for, in the caller's organisation, and give its id."""
+        device = f"/devices/{others.get('device_id')}"
+        match variable:
+            case "device_id":
+                body = {"serial_number": uuid4().hex, "device_type": "pump"}
+                made = await self.change("POST", "/devices", body, by=by)
+                await self.change("PATCH", f"/devices/{made['id']}/shadow", REPORT, by=by)
+            case "name":
+                await self.change("PATCH", f"{device}/shadows/settings", REPORT, by=by)
+                return "settings"
+            case "credential_id":
+                made = await self.change("POST", f"{device}/credentials", {}, by=by)
+            case "asset_id":
+                made = await self.change("POST", "/assets", {"asset_type": "hall", "name": "Hall"}, by=by)
+            case "user_id":
+                body = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD, "role": "viewer"}
+                made = await self.change("POST", "/users", body, by=by)
+            case "key_id":
+                made = await self.change("POST", "/api-keys", {"label": "spare", "role": "viewer"}, by=by)
+            case _:
+                raise AssertionError(f"Say here how to make what {variable} stands for.")
+        return str(made["id"])
+
+    async def things_for(self, described: Described, by: Caller, **given: str | None) -> dict[str, str]:
+        """Make all that stands in an operation's path, but for what is given."""
+        things = {name: thing for name, thing in given.items() if thing is not None}
+        for variable in described.variables:
+            if variable not in things:
+                things[variable] = await self.add_thing(variable, things, by)
+        return things
+
+    async def call(
+        self, described: Described, access: Access, things: Mapping[str, str], *, by: Caller, **more: Any
+    ) -> Answer:
+        """Make an operation's valid request of these things."""
+        return await self.send(
+            more.pop("method", described.method),
+            described.path.format_map(things),
+            by=by,
+            json=await self._body(access),
+            media_type=described.media_type,
+            query_string=dict(access.query),
+            **more,
+        )
+
+    async def _body(self, access: Access) -> Any:
+        body = access.body()
+        if isinstance(body, dict):
+            if body.get("email") == EMAIL:
+                body["email"] = await self.add_user(self.ours)
+            if body.get("refresh_token") == REFRESH_TOKEN:
+                login = {"email": await self.add_user(self.ours), "password": PASSWORD}
+                body["refresh_token"] = (await self.change("POST", "/auth/token", login))["refresh_token"]
+        return body
+
+    async def change(self, method: str, path: str, json: Any, *, by: Caller | None = None) -> Any:
+        """Do what has to succeed."""
+        answer = await self.send(method, f"/api/v1{path}", by=by, json=json)
+        assert answer.status in {200, 201}, (method, path, answer.body)
+        return answer.json
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        by: Caller | None = None,
+        json: Any = None,
+        media_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> Answer:
+        sent = {**(by.headers if by else {}), **(headers or {})}
+        if json is not None:
+            more["data"] = msgspec.json.encode(json)
+            sent["Content-Type"] = media_type or "application/json"
+        response = await self._app.test_client().open(path, method=method, headers=sent, **more)
+        return Answer(response.status_code, response.headers, await response.get_data(as_text=False))
