@@ -145,16 +145,14 @@ class World:
     async def call(
         self, described: Described, access: Access, things: Mapping[str, str], *, by: Caller, **more: Any
     ) -> Answer:
-        """Make an operation's valid request of these things."""
-        return await self.send(
-            more.pop("method", described.method),
-            described.path.format_map(things),
-            by=by,
-            json=await self._body(access),
-            media_type=described.media_type,
-            query_string=dict(access.query),
-            **more,
-        )
+        """Make an operation's valid request of these things, but for what is given."""
+        valid: dict[str, Any] = {
+            "method": described.method,
+            "json": None if "data" in more else await self._body(access),
+            "media_type": described.media_type,
+            "query_string": dict(access.query),
+        }
+        return await self.send(path=described.path.format_map(things), by=by, **(valid | more))
 
     async def _body(self, access: Access) -> Any:
         body = access.body()
