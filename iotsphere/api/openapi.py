@@ -194,8 +194,10 @@ def _problems(rule: Rule, declared: Operation) -> Iterator[HTTPStatus]:
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         )
+    if declared.throttled:
+        yield HTTPStatus.TOO_MANY_REQUESTS
     if rule.rule.startswith("/api/"):
-        yield from (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+        yield HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def _other(status: HTTPStatus, schema: Schema) -> dict[str, Any] | str:

@@ -33,10 +33,14 @@ class AuditEntryAnswer(Schema):
     address = fields.String(metadata={"description": "Where the request came from."})
     correlation_id = fields.String()
     outcome = fields.Enum(AuditOutcome, by_value=True)
-    code = fields.String(metadata={"description": "Why it was refused."})
+    code = fields.String(metadata={"description": "Why it was refused.", "optional": True})
     details = fields.Dict(keys=fields.String())
-    position = fields.Integer(metadata={"description": "The place in the chain; absent until the entry is sealed."})
-    seal = fields.String(metadata={"description": "The seal in the chain, in hexadecimal; likewise."})
+    position = fields.Integer(
+        metadata={"description": "The place in the chain; absent until the entry is sealed.", "optional": True}
+    )
+    seal = fields.String(
+        metadata={"description": "The seal in the chain, in hexadecimal; likewise.", "optional": True}
+    )
 
     @pre_dump
     def _flatten(self, record: AuditRecord, **_: Any) -> dict[str, Any]:

@@ -62,6 +62,8 @@ TABLE = {
     "list_api_keys": Access(ADMIN),
     "get_api_key": Access(ADMIN),
     "revoke_api_key": Access(ADMIN, status=204),
+    # Audit
+    "list_audit_entries": Access(ADMIN),
     # Device registry
     "register_device": Access(OPERATOR, status=201, json={"serial_number": "{}", "device_type": "pump"}),
     "list_devices": Access(VIEWER),
