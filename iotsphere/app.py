@@ -17,12 +17,14 @@ from iotsphere.api.audit.endpoints import blueprint as audit
 from iotsphere.api.errors import register_error_handlers
 from iotsphere.api.health.endpoints import blueprint as health
 from iotsphere.api.identity.endpoints import blueprint as identity
+from iotsphere.api.protection import protect
 from iotsphere.api.registry.endpoints import blueprint as registry
 from iotsphere.api.request import RoutableConnection, RoutableRequest, UpgradeIgnored
 from iotsphere.api.shadow.endpoints import blueprint as shadow
 from iotsphere.api.telemetry.endpoints import blueprint as telemetry
 from iotsphere.containers.application import Application, wire_doors
 from iotsphere.containers.stores import close_stores
+from iotsphere.web.endpoints import blueprint as web
 
 BASE_PATH = "/api/v1"
 MAX_REQUEST_BYTES = 6 * 1024 * 1024
@@ -51,6 +53,7 @@ def create_app(container: Application) -> Quart:
         app.register_blueprint(blueprint, url_prefix=BASE_PATH)
     app.register_blueprint(health)
     app.register_blueprint(openapi.blueprint)
+    app.register_blueprint(web)
     app.before_request(_begin)
     app.after_request(_finish)
 
@@ -75,7 +78,7 @@ async def _finish(response: Response) -> Response:
     if not await _has_body_arrived() and request.http_version.startswith("1"):
         response.headers["Connection"] = "close"
     response.headers["X-Correlation-ID"] = g.correlation_id
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    protect(response)
     # The rule, not the path or a made-up method: metrics for every device or every word would have no end.
     method, route = (request.method, request.url_rule.rule) if request.url_rule else ("any", "unmatched")
     REQUEST_SECONDS.labels(method, route, response.status_code).observe(time.perf_counter() - g.began)

@@ -3,6 +3,7 @@
 from dependency_injector.wiring import Provide, inject
 from quart import g, request
 
+from iotsphere.api.browser import CSRF_HEADER, refuse_forgery, session_secret
 from iotsphere.identity.errors import (
     CredentialInvalidError,
     CredentialMissingError,
@@ -44,13 +45,14 @@ async def admit(
     :raises DeviceNotFoundError: the device in the path is not there for this caller.
     """
     # Kept before anything is known of the caller: a refusal, too, has come from somewhere.
-    attempt = g.attempt = _attempt(None)
+    attempt = note_attempt(None)
     if allow is None:
         if throttled:
             await throttle.admit_stranger(attempt.address)
         return attempt
     actor = await _authenticate(attempt.address)
-    attempt = g.attempt = _attempt(actor)
+    attempt = note_attempt(actor)
+    refuse_forgery(request.headers.get(CSRF_HEADER))
     await throttle.admit(actor)
     if actor.device_id is None:
         if not actor.may(allow):
@@ -65,9 +67,26 @@ async def admit(
     return attempt
 
 
-def _attempt(actor: Actor | None) -> Attempt:
+@inject
+async def admit_browser(throttle: Throttle = Provide["throttle"]) -> Attempt:
+    """Recognise a browser by its cookie, and let it in; whether it may change something, is not asked yet.
+
+    :raises RateLimitedError: it is one request too many.
+    :raises CredentialMissingError: there is no cookie.
+    :raises CredentialInvalidError: its session is over, or never was.
+    """
+    address = note_attempt(None).address
+    actor = await _authenticate_browser(address)
+    attempt = note_attempt(actor)
+    await throttle.admit(actor)
+    return attempt
+
+
+def note_attempt(actor: Actor | None) -> Attempt:
+    """Keep for whoever has to tell of it what is being tried, by whom and from where."""
     operation = (request.endpoint or "").rpartition(".")[2]
-    return Attempt(actor, operation, request.remote_addr or "unknown", g.correlation_id)
+    attempt = g.attempt = Attempt(actor, operation, request.remote_addr or "unknown", g.correlation_id)
+    return attempt
 
 
 @inject
@@ -80,9 +99,28 @@ async def _authenticate(
         raise CredentialAmbiguousError("Send either X-API-Key or Authorization, not both.")
     if api_key:
         return await authentication.authenticate_key(api_key=api_key, address=address)
-    if not authorization:
+    if authorization:
+        return await authentication.authenticate_user(access_token=bearer_token(authorization))
+    return await _authenticate_browser(address)
+
+
+@inject
+async def _authenticate_browser(
+    address: str,
+    authentication: AuthenticationWorkflow = Provide["workflows.authentication"],
+    throttle: Throttle = Provide["throttle"],
+) -> Actor:
+    secret = session_secret()
+    if secret is None:
         raise CredentialMissingError("Send 'Authorization: Bearer' with an access token, or X-API-Key.")
-    return await authentication.authenticate_user(access_token=bearer_token(authorization))
+    try:
+        actor = await authentication.authenticate_browser(secret=secret)
+    except CredentialInvalidError:
+        # Counted afterwards, so that nobody beside them can keep those out whose cookie is good.
+        await throttle.admit_stranger(address)
+        raise
+    g.session_secret = secret
+    return actor
 
 
 def bearer_token(authorization: str) -> str:

@@ -12,6 +12,7 @@ from marshmallow import Schema
 from quart import Blueprint, Quart, Response, current_app, send_from_directory
 from werkzeug.routing import Rule
 
+from iotsphere.api.browser import CSRF_COOKIE, CSRF_HEADER, SESSION_SCHEME
 from iotsphere.api.errors import PROBLEM_JSON, ProblemAnswer, RefusalAnswer
 from iotsphere.api.json_body import encode_json
 from iotsphere.api.json_schema import JsonSchemaPlugin
@@ -71,7 +72,18 @@ DOCS_PAGE = """<!doctype html>
 <script src="/docs/show.js"></script>
 </body>
 </html>"""
-DOCS_SCRIPT = f'SwaggerUIBundle({{url: "{SHOWN_AT}", dom_id: "#api", persistAuthorization: false}});'
+# Who is logged in may try operations out: the browser sends its cookie, and this the token that goes with it.
+DOCS_SCRIPT = f"""SwaggerUIBundle({{
+  url: "{SHOWN_AT}",
+  dom_id: "#api",
+  persistAuthorization: false,
+  requestInterceptor: (request) => {{
+    const token = document.cookie.match(/(?:^|; ){CSRF_COOKIE}=([^;]*)/);
+    if (token) request.headers["{CSRF_HEADER}"] = token[1];
+    return request;
+  }},
+}});
+"""
 
 
 @blueprint.get("/api/v1/openapi.json")
@@ -108,6 +120,7 @@ def describe(app: Quart) -> dict[str, Any]:
     )
     spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     spec.components.security_scheme("api_key", {"type": "apiKey", "in": "header", "name": "X-API-Key"})
+    spec.components.security_scheme("session", SESSION_SCHEME)
     for name, header in HEADERS.items():
         spec.components.header(name, header)
     for status, reason in PROBLEMS.items():
@@ -231,7 +244,7 @@ def _callers(declared: Operation) -> dict[str, Any]:
     device = ", and a device with its own key for itself" if declared.device_may else ""
     return {
         # Whatever a role may do, an integration may with its key.
-        "security": [{"bearer": []}, {"api_key": []}],
+        "security": [{"bearer": []}, {"session": []}, {"api_key": []}],
         "description": f"For the role {role} or a higher one{device}.",
         "x-minimum-role": role,
         "x-device-may": declared.device_may,

@@ -40,6 +40,7 @@ DOORS = [
     "iotsphere.api.registry.schemas",
     "iotsphere.api.shadow.endpoints",
     "iotsphere.api.telemetry.endpoints",
+    "iotsphere.web.endpoints",
 ]
 
 

@@ -146,7 +146,6 @@ async def test_a_method_that_is_not_allowed_says_which_are(
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/api",
         "/api/v1",
         "/api/v1/nothing",
@@ -253,9 +252,14 @@ async def test_any_host_is_served(bench: ApiBench, host: bytes) -> None:
     assert await status_of(bench, host=host) == 200
 
 
-@pytest.mark.parametrize("path", ["", "*", "http://example.org", "http://[", "devices"])
+@pytest.mark.parametrize("path", ["*", "devices", "http://example.org/devices"])
 async def test_a_target_that_is_no_path_leads_nowhere(bench: ApiBench, path: str) -> None:
     assert await status_of(bench, path=path) == 404
+
+
+@pytest.mark.parametrize("path", ["", "http://example.org", "http://["])
+async def test_a_target_without_a_path_leads_to_the_first_page(bench: ApiBench, path: str) -> None:
+    assert await status_of(bench, path=path) == 303
 
 
 @pytest.mark.parametrize("scheme_and_host", ["http://example.org", "HTTP://[", "a+b://"])
