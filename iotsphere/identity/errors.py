@@ -3,6 +3,7 @@ from iotsphere.kernel.errors import (
     MalformedInputError,
     NotFoundError,
     NotPermittedError,
+    TooManyRequestsError,
     UnauthenticatedError,
 )
 
@@ -19,6 +20,10 @@ class CredentialInvalidError(UnauthenticatedError):
 
 class LoginRefusedError(UnauthenticatedError):
     code = "identity.login.refused"
+
+
+class PasswordsBusyError(TooManyRequestsError):
+    code = "identity.login.busy"
 
 
 class RoleTooLowError(NotPermittedError):

@@ -146,6 +146,8 @@ IdentityUnitOfWorkFactory = Callable[[], IdentityUnitOfWork]
 
 
 class PasswordHasher(Protocol):
+    """Every method raises PasswordsBusyError when too many wait for it already."""
+
     async def hash(self, password: str) -> str: ...
 
     async def verify(self, password: str, password_hash: str | None) -> bool:

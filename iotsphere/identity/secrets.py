@@ -5,12 +5,19 @@ import hashlib
 import hmac
 import re
 import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 import argon2
 
-from iotsphere.identity.errors import CredentialInvalidError
+from iotsphere.identity.errors import CredentialInvalidError, PasswordsBusyError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 API_KEY = re.compile(r"iot_([0-9a-f]{32})_([A-Za-z0-9_-]+)")
@@ -64,24 +71,33 @@ class ApiKey:
 class Argon2Passwords:
     """Slow hashes for what people can remember.
 
-    A hash takes 64 MiB and a tenth of a second, so they run in threads, no more than ``at_once`` together.
+    A hash takes 64 MiB and a tenth of a second, so they have threads of their own, ``at_once`` of them. No more than
+    ``waiting`` wait for one: whoever comes then is told so, rather than kept waiting for longer than anybody would.
     """
 
-    def __init__(self, hasher: argon2.PasswordHasher | None = None, *, at_once: int = 2) -> None:
+    def __init__(self, hasher: argon2.PasswordHasher | None = None, *, at_once: int = 2, waiting: int = 32) -> None:
         self._hasher = hasher or argon2.PasswordHasher()
-        self._places = asyncio.Semaphore(at_once)
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="passwords")
+        self._places = threading.BoundedSemaphore(at_once + waiting)
         # Made beforehand: made at the first log-in without an account, it would double the time of that one.
         self._nobodys_hash = self._hasher.hash(make_secret())
 
     async def hash(self, password: str) -> str:
-        async with self._places:
-            return await asyncio.to_thread(self._hasher.hash, password)
+        return await self._work(self._hasher.hash, password)
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Compare; without an account the same work is done, so that the time does not tell."""
-        async with self._places:
-            matches = await asyncio.to_thread(self._matches, password_hash or self._nobodys_hash, password)
+        matches = await self._work(self._matches, password_hash or self._nobodys_hash, password)
         return matches and password_hash is not None
+
+    async def _work(self, act: Callable[P, T], *given: P.args, **options: P.kwargs) -> T:
+        """:raises PasswordsBusyError: too many wait already."""
+        if not self._places.acquire(blocking=False):
+            raise PasswordsBusyError("Too many are logging in. Try again shortly.", retry_after_seconds=1)
+        work = self._threads.submit(act, *given, **options)
+        # When the work is done, not when nobody waits for it any more: a thread that has begun goes on.
+        work.add_done_callback(lambda _: self._places.release())
+        return await asyncio.wrap_future(work)
 
     def _matches(self, password_hash: str, password: str) -> bool:
         try:

@@ -6,6 +6,7 @@ from typing import Any
 import hypercorn.asyncio
 from hypercorn.config import Config
 from hypercorn.middleware import ProxyFixMiddleware
+from quart import Quart
 
 from iotsphere.app import create_app
 from iotsphere.cli.errors import CommandError
@@ -19,14 +20,16 @@ GRACE_SECONDS = 3.0
 
 async def serve(settings: Settings) -> None:
     """Answer HTTP until told to stop; requests under way then have three seconds to end."""
-    app: Any = create_app(create_container(settings))
-    if settings.trusted_hops:
-        # Whoever stands before us says who is asking; of what the client said itself nothing is believed.
-        app = ProxyFixMiddleware(app, mode="legacy", trusted_hops=settings.trusted_hops)
+    app = behind_proxies(create_app(create_container(settings)), settings.trusted_hops)
     try:
         await hypercorn.asyncio.serve(app, hypercorn_config(settings), shutdown_trigger=stop_requested().wait)
     except OSError as error:
         raise CommandError(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.") from error
+
+
+def behind_proxies(app: Quart, trusted_hops: int) -> Any:
+    """Believe of the X-Forwarded headers what so many proxies before us have added, and nothing that came to them."""
+    return ProxyFixMiddleware(app, mode="legacy", trusted_hops=trusted_hops) if trusted_hops else app
 
 
 def hypercorn_config(settings: Settings) -> Config:

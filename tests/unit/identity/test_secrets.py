@@ -1,3 +1,6 @@
+import asyncio
+import threading
+from collections.abc import Iterator
 from typing import Literal
 from uuid import UUID, uuid4
 
@@ -6,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from iotsphere.identity.errors import CredentialInvalidError
+from iotsphere.identity.errors import CredentialInvalidError, PasswordsBusyError
 from iotsphere.identity.secrets import (
     ApiKey,
     Argon2Passwords,
@@ -155,3 +158,78 @@ async def test_the_hashes_are_as_slow_as_the_library_advises() -> None:
     parameters = argon2.extract_parameters(await Argon2Passwords().hash("correct horse"))
 
     assert parameters == argon2.profiles.RFC_9106_LOW_MEMORY
+
+
+class HeldHasher(CountingHasher):
+    """A hasher that takes until it is told to end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_end = threading.Event()
+        self.most_at_once = 0
+        self._at_once = 0
+        self._lock = threading.Lock()
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        if password in {"wait", b"wait"}:
+            with self._lock:
+                self._at_once += 1
+                self.most_at_once = max(self.most_at_once, self._at_once)
+            assert self.may_end.wait(timeout=10)
+            with self._lock:
+                self._at_once -= 1
+        return super().hash(password, salt=salt)
+
+
+@pytest.fixture
+def held() -> Iterator[HeldHasher]:
+    held = HeldHasher()
+    yield held
+    held.may_end.set()
+
+
+async def hashed(passwords: Argon2Passwords, number: int) -> list[asyncio.Task[str]]:
+    """Ask for so many hashes at once, and let them all begin to wait."""
+    tasks = [asyncio.ensure_future(passwords.hash("wait")) for _ in range(number)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_no_more_hashes_are_made_at_once_than_there_are_threads(held: HeldHasher) -> None:
+    tasks = await hashed(Argon2Passwords(held, at_once=2, waiting=3), 5)
+
+    held.may_end.set()
+
+    assert len(await asyncio.gather(*tasks)) == 5
+    assert held.most_at_once <= 2
+
+
+async def test_who_would_wait_behind_too_many_is_told_to_come_back(held: HeldHasher) -> None:
+    passwords = Argon2Passwords(held, at_once=1, waiting=2)
+    tasks = await hashed(passwords, 3)
+
+    for refused in (passwords.hash("wait"), passwords.verify("wait", None)):
+        with pytest.raises(PasswordsBusyError) as refusal:
+            await refused
+        assert refusal.value.retry_after_seconds == 1
+
+    held.may_end.set()
+    await asyncio.gather(*tasks)
+    assert await passwords.hash("correct horse")
+
+
+async def test_who_goes_away_leaves_the_place_to_another_when_the_work_has_ended(held: HeldHasher) -> None:
+    passwords = Argon2Passwords(held, at_once=1, waiting=1)
+    tasks = await hashed(passwords, 2)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    # The one that waited has left; the one at work is at work all the same.
+    tasks = await hashed(passwords, 1)
+    with pytest.raises(PasswordsBusyError):
+        await passwords.hash("wait")
+
+    held.may_end.set()
+    await asyncio.gather(*tasks)
+    assert await passwords.hash("correct horse")
