@@ -26,6 +26,7 @@ from iotsphere.telemetry.service import TelemetryService
 from iotsphere.throttling.service import Throttle
 from iotsphere.workflows.authentication import AuthenticationWorkflow
 from iotsphere.workflows.commissioning import CommissioningWorkflow
+from iotsphere.workflows.profile import ProfileWorkflow
 from iotsphere.workflows.readiness import ReadinessWorkflow
 from iotsphere.workflows.upkeep import AuthenticationUpkeep
 
@@ -116,6 +117,7 @@ class Workflows(containers.DeclarativeContainer):
         contacts=registry.contacts,
         throttle=throttle,
     )
+    profile = providers.Singleton(ProfileWorkflow, accounts=identity.accounts, throttle=throttle)
     upkeep = providers.Singleton(AuthenticationUpkeep, watch=identity.key_watch, contacts=registry.contacts)
     commissioning = providers.Singleton(
         CommissioningWorkflow, devices=registry.devices, outbox=registry.outbox, assets=assets

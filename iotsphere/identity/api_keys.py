@@ -2,8 +2,13 @@
 
 from datetime import datetime
 
-from iotsphere.identity.errors import RoleAboveMakerError
-from iotsphere.identity.model import IntegrationKey, IssuedIntegrationKey
+from iotsphere.identity.errors import (
+    ApiKeyNotFoundError,
+    CredentialInvalidError,
+    RoleAboveMakerError,
+    UserNotFoundError,
+)
+from iotsphere.identity.model import IntegrationKey, IssuedIntegrationKey, User
 from iotsphere.identity.ports import IdentityUnitOfWork, IdentityUnitOfWorkFactory
 from iotsphere.identity.secrets import ApiKey, hash_secret, make_secret
 from iotsphere.kernel.actor import Actor, ActorKind, Role
@@ -23,20 +28,23 @@ class ApiKeyService:
         self._new_id = new_id
 
     async def issue_key(
-        self, *, actor: Actor, attempt: Attempt, label: str, role: Role, expires_at: datetime | None
+        self, *, attempt: Attempt, label: str, role: Role, expires_at: datetime | None
     ) -> IssuedIntegrationKey:
         """Issue a key. It is in the answer, this once, and kept as a hash alone.
 
         :raises RoleAboveMakerError: who makes the key may less than the key would.
+        :raises CredentialInvalidError: who makes it has been taken away meanwhile.
         """
-        if not actor.may(role):
-            raise RoleAboveMakerError("A key may have your own role at the most.")
+        actor = attempt.caller
         key_id, secret = CredentialId(self._new_id()), make_secret()
         async with self._unit_of_work() as uow:
+            maker = await _maker(uow, actor)
+            if not actor.may(role) or role > maker.role:
+                raise RoleAboveMakerError("A key may have your own role at the most.")
             key = IntegrationKey(
                 id=key_id,
                 organisation_id=actor.organisation_id,
-                made_by=await _maker(uow, actor),
+                made_by=maker.id,
                 label=label,
                 role=role,
                 secret_hash=hash_secret(secret),
@@ -77,8 +85,12 @@ class ApiKeyService:
             await uow.commit()
 
 
-async def _maker(uow: IdentityUnitOfWork, actor: Actor) -> UserId:
-    """Tell whose key it will be: one that a key makes belongs to the user whose key that is."""
-    if actor.kind is ActorKind.USER:
-        return UserId(actor.id)
-    return (await uow.api_keys.get(actor.organisation_id, CredentialId(actor.id))).made_by
+async def _maker(uow: IdentityUnitOfWork, actor: Actor) -> User:
+    """Give, and lock, the user whose key it will be: one that a key makes belongs to the user whose key that is."""
+    try:
+        user_id = UserId(actor.id)
+        if actor.kind is not ActorKind.USER:
+            user_id = (await uow.api_keys.get(actor.organisation_id, CredentialId(actor.id))).made_by
+        return await uow.users.get(actor.organisation_id, user_id, for_update=True)
+    except (ApiKeyNotFoundError, UserNotFoundError) as error:
+        raise CredentialInvalidError("The credential is no longer valid.") from error

@@ -3,6 +3,7 @@ from iotsphere.kernel.errors import (
     MalformedInputError,
     NotFoundError,
     NotPermittedError,
+    RuleViolationError,
     TooManyRequestsError,
     UnauthenticatedError,
 )
@@ -73,6 +74,30 @@ class OrganisationNameTakenError(ConflictError):
 
 class UserNotFoundError(NotFoundError):
     code = "identity.user.not_found"
+
+
+class LastAdministratorError(ConflictError):
+    code = "identity.user.last_administrator"
+
+    def __init__(self) -> None:
+        super().__init__("Nobody else could administer any more. Make somebody else administrator first.")
+
+
+class PasswordWrongError(NotPermittedError):
+    code = "identity.password.wrong"
+
+
+class PasswordUnfitError(RuleViolationError):
+    code = "identity.password.unfit"
+
+
+class OrganisationNotFoundError(NotFoundError):
+    """There is no such organisation, or it is not the caller's: the two look the same."""
+
+    code = "identity.organisation.not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such organisation. Check the id, and the organisation that you act for.")
 
 
 class IdempotencyKeyReusedError(ConflictError):

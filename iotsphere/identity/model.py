@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
@@ -23,6 +23,14 @@ class Organisation:
 
 
 @dataclass(frozen=True, slots=True)
+class PasswordChange:
+    """The password that somebody has, to show that it is them, and the one that they want instead."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
 class User:
     """A person of one organisation. E-mail addresses are unique on the platform, regardless of case."""
 
@@ -35,6 +43,31 @@ class User:
     created_at: datetime
     is_platform_administrator: bool = False
     version: int = 1
+
+    def change(
+        self, *, name: str | None = None, role: Role | None = None, password_hash: str | None = None
+    ) -> "User":
+        """Apply what is given."""
+        return replace(
+            self,
+            name=self.name if name is None else name,
+            role=self.role if role is None else role,
+            password_hash=self.password_hash if password_hash is None else password_hash,
+            version=self.version + 1,
+        )
+
+    def is_indispensable(self, administrators: list["User"]) -> bool:
+        """Tell whether nobody else administers the organisation, or the platform if the user does.
+
+        ``administrators`` are those of the organisation and those of the platform.
+        """
+        if self.role is not Role.ADMIN:
+            return False
+        others = [other for other in administrators if other.id != self.id and other.role is Role.ADMIN]
+        is_last = all(other.organisation_id != self.organisation_id for other in others)
+        return is_last or (
+            self.is_platform_administrator and not any(other.is_platform_administrator for other in others)
+        )
 
     def as_actor(self, *, session_id: UUID | None = None) -> Actor:
         return Actor(

@@ -1,3 +1,4 @@
+import builtins
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -24,6 +25,14 @@ class OrganisationRepository(Protocol):
     async def add(self, organisation: Organisation) -> None:
         """:raises OrganisationNameTakenError: another one has this name."""
 
+    async def get(self, organisation_id: OrganisationId, *, for_update: bool = False) -> Organisation:
+        """:raises OrganisationNotFoundError: there is none."""
+
+    async def list(self, *, limit: int, cursor: str | None) -> Page[Organisation]: ...
+
+    async def save(self, organisation: Organisation) -> None:
+        """:raises OrganisationNameTakenError: another one has this name."""
+
     async def is_empty(self) -> bool:
         """Tell whether there is no organisation yet: the platform has never been started."""
 
@@ -32,8 +41,20 @@ class UserRepository(Protocol):
     async def add(self, user: User) -> None:
         """:raises EmailTakenError: somebody, in whatever organisation, has this address."""
 
-    async def get(self, organisation_id: OrganisationId, user_id: UserId) -> User:
+    async def get(self, organisation_id: OrganisationId, user_id: UserId, *, for_update: bool = False) -> User:
         """:raises UserNotFoundError: there is none, or not in this organisation."""
+
+    async def save(self, user: User) -> None: ...
+
+    async def remove(self, user_id: UserId) -> None:
+        """Remove a user with their sessions and with the integration keys that they made."""
+
+    async def list_administrators(self, organisation_id: OrganisationId) -> builtins.list[User]:
+        """List the organisation's administrators and the platform's, and lock them.
+
+        Whoever takes an administrator away asks this before anything else is locked: so they take turns, and the
+        second one sees what the first has done.
+        """
 
     async def find_by_email(self, email: str) -> User | None: ...
 
@@ -50,6 +71,9 @@ class SessionRepository(Protocol):
     async def add(self, session: Session) -> None: ...
 
     async def revoke(self, session_id: UUID, *, now: datetime) -> None: ...
+
+    async def revoke_all(self, user_id: UserId, *, but: UUID | None, now: datetime) -> None:
+        """Revoke all of a user's sessions but one, if one is named."""
 
     async def remove_ended(self, *, now: datetime) -> None:
         """Remove the expired ones. Revoked ones stay until then, to be told from those that never were."""

@@ -4,7 +4,12 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from iotsphere.identity.errors import CredentialInvalidError, LoginRefusedError, SessionMissingError
+from iotsphere.identity.errors import (
+    CredentialInvalidError,
+    LoginRefusedError,
+    SessionMissingError,
+    UserNotFoundError,
+)
 from iotsphere.identity.model import (
     ACCESS_TOKEN_LIFE,
     BROWSER_SESSION_LIFE,
@@ -155,6 +160,13 @@ class SessionService:
 
 
 async def _open(uow: IdentityUnitOfWork, session: Session, user: User, attempt: Attempt) -> None:
+    """Add the session, unless the user is gone or has another password since the one shown was compared."""
+    try:
+        present = await uow.users.get(user.organisation_id, user.id, for_update=True)
+    except UserNotFoundError as error:
+        raise _login_refused(None) from error
+    if present.password_hash != user.password_hash:
+        raise _login_refused(user)
     await uow.sessions.add(session)
     await uow.audit.add(attempt.done(f"user:{user.id}", at=session.created_at, by=user.as_actor()))
 

@@ -54,10 +54,15 @@ class Attempt:
     correlation_id: str
 
     @property
-    def organisation_id(self) -> OrganisationId:
-        """The organisation that is acted for; somebody has been recognised by then."""
+    def caller(self) -> Actor:
+        """Who acts; somebody has been recognised by then."""
         assert self.actor is not None  # noqa: S101  # an operation that anybody may call does not ask
-        return self.actor.organisation_id
+        return self.actor
+
+    @property
+    def organisation_id(self) -> OrganisationId:
+        """The organisation that is acted for."""
+        return self.caller.organisation_id
 
     def done(self, target: str, *, at: datetime, by: Actor | None = None, **details: Any) -> AuditEntry:
         """Give the entry for what was done to ``target``; ``by`` names who turned out to be acting.

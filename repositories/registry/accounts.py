@@ -1,5 +1,6 @@
 """Organisations, users and their sessions in PostgreSQL."""
 
+import builtins
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,7 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from iotsphere.identity.errors import EmailTakenError, OrganisationNameTakenError, UserNotFoundError
+from iotsphere.identity.errors import (
+    EmailTakenError,
+    OrganisationNameTakenError,
+    OrganisationNotFoundError,
+    UserNotFoundError,
+)
 from iotsphere.identity.model import Organisation, RefreshToken, Session, SessionHolder, User
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.identifiers import OrganisationId, UserId
@@ -22,6 +28,26 @@ class SqlAlchemyOrganisationRepository:
         self._connection = connection
 
     async def add(self, organisation: Organisation) -> None:
+        await self._execute(sa.insert(organisations), organisation)
+
+    async def get(self, organisation_id: OrganisationId, *, for_update: bool = False) -> Organisation:
+        query = sa.select(organisations).where(organisations.c.id == organisation_id)
+        row = (await self._connection.execute(_locking(query) if for_update else query)).first()
+        if row is None:
+            raise OrganisationNotFoundError
+        return _row_to_organisation(row)
+
+    async def list(self, *, limit: int, cursor: str | None) -> Page[Organisation]:
+        found = await self._connection.execute(after_cursor(sa.select(organisations), organisations, limit, cursor))
+        return page_of([_row_to_organisation(row) for row in found], limit)
+
+    async def save(self, organisation: Organisation) -> None:
+        await self._execute(sa.update(organisations).where(organisations.c.id == organisation.id), organisation)
+
+    async def is_empty(self) -> bool:
+        return not await self._connection.scalar(sa.select(sa.exists(sa.select(organisations.c.id))))
+
+    async def _execute(self, statement: sa.Insert | sa.Update, organisation: Organisation) -> None:
         row = {
             "id": organisation.id,
             "name": organisation.name,
@@ -29,14 +55,11 @@ class SqlAlchemyOrganisationRepository:
             "version": organisation.version,
         }
         try:
-            await self._connection.execute(sa.insert(organisations).values(row))
+            await self._connection.execute(statement.values(row))
         except IntegrityError as error:
             if violated_constraint(error) == "uq_organisations_name":
                 raise OrganisationNameTakenError(f"There is an organisation named {organisation.name!r}.") from error
             raise
-
-    async def is_empty(self) -> bool:
-        return not await self._connection.scalar(sa.select(sa.exists(sa.select(organisations.c.id))))
 
 
 class SqlAlchemyUserRepository:
@@ -51,12 +74,24 @@ class SqlAlchemyUserRepository:
                 raise EmailTakenError(f"The e-mail address {user.email!r} is in use.") from error
             raise
 
-    async def get(self, organisation_id: OrganisationId, user_id: UserId) -> User:
+    async def get(self, organisation_id: OrganisationId, user_id: UserId, *, for_update: bool = False) -> User:
         query = sa.select(users).where(users.c.organisation_id == organisation_id, users.c.id == user_id)
-        row = (await self._connection.execute(query)).first()
+        row = (await self._connection.execute(_locking(query) if for_update else query)).first()
         if row is None:
             raise UserNotFoundError("There is no such user in the organisation.")
         return _row_to_user(row)
+
+    async def save(self, user: User) -> None:
+        await self._connection.execute(sa.update(users).where(users.c.id == user.id).values(_user_to_row(user)))
+
+    async def remove(self, user_id: UserId) -> None:
+        await self._connection.execute(sa.delete(users).where(users.c.id == user_id))
+
+    async def list_administrators(self, organisation_id: OrganisationId) -> builtins.list[User]:
+        are_ours = (users.c.organisation_id == organisation_id) & (users.c.role == Role.ADMIN.value)
+        # In one order, so that two who lock them never wait for each other.
+        query = sa.select(users).where(are_ours | users.c.is_platform_administrator).order_by(users.c.id)
+        return [_row_to_user(row) for row in await self._connection.execute(_locking(query))]
 
     async def find_by_email(self, email: str) -> User | None:
         query = sa.select(users).where(sa.func.lower(users.c.email) == sa.func.lower(email))
@@ -111,6 +146,17 @@ class SqlAlchemySessionRepository:
             .values(revoked_at=now)
         )
 
+    async def revoke_all(self, user_id: UserId, *, but: UUID | None, now: datetime) -> None:
+        await self._connection.execute(
+            sa.update(sessions)
+            .where(
+                sessions.c.user_id == user_id,
+                sessions.c.revoked_at.is_(None),
+                sessions.c.id.is_distinct_from(but),
+            )
+            .values(revoked_at=now)
+        )
+
     async def remove_ended(self, *, now: datetime) -> None:
         await self._connection.execute(sa.delete(sessions).where(sessions.c.expires_at <= now))
 
@@ -140,6 +186,15 @@ class SqlAlchemySessionRepository:
         await self._connection.execute(
             sa.update(refresh_tokens).where(refresh_tokens.c.token_hash == token_hash).values(used_at=now)
         )
+
+
+def _locking(query: sa.Select[Any]) -> sa.Select[Any]:
+    """Lock what is found, yet let others add what refers to it."""
+    return query.with_for_update(key_share=True)
+
+
+def _row_to_organisation(row: sa.Row[Any]) -> Organisation:
+    return Organisation(id=OrganisationId(row.id), name=row.name, created_at=row.created_at, version=row.version)
 
 
 def _user_to_row(user: User) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 FIELDS = [
     "serial_number", "device_type", "name", "labels", "asset", "asset_type", "properties", "capabilities", "status",
-    "label", "expires_at", "email", "password", "role", "admin", "refresh_token", "_schema", "__class__", "",
-    "grace_seconds",
+    "label", "expires_at", "email", "password", "role", "admin", "old", "new", "refresh_token", "_schema",
+    "__class__", "", "grace_seconds",
 ]  # fmt: skip
 HEADERS = [
     "X-API-Key", "Authorization", "If-Match", "If-None-Match", "Idempotency-Key", "X-Correlation-ID", "Content-Type",
@@ -38,6 +38,9 @@ ACCEPTED: dict[tuple[str, str], dict[str, Any]] = {
         "admin": {"email": "a@b.example", "password": "correct horse"},
     },
     ("POST", "/users"): {"email": "a@b.example", "password": "correct horse", "role": "viewer"},
+    ("PATCH", "/organisations/?"): {"name": "Waterworks"},
+    ("PATCH", "/users/?"): {"name": "Vi", "role": "viewer", "password": "correct horse"},
+    ("PATCH", "/me"): {"password": {"old": "not a password", "new": "correct horse"}},
     ("POST", "/api-keys"): {"label": "Billing", "role": "viewer"},
     ("POST", "/devices"): {"serial_number": "SN-1", "device_type": "pump"},
     ("PATCH", "/devices/?"): {},

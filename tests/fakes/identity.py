@@ -1,5 +1,6 @@
 """Organisations, users and sessions in memory; the contract suite holds them to what PostgreSQL does."""
 
+import builtins
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from iotsphere.identity.errors import (
     ApiKeyNotFoundError,
     EmailTakenError,
     OrganisationNameTakenError,
+    OrganisationNotFoundError,
     UserNotFoundError,
 )
 from iotsphere.identity.model import (
@@ -21,6 +23,7 @@ from iotsphere.identity.model import (
     SessionHolder,
     User,
 )
+from iotsphere.kernel.actor import Role
 from iotsphere.kernel.identifiers import CredentialId, OrganisationId, UserId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 
@@ -105,25 +108,65 @@ class InMemoryOrganisationRepository:
             raise OrganisationNameTakenError("Taken.")
         self._stored[organisation.id] = organisation
 
+    async def get(self, organisation_id: OrganisationId, *, for_update: bool = False) -> Organisation:
+        if organisation_id not in self._stored:
+            raise OrganisationNotFoundError
+        return self._stored[organisation_id]
+
+    async def list(self, *, limit: int, cursor: str | None) -> Page[Organisation]:
+        return page_of(self._stored.values(), limit, cursor)
+
+    async def save(self, organisation: Organisation) -> None:
+        others = [other for other in self._stored.values() if other.id != organisation.id]
+        if any(other.name == organisation.name for other in others):
+            raise OrganisationNameTakenError("Taken.")
+        if organisation.id in self._stored:
+            self._stored[organisation.id] = organisation
+
     async def is_empty(self) -> bool:
         return not self._stored
 
 
 class InMemoryUserRepository:
-    def __init__(self, stored: dict[UserId, User], sessions: dict[UUID, KeptSession]) -> None:
+    def __init__(
+        self,
+        stored: dict[UserId, User],
+        sessions: dict[UUID, KeptSession],
+        api_keys: dict[CredentialId, IntegrationKey],
+    ) -> None:
         self._stored = stored
         self._sessions = sessions
+        self._api_keys = api_keys
 
     async def add(self, user: User) -> None:
         if await self.find_by_email(user.email) is not None:
             raise EmailTakenError("Taken.")
         self._stored[user.id] = user
 
-    async def get(self, organisation_id: OrganisationId, user_id: UserId) -> User:
+    async def get(self, organisation_id: OrganisationId, user_id: UserId, *, for_update: bool = False) -> User:
         user = self._stored.get(user_id)
         if user is None or user.organisation_id != organisation_id:
             raise UserNotFoundError("None.")
         return user
+
+    async def save(self, user: User) -> None:
+        if user.id in self._stored:
+            self._stored[user.id] = user
+
+    async def remove(self, user_id: UserId) -> None:
+        self._stored.pop(user_id, None)
+        for session_id in [key for key, kept in self._sessions.items() if kept.session.user_id == user_id]:
+            del self._sessions[session_id]
+        for key_id in [key.id for key in self._api_keys.values() if key.made_by == user_id]:
+            del self._api_keys[key_id]
+
+    async def list_administrators(self, organisation_id: OrganisationId) -> builtins.list[User]:
+        found = [
+            user
+            for user in self._stored.values()
+            if user.is_platform_administrator or (user.role is Role.ADMIN and user.organisation_id == organisation_id)
+        ]
+        return sorted(found, key=lambda user: user.id)
 
     async def find_by_email(self, email: str) -> User | None:
         return next((user for user in self._stored.values() if user.email.lower() == email.lower()), None)
@@ -156,6 +199,11 @@ class InMemorySessionRepository:
         if kept is not None and kept.revoked_at is None:
             self._stored[session_id] = replace(kept, revoked_at=now)
 
+    async def revoke_all(self, user_id: UserId, *, but: UUID | None, now: datetime) -> None:
+        for session_id, kept in list(self._stored.items()):
+            if kept.session.user_id == user_id and session_id != but:
+                await self.revoke(session_id, now=now)
+
     async def remove_ended(self, *, now: datetime) -> None:
         for session_id in [key for key, kept in self._stored.items() if kept.session.expires_at <= now]:
             del self._stored[session_id]
@@ -167,7 +215,7 @@ class InMemorySessionRepository:
 
     async def find_refresh_token(self, token_hash: bytes, *, now: datetime) -> RefreshToken | None:
         token = self._tokens.get(token_hash)
-        if token is None or not self._stored[token.session_id].is_live(now):
+        if token is None or token.session_id not in self._stored or not self._stored[token.session_id].is_live(now):
             return None
         return RefreshToken(token_hash, self._stored[token.session_id].session, token.used_at)
 

@@ -234,7 +234,7 @@ class InMemoryRegistryUnitOfWork:
     async def __aenter__(self) -> Self:
         tables = self._tables = self._committed.copy()
         self.organisations = InMemoryOrganisationRepository(tables.organisations)
-        self.users = InMemoryUserRepository(tables.users, tables.sessions)
+        self.users = InMemoryUserRepository(tables.users, tables.sessions, tables.api_keys)
         self.sessions = InMemorySessionRepository(tables.sessions, tables.refresh_tokens)
         self.api_keys = InMemoryApiKeyRepository(tables.api_keys)
         self.keys = InMemoryKeyRepository(tables)

@@ -1,5 +1,6 @@
 """Log-in, sessions, organisations and users over HTTP."""
 
+from dataclasses import asdict
 from typing import Any
 
 from dependency_injector.wiring import Provide, inject
@@ -10,6 +11,10 @@ from iotsphere.api.fields import PageQuery, page_schema
 from iotsphere.api.identity.schemas import (
     AddUserBody,
     ApiKeyAnswer,
+    ChangeMeBody,
+    ChangeOrganisationBody,
+    ChangeUserBody,
+    FoundedOrganisationAnswer,
     FoundOrganisationBody,
     IssueApiKeyBody,
     IssuedApiKeyAnswer,
@@ -28,9 +33,10 @@ from iotsphere.identity.model import IntegrationKey, IssuedIntegrationKey, Organ
 from iotsphere.identity.service import SessionService
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.audit import Attempt
-from iotsphere.kernel.identifiers import CredentialId, UserId
+from iotsphere.kernel.identifiers import CredentialId, OrganisationId, UserId
 from iotsphere.kernel.pagination import Page
 from iotsphere.workflows.authentication import AuthenticationWorkflow
+from iotsphere.workflows.profile import ProfileWorkflow
 
 blueprint = Blueprint("identity", __name__)
 
@@ -77,20 +83,73 @@ async def log_out(attempt: Attempt, sessions: SessionService = Provide["identity
     "Found an organisation with its first administrator (platform administrator)",
     allow=Role.ADMIN,
     body=FoundOrganisationBody(),
-    answer=OrganisationAnswer(),
+    answer=FoundedOrganisationAnswer(),
     status=201,
     creates=True,
+    versioned=True,
+    location="/api/v1/organisations/{id}",
 )
 @inject
 async def found_organisation(
     actor: Actor, attempt: Attempt, body: dict[str, Any], accounts: AccountService = Provide["identity.accounts"]
-) -> tuple[Organisation, User]:
-    if not actor.is_platform_administrator:
-        raise PlatformAdministratorRequiredError("Only the platform administrator founds organisations.")
-    admin = body["admin"]
-    return await accounts.found_organisation(
-        name=body["name"], admin_email=admin["email"], admin_password=admin["password"], attempt=attempt
+) -> dict[str, Any]:
+    _require_platform_administrator(actor)
+    first = body["admin"]
+    organisation, admin = await accounts.found_organisation(
+        name=body["name"], admin_email=first["email"], admin_password=first["password"], attempt=attempt
     )
+    return asdict(organisation) | {"admin": admin}
+
+
+@blueprint.get("/organisations")
+@operation(
+    "List the platform's organisations (platform administrator)",
+    allow=Role.ADMIN,
+    query=PageQuery(),
+    answer=page_schema(OrganisationAnswer),
+)
+@inject
+async def list_organisations(
+    actor: Actor, query: dict[str, Any], accounts: AccountService = Provide["identity.accounts"]
+) -> Page[Organisation]:
+    _require_platform_administrator(actor)
+    return await accounts.list_organisations(**query)
+
+
+@blueprint.get("/organisations/<uuid:organisation_id>")
+@operation("Show an organisation", allow=Role.VIEWER, answer=OrganisationAnswer(), versioned=True)
+@inject
+async def get_organisation(
+    actor: Actor, organisation_id: OrganisationId, accounts: AccountService = Provide["identity.accounts"]
+) -> Organisation:
+    return await accounts.get_organisation(actor=actor, organisation_id=organisation_id)
+
+
+@blueprint.patch("/organisations/<uuid:organisation_id>")
+@operation(
+    "Give an organisation another name",
+    allow=Role.ADMIN,
+    body=ChangeOrganisationBody(),
+    answer=OrganisationAnswer(),
+    versioned=True,
+    conditional=True,
+)
+@inject
+async def change_organisation(
+    attempt: Attempt,
+    organisation_id: OrganisationId,
+    body: dict[str, Any],
+    expected_version: int | None,
+    accounts: AccountService = Provide["identity.accounts"],
+) -> Organisation:
+    return await accounts.change_organisation(
+        attempt=attempt, organisation_id=organisation_id, expected_version=expected_version, **body
+    )
+
+
+def _require_platform_administrator(actor: Actor) -> None:
+    if not actor.is_platform_administrator:
+        raise PlatformAdministratorRequiredError("Only the platform administrator may do this.")
 
 
 @blueprint.post("/users")
@@ -127,6 +186,38 @@ async def get_user(actor: Actor, user_id: UserId, accounts: AccountService = Pro
     return await accounts.get_user(actor=actor, user_id=user_id)
 
 
+@blueprint.patch("/users/<uuid:user_id>")
+@operation(
+    "Change a user: the name, the role, the password",
+    allow=Role.ADMIN,
+    body=ChangeUserBody(),
+    answer=UserAnswer(),
+    versioned=True,
+    conditional=True,
+)
+@inject
+async def change_user(
+    attempt: Attempt,
+    user_id: UserId,
+    body: dict[str, Any],
+    expected_version: int | None,
+    accounts: AccountService = Provide["identity.accounts"],
+) -> User:
+    return await accounts.change_user(attempt=attempt, user_id=user_id, expected_version=expected_version, **body)
+
+
+@blueprint.delete("/users/<uuid:user_id>")
+@operation("Remove a user, with the integration keys that they made", allow=Role.ADMIN, status=204, conditional=True)
+@inject
+async def remove_user(
+    attempt: Attempt,
+    user_id: UserId,
+    expected_version: int | None,
+    accounts: AccountService = Provide["identity.accounts"],
+) -> None:
+    await accounts.remove_user(attempt=attempt, user_id=user_id, expected_version=expected_version)
+
+
 @blueprint.get("/me")
 @operation("Show who is asking", allow=Role.VIEWER, device_may=True, answer=MeAnswer(), versioned=True)
 @inject
@@ -135,6 +226,25 @@ async def get_me(actor: Actor, accounts: AccountService = Provide["identity.acco
     if actor.kind is not ActorKind.USER:
         return actor
     return await accounts.get_user(actor=actor, user_id=UserId(actor.id))
+
+
+@blueprint.patch("/me")
+@operation(
+    "Change the user who is logged in: the name, the password",
+    allow=Role.VIEWER,
+    body=ChangeMeBody(),
+    answer=MeAnswer(),
+    versioned=True,
+    conditional=True,
+)
+@inject
+async def change_me(
+    attempt: Attempt,
+    body: dict[str, Any],
+    expected_version: int | None,
+    profile: ProfileWorkflow = Provide["workflows.profile"],
+) -> User:
+    return await profile.change_me(attempt=attempt, expected_version=expected_version, **body)
 
 
 @blueprint.post("/api-keys")
@@ -150,9 +260,9 @@ async def get_me(actor: Actor, accounts: AccountService = Provide["identity.acco
 )
 @inject
 async def issue_api_key(
-    actor: Actor, attempt: Attempt, body: dict[str, Any], api_keys: ApiKeyService = Provide["identity.api_keys"]
+    attempt: Attempt, body: dict[str, Any], api_keys: ApiKeyService = Provide["identity.api_keys"]
 ) -> IssuedIntegrationKey:
-    return await api_keys.issue_key(actor=actor, attempt=attempt, **body)
+    return await api_keys.issue_key(attempt=attempt, **body)
 
 
 @blueprint.get("/api-keys")

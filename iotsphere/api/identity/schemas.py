@@ -2,10 +2,10 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, pre_dump, validate, validates
+from marshmallow import Schema, ValidationError, fields, post_load, pre_dump, validate, validates
 
 from iotsphere.api.fields import Timestamp, text
-from iotsphere.identity.model import IssuedIntegrationKey, Organisation, User
+from iotsphere.identity.model import IssuedIntegrationKey, PasswordChange, User
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.clock import utc_now
 
@@ -64,18 +64,16 @@ class FirstAdminAnswer(Schema):
 class OrganisationAnswer(Schema):
     id = fields.UUID()
     name = fields.String()
-    admin = fields.Nested(FirstAdminAnswer)
     created_at = Timestamp()
+    version = fields.Integer()
 
-    @pre_dump
-    def _join(self, founded: tuple[Organisation, User], **_: Any) -> dict[str, Any]:
-        organisation, admin = founded
-        return {
-            "id": organisation.id,
-            "name": organisation.name,
-            "admin": admin,
-            "created_at": organisation.created_at,
-        }
+
+class FoundedOrganisationAnswer(OrganisationAnswer):
+    admin = fields.Nested(FirstAdminAnswer)
+
+
+class ChangeOrganisationBody(Schema):
+    name = text(longest=256)
 
 
 class AddUserBody(Schema):
@@ -83,6 +81,28 @@ class AddUserBody(Schema):
     password = new_password(required=True)
     role = role_field(required=True)
     name = text(longest=256, load_default=None)
+
+
+class ChangeUserBody(Schema):
+    name = text(longest=256)
+    role = role_field()
+    password = new_password(metadata={"description": "A new one ends all sessions of the user."})
+
+
+class PasswordChangeBody(Schema):
+    old = text(longest=LONGEST_PASSWORD, required=True)
+    new = new_password(required=True)
+
+    @post_load
+    def _make(self, loaded: dict[str, str], **_: Any) -> PasswordChange:
+        return PasswordChange(**loaded)
+
+
+class ChangeMeBody(Schema):
+    name = text(longest=256)
+    password = fields.Nested(
+        PasswordChangeBody, metadata={"description": "A new one ends all sessions of the user but the present one."}
+    )
 
 
 class UserAnswer(Schema):

@@ -129,7 +129,7 @@ async def test_a_body_over_the_limit_is_too_large(bench: ApiBench, megabytes: in
         ("DELETE", "/api/v1/devices", "GET, HEAD, OPTIONS, POST"),
         ("PUT", "/api/v1/devices", "GET, HEAD, OPTIONS, POST"),
         ("GET", "/api/v1/auth/token", "OPTIONS, POST"),
-        ("PATCH", "/api/v1/me", "GET, HEAD, OPTIONS"),
+        ("PUT", "/api/v1/me", "GET, HEAD, OPTIONS, PATCH"),
         ("BREW", "/api/v1/devices", "GET, HEAD, OPTIONS, POST"),
         ("POST", "/health/live", "GET, HEAD, OPTIONS"),
     ],

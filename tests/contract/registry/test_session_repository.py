@@ -72,6 +72,23 @@ async def test_a_revoked_session_is_over_and_only_that_one(
     assert await find_user(store, other) == user
 
 
+@pytest.mark.parametrize("spares_one", [True, False])
+async def test_all_sessions_of_a_user_are_revoked_but_one(
+    store: RegistryStore, user: User, session: Session, spares_one: bool
+) -> None:
+    others = [build_session(user_id=user.id) for _ in range(2)]
+    foreign = build_session(user_id=(await store.add_user(await store.add_organisation())).id)
+    async with store.unit_of_work() as uow:
+        for added in (*others, foreign):
+            await uow.sessions.add(added)
+        await uow.sessions.revoke_all(user.id, but=session.id if spares_one else None, now=NOW)
+        await uow.commit()
+
+    assert (await find_user(store, session) == user) is spares_one
+    assert [await find_user(store, other) for other in others] == [None, None]
+    assert await find_user(store, foreign) is not None
+
+
 async def test_a_session_is_over_at_the_moment_it_expires(store: RegistryStore, session: Session) -> None:
     just_before = session.expires_at - timedelta(microseconds=1)
 

@@ -128,6 +128,8 @@ class World:
             case "user_id":
                 body = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD, "role": "viewer"}
                 made = await self.change("POST", "/users", body, by=by)
+            case "organisation_id":
+                return str((await self.change("GET", "/me", None, by=by))["organisation_id"])
             case "key_id":
                 made = await self.change("POST", "/api-keys", {"label": "spare", "role": "viewer"}, by=by)
             case _:

@@ -1,17 +1,27 @@
 """What happens when several do the same at once, as only a real server can show."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from iotsphere.containers.application import make_api_key
 from iotsphere.identity.accounts import AccountService
-from iotsphere.identity.errors import CredentialInvalidError, EmailTakenError, OrganisationNameTakenError
+from iotsphere.identity.api_keys import ApiKeyService
+from iotsphere.identity.errors import (
+    ApiKeyNotFoundError,
+    CredentialInvalidError,
+    EmailTakenError,
+    LastAdministratorError,
+    LoginRefusedError,
+    OrganisationNameTakenError,
+)
 from iotsphere.identity.idempotency import IdempotencyService
-from iotsphere.identity.model import Organisation, TokenPair, User
+from iotsphere.identity.model import IssuedIntegrationKey, Organisation, PasswordChange, TokenPair, User
 from iotsphere.identity.service import SessionService
 from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.actor import Role
@@ -236,6 +246,131 @@ async def test_organisations_of_one_name_at_once_are_one(process: RegistryProces
     refusals = [answer for answer in answers if isinstance(answer, BaseException)]
     assert len(refusals) == 9
     assert {type(refusal) for refusal in refusals} == {OrganisationNameTakenError}
+
+
+async def add_users(process: RegistryProcess, ours: Organisation, number: int, **given: Any) -> list[User]:
+    users = [build_user(organisation_id=ours.id, **given) for _ in range(number)]
+    async with process.unit_of_work() as uow:
+        for user in users:
+            await uow.users.add(user)
+        await uow.commit()
+    return users
+
+
+@pytest.mark.parametrize("way", ["demoted", "removed", "both"])
+async def test_of_administrators_who_all_go_at_once_one_stays(
+    process: RegistryProcess, ours: Organisation, way: str
+) -> None:
+    admins = await add_users(process, ours, 8, role=Role.ADMIN)
+    service = accounts(process)
+
+    def go(number: int, admin: User) -> Coroutine[Any, Any, object]:
+        attempt = build_attempt(organisation_id=ours.id)
+        if way == "removed" or (way == "both" and number % 2):
+            return service.remove_user(attempt=attempt, user_id=admin.id, expected_version=None)
+        return service.change_user(attempt=attempt, user_id=admin.id, expected_version=None, role=Role.VIEWER)
+
+    answers = await asyncio.gather(*(go(*each) for each in enumerate(admins)), return_exceptions=True)
+
+    [refusal] = [answer for answer in answers if isinstance(answer, BaseException)]
+    assert isinstance(refusal, LastAdministratorError)
+    left = await service.list_users(actor=build_actor(organisation_id=ours.id), limit=50, cursor=None)
+    assert len([user for user in left.items if user.role is Role.ADMIN]) == 1
+
+
+async def test_organisations_that_take_one_name_at_once_leave_it_to_one(process: RegistryProcess) -> None:
+    organisations = [await process.add_organisation() for _ in range(8)]
+    name = f"Waterworks {uuid4()}"
+
+    answers = await asyncio.gather(
+        *(
+            accounts(process).change_organisation(
+                attempt=build_attempt(organisation_id=organisation.id),
+                organisation_id=organisation.id,
+                expected_version=1,
+                name=name,
+            )
+            for organisation in organisations
+        ),
+        return_exceptions=True,
+    )
+
+    assert len([answer for answer in answers if isinstance(answer, Organisation)]) == 1
+    assert {type(answer) for answer in answers} == {Organisation, OrganisationNameTakenError}
+
+
+async def test_no_log_in_with_the_old_password_outlives_its_change(
+    process: RegistryProcess, ours: Organisation
+) -> None:
+    for _ in range(10):
+        [user] = await add_users(process, ours, 1, password_hash="hash of correct horse")
+        sessions = Sessions(process, user)
+        pair = await sessions.log_in()
+        actor = await sessions.service.authenticate(access_token=pair.access_token)
+
+        *answers, _ = await asyncio.gather(
+            *(sessions.log_in() for _ in range(4)),
+            accounts(process).change_me(
+                attempt=replace(build_attempt(), actor=actor),
+                known=user,
+                expected_version=None,
+                password=PasswordChange("correct horse", "battery staple"),
+            ),
+            return_exceptions=True,
+        )
+
+        for answer in answers:
+            assert isinstance(answer, TokenPair | LoginRefusedError)
+            if isinstance(answer, TokenPair):
+                with pytest.raises(CredentialInvalidError):
+                    await sessions.service.authenticate(access_token=answer.access_token)
+        assert await sessions.service.authenticate(access_token=pair.access_token) == actor
+
+
+async def test_what_a_user_makes_while_being_removed_goes_with_them_or_is_refused(
+    process: RegistryProcess, ours: Organisation
+) -> None:
+    keys = ApiKeyService(unit_of_work=process.unit_of_work, clock=utc_now, new_id=uuid4)
+    for _ in range(10):
+        [user] = await add_users(process, ours, 1, role=Role.ADMIN, password_hash="hash of correct horse")
+        await add_users(process, ours, 1, role=Role.ADMIN)
+
+        *answers, removed = await asyncio.gather(
+            *(
+                keys.issue_key(
+                    attempt=replace(build_attempt(), actor=user.as_actor()),
+                    label="Late",
+                    role=Role.VIEWER,
+                    expires_at=None,
+                )
+                for _ in range(3)
+            ),
+            *(Sessions(process, user).log_in() for _ in range(3)),
+            accounts(process).remove_user(
+                attempt=build_attempt(organisation_id=ours.id), user_id=user.id, expected_version=None
+            ),
+            return_exceptions=True,
+        )
+
+        assert removed is None
+        expected = IssuedIntegrationKey | TokenPair | CredentialInvalidError | LoginRefusedError
+        assert [answer for answer in answers if not isinstance(answer, expected)] == []
+        assert (await keys.list_keys(organisation_id=ours.id, limit=5, cursor=None)).items == []
+
+
+async def test_of_revocations_of_one_key_at_once_one_is_done(process: RegistryProcess, ours: Organisation) -> None:
+    keys = ApiKeyService(unit_of_work=process.unit_of_work, clock=utc_now, new_id=uuid4)
+    [user] = await add_users(process, ours, 1, role=Role.ADMIN)
+    attempt = replace(build_attempt(), actor=user.as_actor())
+    issued = await keys.issue_key(attempt=attempt, label="Billing", role=Role.ADMIN, expires_at=None)
+
+    answers = await asyncio.gather(
+        *(keys.revoke_key(attempt=attempt, key_id=issued.key.id, expected_version=None) for _ in range(8)),
+        return_exceptions=True,
+    )
+
+    assert [answer for answer in answers if answer is None] == [None]
+    assert {type(answer) for answer in answers} == {type(None), ApiKeyNotFoundError}
 
 
 async def test_claimants_at_once_share_the_events_and_none_gets_too_many(process: RegistryProcess) -> None:

@@ -6,13 +6,13 @@ from uuid import uuid4
 import pytest
 
 from iotsphere.identity.api_keys import ApiKeyService
-from iotsphere.identity.errors import ApiKeyNotFoundError, RoleAboveMakerError
+from iotsphere.identity.errors import ApiKeyNotFoundError, CredentialInvalidError, RoleAboveMakerError
 from iotsphere.identity.model import IssuedIntegrationKey
 from iotsphere.identity.secrets import ApiKey, secret_matches
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.errors import PreconditionFailedError
 from iotsphere.kernel.identifiers import CredentialId
-from tests.factories.identity import build_actor, build_attempt
+from tests.factories.identity import build_actor, build_attempt, build_user
 from tests.fakes.identity import ManualClock
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
 
@@ -21,7 +21,9 @@ class Bench:
     def __init__(self) -> None:
         self.tables = RegistryTables()
         self.clock = ManualClock()
-        self.actor = build_actor()
+        self.maker = build_user(role=Role.ADMIN)
+        self.tables.users[self.maker.id] = self.maker
+        self.actor = self.maker.as_actor()
         self.attempt = replace(build_attempt(), actor=self.actor)
         self.service = ApiKeyService(
             unit_of_work=partial(InMemoryRegistryUnitOfWork, self.tables), clock=self.clock, new_id=uuid4
@@ -30,7 +32,6 @@ class Bench:
     async def issue(self, *, role: Role = Role.OPERATOR, actor: Actor | None = None) -> IssuedIntegrationKey:
         actor = actor or self.actor
         return await self.service.issue_key(
-            actor=actor,
             attempt=replace(self.attempt, actor=actor),
             label="Billing",
             role=role,
@@ -91,8 +92,19 @@ async def test_a_key_that_a_key_makes_belongs_to_the_same_user(bench: Bench) -> 
 async def test_a_key_that_was_revoked_a_moment_ago_makes_no_other(bench: Bench) -> None:
     revoked = Actor(ActorKind.INTEGRATION, uuid4(), bench.actor.organisation_id, role=Role.ADMIN)
 
-    with pytest.raises(ApiKeyNotFoundError):
+    with pytest.raises(CredentialInvalidError):
         await bench.issue(actor=revoked)
+
+    assert bench.tables.api_keys == {}
+
+
+async def test_who_was_taken_away_or_demoted_a_moment_ago_makes_no_key(bench: Bench) -> None:
+    bench.tables.users[bench.maker.id] = replace(bench.maker, role=Role.ENGINEER)
+    with pytest.raises(RoleAboveMakerError):
+        await bench.issue(role=Role.OPERATOR)
+    del bench.tables.users[bench.maker.id]
+    with pytest.raises(CredentialInvalidError):
+        await bench.issue(role=Role.VIEWER)
 
     assert bench.tables == RegistryTables()
 

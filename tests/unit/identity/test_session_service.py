@@ -108,6 +108,25 @@ async def test_no_password_opens_an_account_that_is_not_there(bench: Bench) -> N
         await bench.service.log_in(attempt=build_attempt(), email="nobody@waterworks.example", password=PASSWORD)
 
 
+@pytest.mark.parametrize("meanwhile", ["changed", "removed"])
+async def test_a_password_that_ends_while_it_is_compared_opens_nothing(bench: Bench, meanwhile: str) -> None:
+    class Slow(RecordingPasswords):
+        async def verify(self, password: str, password_hash: str | None) -> bool:
+            if meanwhile == "removed":
+                del bench.tables.users[bench.user.id]
+            else:
+                bench.tables.users[bench.user.id] = replace(bench.user, password_hash="hash of another")
+            return await super().verify(password, password_hash)
+
+    bench.passwords = Slow()
+    bench.__post_init__()
+
+    with pytest.raises(LoginRefusedError):
+        await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
+
+    assert bench.tables.sessions == {}
+
+
 async def test_a_refresh_gives_a_new_pair_of_the_same_session(bench: Bench) -> None:
     first = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
     bench.clock.advance(minutes=10)
