@@ -30,10 +30,13 @@ async def admit(
     *,
     allow: Role | None,
     device_may: bool,
+    provisioning: bool = False,
     throttled: bool = True,
     throttle: Throttle = Provide["throttle"],
 ) -> Attempt:
     """Recognise the caller and let them in, or not; ``allow`` None lets anybody in, unrecognised.
+
+    ``provisioning`` lets in whoever holds a provisioning key, and nobody else.
 
     Unless it is not ``throttled``, the request counts: towards the limits of who makes it, or of where it comes from.
 
@@ -46,6 +49,11 @@ async def admit(
     """
     # Kept before anything is known of the caller: a refusal, too, has come from somewhere.
     attempt = note_attempt(None)
+    if provisioning:
+        provisioner = await _authenticate_provisioner(attempt.address)
+        attempt = note_attempt(provisioner)
+        await throttle.admit(provisioner)
+        return attempt
     if allow is None:
         if throttled:
             await throttle.admit_stranger(attempt.address)
@@ -121,6 +129,16 @@ async def _authenticate_browser(
         raise
     g.session_secret = secret
     return actor
+
+
+@inject
+async def _authenticate_provisioner(
+    address: str, authentication: AuthenticationWorkflow = Provide["workflows.authentication"]
+) -> Actor:
+    provisioning_key = request.headers.get("X-Provisioning-Key")
+    if not provisioning_key:
+        raise CredentialMissingError("Send X-Provisioning-Key, with a key that an administrator has made.")
+    return await authentication.authenticate_provisioner(provisioning_key=provisioning_key, address=address)
 
 
 def bearer_token(authorization: str) -> str:

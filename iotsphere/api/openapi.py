@@ -121,6 +121,9 @@ def describe(app: Quart) -> dict[str, Any]:
     spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     spec.components.security_scheme("api_key", {"type": "apiKey", "in": "header", "name": "X-API-Key"})
     spec.components.security_scheme("session", SESSION_SCHEME)
+    spec.components.security_scheme(
+        "provisioning_key", {"type": "apiKey", "in": "header", "name": "X-Provisioning-Key"}
+    )
     for name, header in HEADERS.items():
         spec.components.header(name, header)
     for status, reason in PROBLEMS.items():
@@ -193,7 +196,7 @@ def _responses(rule: Rule, declared: Operation) -> dict[str, Any]:
 def _problems(rule: Rule, declared: Operation) -> Iterator[HTTPStatus]:
     """Tell with which problems an operation may answer, as far as that follows from what it declares."""
     yield from (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
-    if declared.allow is not None:
+    if declared.takes_credential:
         yield from (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
     if rule.arguments:
         yield HTTPStatus.NOT_FOUND
@@ -238,6 +241,13 @@ def _answer(description: str, media_type: str | None, schema: Any, *headers: str
 
 def _callers(declared: Operation) -> dict[str, Any]:
     """Say who may call it: in words, for those who read the page, and in a form for programs."""
+    if declared.provisioning:
+        return {
+            "security": [{"provisioning_key": []}],
+            "description": "For whoever holds a provisioning key.",
+            "x-minimum-role": None,
+            "x-device-may": False,
+        }
     if declared.allow is None:
         return {"security": [], "description": "Takes no credential.", "x-minimum-role": None, "x-device-may": False}
     role = declared.allow.name.lower()

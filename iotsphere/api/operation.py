@@ -42,11 +42,11 @@ class Operation:
     """What an operation takes, gives and asks of its caller.
 
     ``allow`` is the lowest role that may call it (None: anybody, without a credential); ``device_may`` lets a device
-    call it for itself. What is not ``throttled`` may be called as often as anybody likes. ``body`` is a schema, or
-    None where there is no body; with ``raw_body`` the view reads it itself, and words of OpenAPI may stand in for the
-    schema. ``answer`` writes what the view returns; ``versioned`` answers carry an entity tag, ``conditional`` writes
-    heed ``If-Match``, and what ``creates`` something heeds ``Idempotency-Key``. ``location`` is a pattern over the
-    answer's fields.
+    call it for itself. What is for ``provisioning`` takes a provisioning key, and no other credential. What is not
+    ``throttled`` may be called as often as anybody likes. ``body`` is a schema, or None where there is no body; with
+    ``raw_body`` the view reads it itself, and words of OpenAPI may stand in for the schema. ``answer`` writes what
+    the view returns; ``versioned`` answers carry an entity tag, ``conditional`` writes heed ``If-Match``, and what
+    ``creates`` something heeds ``Idempotency-Key``. ``location`` is a pattern over the answer's fields.
 
     For the document alone: ``path`` says more of what stands in the path (an id needs no words), and ``also`` which
     answers there are besides those that follow from the rest.
@@ -55,6 +55,7 @@ class Operation:
     summary: str
     allow: Role | None
     device_may: bool = False
+    provisioning: bool = False
     throttled: bool = True
     query: Schema = field(default_factory=NoQuery)
     body: Schema | dict[str, Any] | None = None
@@ -69,6 +70,10 @@ class Operation:
     location: str | None = None
     path: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     also: Mapping[int, Schema] = field(default_factory=dict)
+
+    @property
+    def takes_credential(self) -> bool:
+        return self.allow is not None or self.provisioning
 
     @property
     def takes_body(self) -> bool:
@@ -96,6 +101,7 @@ def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
                 path.get("device_id"),
                 allow=declared.allow,
                 device_may=declared.device_may,
+                provisioning=declared.provisioning,
                 throttled=declared.throttled,
             )
             actor = attempt.actor

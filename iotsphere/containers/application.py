@@ -13,13 +13,14 @@ from iotsphere.identity.api_keys import ApiKeyService
 from iotsphere.identity.idempotency import IdempotencyService
 from iotsphere.identity.key_cache import KeyCache, KeyWatch
 from iotsphere.identity.keys import KeyService
-from iotsphere.identity.secrets import ApiKey, Argon2Passwords, hash_secret, make_secret
+from iotsphere.identity.secrets import ApiKey, Argon2Passwords, ProvisioningKeyText, hash_secret, make_secret
 from iotsphere.identity.service import SessionService
 from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.clock import Clock, utc_now
-from iotsphere.kernel.identifiers import CredentialId, IdSource
+from iotsphere.kernel.identifiers import CredentialId, IdSource, ProvisioningKeyId
 from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.credentials import CredentialService
+from iotsphere.registry.provisioning import ProvisioningKeyService, ProvisioningService
 from iotsphere.registry.service import DeviceRegistryService, OutboxService
 from iotsphere.shadow.service import DeviceShadowService
 from iotsphere.telemetry.service import TelemetryService
@@ -38,6 +39,7 @@ DOORS = [
     "iotsphere.api.health.endpoints",
     "iotsphere.api.identity.endpoints",
     "iotsphere.api.registry.endpoints",
+    "iotsphere.api.registry.provisioning",
     "iotsphere.api.registry.schemas",
     "iotsphere.api.shadow.endpoints",
     "iotsphere.api.telemetry.endpoints",
@@ -49,6 +51,12 @@ def make_api_key(credential_id: CredentialId) -> tuple[str, bytes]:
     """Make a device's API key: the text to show once, and the hash to keep."""
     secret = make_secret()
     return str(ApiKey(credential_id, secret)), hash_secret(secret)
+
+
+def make_provisioning_key(key_id: ProvisioningKeyId) -> tuple[str, bytes]:
+    """Likewise a provisioning key."""
+    secret = make_secret()
+    return str(ProvisioningKeyText(key_id, secret)), hash_secret(secret)
 
 
 class Identity(containers.DeclarativeContainer):
@@ -89,6 +97,20 @@ class Registry(containers.DeclarativeContainer):
         new_id=new_id,
         make_key=providers.Object(make_api_key),
     )
+    provisioning_keys = providers.Singleton(
+        ProvisioningKeyService,
+        unit_of_work=unit_of_work,
+        clock=clock,
+        new_id=new_id,
+        make_key=providers.Object(make_provisioning_key),
+    )
+    provisioning = providers.Singleton(
+        ProvisioningService,
+        unit_of_work=unit_of_work,
+        clock=clock,
+        new_id=new_id,
+        make_key=providers.Object(make_api_key),
+    )
     contacts = providers.Singleton(ContactService, unit_of_work=unit_of_work, clock=clock)
     outbox = providers.Singleton(OutboxService, unit_of_work=unit_of_work, clock=clock)
 
@@ -120,7 +142,11 @@ class Workflows(containers.DeclarativeContainer):
     profile = providers.Singleton(ProfileWorkflow, accounts=identity.accounts, throttle=throttle)
     upkeep = providers.Singleton(AuthenticationUpkeep, watch=identity.key_watch, contacts=registry.contacts)
     commissioning = providers.Singleton(
-        CommissioningWorkflow, devices=registry.devices, outbox=registry.outbox, assets=assets
+        CommissioningWorkflow,
+        devices=registry.devices,
+        provisioning=registry.provisioning,
+        outbox=registry.outbox,
+        assets=assets,
     )
     readiness = providers.Singleton(ReadinessWorkflow, probes=stores.probes)
 

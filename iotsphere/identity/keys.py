@@ -4,7 +4,8 @@ from iotsphere.identity.errors import CredentialInvalidError
 from iotsphere.identity.key_cache import KeyCache
 from iotsphere.identity.model import KeyHolder
 from iotsphere.identity.ports import IdentityUnitOfWorkFactory
-from iotsphere.identity.secrets import ApiKey, secret_matches
+from iotsphere.identity.secrets import ApiKey, ProvisioningKeyText, secret_matches
+from iotsphere.kernel.actor import Actor
 from iotsphere.kernel.clock import Clock
 
 
@@ -39,6 +40,18 @@ class KeyService:
             raise CredentialInvalidError("The API key is not valid.")
         self._cache.remember(holder, generation=generation)
         return holder
+
+    async def look_up_provisioner(self, *, provisioning_key: str) -> Actor:
+        """Ask the registry whose provisioning key this is. It need be neither unspent nor unexpired.
+
+        :raises CredentialInvalidError: wrong or revoked.
+        """
+        key = ProvisioningKeyText.parse(provisioning_key)
+        async with self._unit_of_work() as uow:
+            holder = await uow.keys.find_provisioner(key.credential_id)
+        if holder is None or not self._is_right(key, holder):
+            raise CredentialInvalidError("The provisioning key is not valid.")
+        return holder.actor
 
     def _is_right(self, key: ApiKey, holder: KeyHolder) -> bool:
         is_valid = holder.expires_at is None or holder.expires_at > self._clock()

@@ -109,6 +109,9 @@ class KeyRepository(Protocol):
         An integration has the role of its key, or that of the user whose key it is now where this is lower.
         """
 
+    async def find_provisioner(self, key_id: UUID) -> KeyHolder | None:
+        """Find a provisioning key that is not revoked; whether it is spent or expired, its use tells."""
+
 
 CatchUp = Callable[[], Awaitable[object]]
 """Returns when there was word of every change that was committed before it was called."""

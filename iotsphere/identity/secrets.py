@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import ClassVar, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 import argon2
@@ -20,7 +20,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
-API_KEY = re.compile(r"iot_([0-9a-f]{32})_([A-Za-z0-9_-]+)")
+KEY = re.compile(r"(iotp?)_([0-9a-f]{32})_([A-Za-z0-9_-]+)")
 
 
 def make_secret() -> str:
@@ -53,19 +53,29 @@ def csrf_token_matches(token: str, session_secret: str) -> bool:
 class ApiKey:
     """``iot_<credential id>_<secret>``: the id finds the row, the secret proves the right to it."""
 
+    PREFIX: ClassVar[str] = "iot"
+    NAME: ClassVar[str] = "API key"
+
     credential_id: UUID
     secret: str
 
     @classmethod
-    def parse(cls, text: str) -> "ApiKey":
-        """:raises CredentialInvalidError: it is not written as an API key is."""
-        written = API_KEY.fullmatch(text)
-        if written is None:
-            raise CredentialInvalidError("The API key is not valid.")
-        return cls(UUID(hex=written[1]), written[2])
+    def parse(cls, text: str) -> Self:
+        """:raises CredentialInvalidError: it is not written as such a key is."""
+        written = KEY.fullmatch(text)
+        if written is None or written[1] != cls.PREFIX:
+            raise CredentialInvalidError(f"The {cls.NAME} is not valid.")
+        return cls(UUID(hex=written[2]), written[3])
 
     def __str__(self) -> str:
-        return f"iot_{self.credential_id.hex}_{self.secret}"
+        return f"{self.PREFIX}_{self.credential_id.hex}_{self.secret}"
+
+
+class ProvisioningKeyText(ApiKey):
+    """``iotp_<key id>_<secret>``: so written that nobody takes it for a device's or an integration's."""
+
+    PREFIX: ClassVar[str] = "iotp"
+    NAME: ClassVar[str] = "provisioning key"
 
 
 class Argon2Passwords:

@@ -8,6 +8,7 @@ OrganisationId = NewType("OrganisationId", UUID)
 UserId = NewType("UserId", UUID)
 DeviceId = NewType("DeviceId", UUID)
 CredentialId = NewType("CredentialId", UUID)
+ProvisioningKeyId = NewType("ProvisioningKeyId", UUID)
 AssetId = NewType("AssetId", UUID)
 EventId = NewType("EventId", UUID)
 

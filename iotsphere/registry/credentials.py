@@ -114,17 +114,14 @@ class CredentialService:
     def _issue(
         self, device_id: DeviceId, *, label: str | None, expires_at: datetime | None, now: datetime
     ) -> IssuedCredential:
-        credential_id = CredentialId(self._new_id())
-        api_key, secret_hash = self._make_key(credential_id)
-        credential = Credential(
-            id=credential_id,
-            device_id=device_id,
-            label=label,
-            secret_hash=secret_hash,
-            created_at=now,
-            expires_at=expires_at,
-        )
-        return IssuedCredential(credential=credential, api_key=api_key)
+        blank = Credential(CredentialId(self._new_id()), device_id, label, b"", created_at=now, expires_at=expires_at)
+        return with_key(blank, self._make_key)
+
+
+def with_key(blank: Credential, make_key: KeyMaker) -> IssuedCredential:
+    """Give a credential its key."""
+    api_key, secret_hash = make_key(blank.id)
+    return IssuedCredential(credential=replace(blank, secret_hash=secret_hash), api_key=api_key)
 
 
 async def _add(uow: RegistryUnitOfWork, credential: Credential) -> None:

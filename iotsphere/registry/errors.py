@@ -1,4 +1,10 @@
-from iotsphere.kernel.errors import ConflictError, NotFoundError, NotPermittedError, RuleViolationError
+from iotsphere.kernel.errors import (
+    ConflictError,
+    NotFoundError,
+    NotPermittedError,
+    RuleViolationError,
+    UnauthenticatedError,
+)
 
 
 class DeviceNotFoundError(NotFoundError):
@@ -59,3 +65,33 @@ class ExpiryPastError(RuleViolationError):
     def __init__(self) -> None:
         message = "Must lie in the future."
         super().__init__(message, {"expires_at": [message]})
+
+
+class ProvisioningKeyNotFoundError(NotFoundError):
+    code = "registry.provisioning_key.not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such provisioning key in the organisation.")
+
+
+class ProvisioningKeyRevokedError(UnauthenticatedError):
+    """It was revoked after it had been recognised."""
+
+    code = "registry.provisioning_key.revoked"
+
+    def __init__(self) -> None:
+        super().__init__("The provisioning key is not valid.")
+
+
+class ProvisioningKeySpentError(NotPermittedError):
+    code = "registry.provisioning_key.spent"
+
+    def __init__(self) -> None:
+        super().__init__("The provisioning key has made all the devices that it may make.")
+
+
+class ProvisioningKeyExpiredError(NotPermittedError):
+    code = "registry.provisioning_key.expired"
+
+    def __init__(self) -> None:
+        super().__init__("The provisioning key has expired. An administrator can make a new one.")

@@ -3,8 +3,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
-from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId
-from iotsphere.registry.errors import CredentialRotatedError, ExpiryPastError, TooManyLabelsError
+from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId, ProvisioningKeyId
+from iotsphere.registry.errors import (
+    CredentialRotatedError,
+    ExpiryPastError,
+    ProvisioningKeyExpiredError,
+    ProvisioningKeySpentError,
+    TooManyLabelsError,
+)
 
 # A device that was heard of within this time counts as online.
 ONLINE_FOR = timedelta(seconds=90)
@@ -146,6 +152,46 @@ class IssuedCredential:
     api_key: str
 
 
+@dataclass(frozen=True, slots=True)
+class ProvisioningKey:
+    """The right to make so many devices of a type until a moment, for devices that are still to be made."""
+
+    id: ProvisioningKeyId
+    organisation_id: OrganisationId
+    device_type: str
+    max_devices: int
+    secret_hash: bytes
+    created_at: datetime
+    expires_at: datetime
+    provisioned: int = 0
+    revoked_at: datetime | None = None
+
+    @property
+    def version(self) -> int:
+        """Every use changes it, and nothing else does while it can be seen."""
+        return self.provisioned + 1
+
+    def use(self, *, now: datetime) -> Self:
+        """Count one more device.
+
+        :raises ProvisioningKeyExpiredError: its time is over.
+        :raises ProvisioningKeySpentError: it has made all that it may make.
+        """
+        if self.expires_at <= now:
+            raise ProvisioningKeyExpiredError
+        if self.provisioned >= self.max_devices:
+            raise ProvisioningKeySpentError
+        return replace(self, provisioned=self.provisioned + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedProvisioningKey:
+    """A new provisioning key with its text, which is shown this once."""
+
+    key: ProvisioningKey
+    text: str
+
+
 class EventKind(StrEnum):
     DEVICE_REGISTERED = "device_registered"
 
@@ -163,3 +209,12 @@ class OutboxEvent:
     created_at: datetime
     due_at: datetime
     attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionedDevice:
+    """A device that has made itself known with a provisioning key, and its first API key, shown this once."""
+
+    device: Device
+    api_key: str
+    event: OutboxEvent

@@ -5,9 +5,9 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from iotsphere.kernel.audit import AuditTrail
-from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId
+from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId, ProvisioningKeyId
 from iotsphere.kernel.pagination import Page
-from iotsphere.registry.model import Credential, Device, DeviceFilter, OutboxEvent
+from iotsphere.registry.model import Credential, Device, DeviceFilter, OutboxEvent, ProvisioningKey
 
 
 class DeviceRepository(Protocol):
@@ -56,6 +56,26 @@ class CredentialRepository(Protocol):
         """List those that are neither revoked nor expired."""
 
 
+class ProvisioningKeyRepository(Protocol):
+    """Those that are revoked are not found by any of these."""
+
+    async def add(self, key: ProvisioningKey) -> None: ...
+
+    async def get(
+        self, organisation_id: OrganisationId, key_id: ProvisioningKeyId, *, for_update: bool = False
+    ) -> ProvisioningKey:
+        """Give a key; ``for_update`` keeps others from using or revoking it until the transaction ends.
+
+        :raises ProvisioningKeyNotFoundError: there is none, or not in this organisation.
+        """
+
+    async def save(self, key: ProvisioningKey) -> None: ...
+
+    async def list(
+        self, organisation_id: OrganisationId, *, limit: int, cursor: str | None
+    ) -> Page[ProvisioningKey]: ...
+
+
 class OutboxRepository(Protocol):
     async def add(self, *events: OutboxEvent) -> None: ...
 
@@ -70,6 +90,7 @@ class OutboxRepository(Protocol):
 class RegistryUnitOfWork(Protocol):
     devices: DeviceRepository
     credentials: CredentialRepository
+    provisioning_keys: ProvisioningKeyRepository
     outbox: OutboxRepository
     audit: AuditTrail
 
@@ -85,3 +106,5 @@ class RegistryUnitOfWork(Protocol):
 RegistryUnitOfWorkFactory = Callable[[], RegistryUnitOfWork]
 KeyMaker = Callable[[CredentialId], tuple[str, bytes]]
 """Makes the API key of a credential: the text to show once, and the hash to keep."""
+ProvisioningKeyMaker = Callable[[ProvisioningKeyId], tuple[str, bytes]]
+"""Likewise of a provisioning key."""

@@ -50,7 +50,12 @@ class DeviceRegistryService:
         :raises SerialNumberTakenError: another device of the organisation has the serial number.
         """
         now = self._clock()
-        device, event = self._make(attempt, DeviceDraft(serial_number, device_type, name, labels, asset), now)
+        device, event = make_device(
+            attempt,
+            DeviceDraft(serial_number, device_type, name, labels, asset),
+            now=now,
+            new_id=self._new_id,
+        )
         async with self._unit_of_work() as uow:
             await uow.devices.add(device)
             await uow.outbox.add(event)
@@ -67,7 +72,7 @@ class DeviceRegistryService:
         organisation, or by an earlier draft.
         """
         now = self._clock()
-        made = [self._make(attempt, draft, now) for draft in drafts]
+        made = [make_device(attempt, draft, now=now, new_id=self._new_id) for draft in drafts]
         first = {device.serial_number: (device, event) for device, event in reversed(made)}
         async with self._unit_of_work() as uow:
             added = await uow.devices.add_untaken([device for device, _ in first.values()])
@@ -77,30 +82,6 @@ class DeviceRegistryService:
             await uow.audit.add(*(_entry(attempt, device, is_added=device.id in added) for device, _ in made))
             await uow.commit()
         return registered
-
-    def _make(self, attempt: Attempt, draft: DeviceDraft, now: datetime) -> tuple[Device, OutboxEvent]:
-        device = Device(
-            id=DeviceId(self._new_id()),
-            organisation_id=attempt.organisation_id,
-            serial_number=draft.serial_number,
-            device_type=draft.device_type,
-            name=draft.name or draft.serial_number,
-            labels=draft.labels,
-            status=draft.status,
-            created_at=now,
-            updated_at=now,
-        )
-        event = OutboxEvent(
-            id=EventId(self._new_id()),
-            kind=EventKind.DEVICE_REGISTERED,
-            organisation_id=device.organisation_id,
-            device_id=device.id,
-            payload=draft.asset,
-            correlation_id=attempt.correlation_id,
-            created_at=now,
-            due_at=now + CLAIM,
-        )
-        return device, event
 
     async def get_device(self, *, organisation_id: OrganisationId, device_id: DeviceId) -> Device:
         """:raises DeviceNotFoundError: there is none, or not in this organisation."""
@@ -146,6 +127,34 @@ class DeviceRegistryService:
         async with self._unit_of_work() as uow:
             await uow.devices.save_contact(device_id, seen_at=self._clock())
             await uow.commit()
+
+
+def make_device(
+    attempt: Attempt, draft: DeviceDraft, *, now: datetime, new_id: IdSource
+) -> tuple[Device, OutboxEvent]:
+    """Make a device, and the event that tells the other stores of it; neither is kept yet."""
+    device = Device(
+        id=DeviceId(new_id()),
+        organisation_id=attempt.organisation_id,
+        serial_number=draft.serial_number,
+        device_type=draft.device_type,
+        name=draft.name or draft.serial_number,
+        labels=draft.labels,
+        status=draft.status,
+        created_at=now,
+        updated_at=now,
+    )
+    event = OutboxEvent(
+        id=EventId(new_id()),
+        kind=EventKind.DEVICE_REGISTERED,
+        organisation_id=device.organisation_id,
+        device_id=device.id,
+        payload=draft.asset,
+        correlation_id=attempt.correlation_id,
+        created_at=now,
+        due_at=now + CLAIM,
+    )
+    return device, event
 
 
 def _entry(attempt: Attempt, device: Device, *, is_added: bool) -> AuditEntry:

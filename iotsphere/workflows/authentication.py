@@ -68,6 +68,15 @@ class AuthenticationWorkflow:
             await self._receive_device(holder.actor.device_id, holder.device_status)
         return holder.actor
 
+    async def authenticate_provisioner(self, *, provisioning_key: str, address: str) -> Actor:
+        """Recognise whoever holds a provisioning key, which may be spent or expired: that is told when it is used.
+
+        :raises CredentialInvalidError: wrong or revoked.
+        :raises GuessesExceededError: too many keys were wrong that came from the address.
+        """
+        async with self._throttle.showing_key(key=provisioning_key, address=address):
+            return await self._keys.look_up_provisioner(provisioning_key=provisioning_key)
+
     async def _look_up(self, api_key: str, address: str) -> KeyHolder:
         async with self._throttle.showing_key(key=api_key, address=address):
             return await self._keys.look_up(api_key=api_key)

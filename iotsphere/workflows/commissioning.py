@@ -11,9 +11,10 @@ from iotsphere.assets.model import AssetDescription
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import DomainError, RuleViolationError, UnavailableError
-from iotsphere.kernel.identifiers import DeviceId, OrganisationId
+from iotsphere.kernel.identifiers import DeviceId, OrganisationId, ProvisioningKeyId
 from iotsphere.registry.errors import SerialNumberTakenError
-from iotsphere.registry.model import Device, DeviceDraft, OutboxEvent
+from iotsphere.registry.model import Device, DeviceDraft, OutboxEvent, ProvisionedDevice
+from iotsphere.registry.provisioning import ProvisioningService
 from iotsphere.registry.service import DeviceRegistryService, OutboxService
 
 log = structlog.get_logger()
@@ -28,8 +29,16 @@ class CommissioningWorkflow:
     for it until somebody writes.
     """
 
-    def __init__(self, *, devices: DeviceRegistryService, outbox: OutboxService, assets: AssetService) -> None:
+    def __init__(
+        self,
+        *,
+        devices: DeviceRegistryService,
+        provisioning: ProvisioningService,
+        outbox: OutboxService,
+        assets: AssetService,
+    ) -> None:
         self._devices = devices
+        self._provisioning = provisioning
         self._outbox = outbox
         self._assets = assets
 
@@ -61,6 +70,23 @@ class CommissioningWorkflow:
         )
         await self._deliver(event)
         return device
+
+    async def provision_device(
+        self, *, attempt: Attempt, key_id: ProvisioningKeyId, serial_number: str, name: str | None
+    ) -> ProvisionedDevice:
+        """Let a device in that holds a provisioning key; its asset exists on return, or soon after.
+
+        :raises ProvisioningKeyExpiredError: the key's time is over.
+        :raises ProvisioningKeySpentError: the key has made all that it may make.
+        :raises ProvisioningKeyRevokedError: the key has been revoked since it was recognised.
+        :raises SerialNumberTakenError: another device of the organisation has the serial number; no use is spent.
+        """
+        description = _described({"asset_type": DEVICE, "name": name or serial_number})
+        provisioned = await self._provisioning.provision_device(
+            attempt=attempt, key_id=key_id, serial_number=serial_number, name=name, asset=asdict(description)
+        )
+        await self._deliver(provisioned.event)
+        return provisioned
 
     async def register_devices(
         self, *, attempt: Attempt, drafts: Sequence[DeviceDraft]

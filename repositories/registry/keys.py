@@ -15,7 +15,7 @@ from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from repositories.registry.devices import NOT_RETIRED
-from repositories.registry.tables import api_keys, credentials, devices, users
+from repositories.registry.tables import api_keys, credentials, devices, provisioning_keys, users
 from repositories.sql import DRIVER_ERRORS, open_connection
 
 # Where the triggers of the registry's schema tell of keys.
@@ -55,6 +55,15 @@ class SqlAlchemyKeyRepository:
     async def find(self, key_id: UUID) -> KeyHolder | None:
         row = (await self._connection.execute(KEY_HOLDER, {"key_id": key_id})).first()
         return _row_to_key_holder(row) if row else None
+
+    async def find_provisioner(self, key_id: UUID) -> KeyHolder | None:
+        query = sa.select(provisioning_keys.c.secret_hash, provisioning_keys.c.organisation_id)
+        is_it = provisioning_keys.c.id == key_id, provisioning_keys.c.revoked_at.is_(None)
+        row = (await self._connection.execute(query.where(*is_it))).first()
+        if row is None:
+            return None
+        actor = Actor(ActorKind.PROVISIONING_KEY, key_id, OrganisationId(row.organisation_id))
+        return KeyHolder(key_id, row.secret_hash, None, actor)
 
 
 class PostgresKeyFeed:

@@ -10,7 +10,12 @@ from iotsphere.identity.ports import (
     UserRepository,
 )
 from iotsphere.kernel.audit import AuditTrail
-from iotsphere.registry.ports import CredentialRepository, DeviceRepository, OutboxRepository
+from iotsphere.registry.ports import (
+    CredentialRepository,
+    DeviceRepository,
+    OutboxRepository,
+    ProvisioningKeyRepository,
+)
 from repositories.registry.accounts import (
     SqlAlchemyOrganisationRepository,
     SqlAlchemySessionRepository,
@@ -22,6 +27,7 @@ from repositories.registry.devices import SqlAlchemyCredentialRepository, SqlAlc
 from repositories.registry.idempotency import SqlAlchemyIdempotencyRepository
 from repositories.registry.keys import SqlAlchemyKeyRepository
 from repositories.registry.outbox import SqlAlchemyOutboxRepository
+from repositories.registry.provisioning import SqlAlchemyProvisioningKeyRepository
 from repositories.sql import SqlAlchemyUnitOfWork
 
 
@@ -36,6 +42,7 @@ class SqlAlchemyRegistryUnitOfWork(SqlAlchemyUnitOfWork):
     idempotency: IdempotencyRepository
     devices: DeviceRepository
     credentials: CredentialRepository
+    provisioning_keys: ProvisioningKeyRepository
     outbox: OutboxRepository
     audit: AuditTrail
     trail: AuditTrailRepository
@@ -47,6 +54,7 @@ class SqlAlchemyRegistryUnitOfWork(SqlAlchemyUnitOfWork):
         self.api_keys = SqlAlchemyApiKeyRepository(connection)
         self.devices = SqlAlchemyDeviceRepository(connection)
         self.credentials = SqlAlchemyCredentialRepository(connection)
+        self.provisioning_keys = SqlAlchemyProvisioningKeyRepository(connection)
         self.keys = SqlAlchemyKeyRepository(connection)
         self.idempotency = SqlAlchemyIdempotencyRepository(connection)
         self.outbox = SqlAlchemyOutboxRepository(connection)

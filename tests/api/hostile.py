@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 FIELDS = [
     "serial_number", "device_type", "name", "labels", "asset", "asset_type", "properties", "capabilities", "status",
     "label", "expires_at", "email", "password", "role", "admin", "old", "new", "refresh_token", "_schema",
-    "__class__", "", "grace_seconds",
+    "__class__", "", "grace_seconds", "max_devices",
 ]  # fmt: skip
 HEADERS = [
-    "X-API-Key", "Authorization", "If-Match", "If-None-Match", "Idempotency-Key", "X-Correlation-ID", "Content-Type",
+    "X-API-Key", "X-Provisioning-Key", "Authorization", "If-Match", "If-None-Match", "Idempotency-Key", "X-Correlation-ID", "Content-Type",
     "Content-Encoding", "Accept", "Cookie", "Range", "Origin", "X-Forwarded-For",
 ]  # fmt: skip
 PARAMETERS = ["limit", "cursor", "q", "label", "status", "device_type", "x"]
@@ -46,6 +46,12 @@ ACCEPTED: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/devices/?"): {},
     ("POST", "/devices/?/credentials"): {},
     ("POST", "/devices/?/credentials/?/rotate"): {},
+    ("POST", "/provisioning-keys"): {
+        "device_type": "pump",
+        "max_devices": 10,
+        "expires_at": "2100-01-01T00:00:00Z",
+    },
+    ("POST", "/provision"): {"serial_number": "SN-1"},
 }
 WRITES = list(ACCEPTED)
 

@@ -9,7 +9,7 @@ from factory.base import Factory
 from factory.declarations import LazyAttribute, LazyFunction, SelfAttribute, Sequence
 
 from iotsphere.identity.secrets import hash_secret
-from iotsphere.registry.model import Credential, Device, DeviceStatus, EventKind, OutboxEvent
+from iotsphere.registry.model import Credential, Device, DeviceStatus, EventKind, OutboxEvent, ProvisioningKey
 
 FIRST_DAY = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -46,6 +46,23 @@ class CredentialFactory(Factory[Credential]):
     revoked_at = None
 
 
+class ProvisioningKeyFactory(Factory[ProvisioningKey]):
+    """Unused keys for ten pumps, good for a year."""
+
+    class Meta:
+        model = ProvisioningKey
+
+    id = LazyFunction(uuid4)
+    organisation_id = LazyFunction(uuid4)
+    device_type = "pump"
+    max_devices = 10
+    secret_hash = LazyAttribute(lambda key: hash_secret(str(key.id)))
+    created_at = Sequence(lambda number: FIRST_DAY + timedelta(seconds=number))
+    expires_at = LazyAttribute(lambda key: key.created_at + timedelta(days=365))
+    provisioned = 0
+    revoked_at = None
+
+
 class OutboxEventFactory(Factory[OutboxEvent]):
     """Events that are due as soon as they were made."""
 
@@ -73,3 +90,7 @@ def build_credential(**given: Any) -> Credential:
 
 def build_event(**given: Any) -> OutboxEvent:
     return OutboxEventFactory.build(**given)
+
+
+def build_provisioning_key(**given: Any) -> ProvisioningKey:
+    return ProvisioningKeyFactory.build(**given)

@@ -23,11 +23,21 @@ from iotsphere.identity.ports import (
 from iotsphere.kernel.actor import Actor, ActorKind
 from iotsphere.kernel.audit import AuditEntry, AuditTrail
 from iotsphere.kernel.errors import UnavailableError
-from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId, UserId
+from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId, ProvisioningKeyId, UserId
 from iotsphere.kernel.pagination import Page
-from iotsphere.registry.errors import CredentialNotFoundError, DeviceNotFoundError, SerialNumberTakenError
-from iotsphere.registry.model import Credential, Device, DeviceFilter, DeviceStatus, OutboxEvent
-from iotsphere.registry.ports import CredentialRepository, DeviceRepository, OutboxRepository
+from iotsphere.registry.errors import (
+    CredentialNotFoundError,
+    DeviceNotFoundError,
+    ProvisioningKeyNotFoundError,
+    SerialNumberTakenError,
+)
+from iotsphere.registry.model import Credential, Device, DeviceFilter, DeviceStatus, OutboxEvent, ProvisioningKey
+from iotsphere.registry.ports import (
+    CredentialRepository,
+    DeviceRepository,
+    OutboxRepository,
+    ProvisioningKeyRepository,
+)
 from tests.fakes.audit import InMemoryAuditTrail
 from tests.fakes.identity import (
     InMemoryApiKeyRepository,
@@ -51,6 +61,7 @@ class RegistryTables:
     api_keys: dict[CredentialId, IntegrationKey] = field(default_factory=dict)
     devices: dict[DeviceId, Device] = field(default_factory=dict)
     credentials: dict[CredentialId, Credential] = field(default_factory=dict)
+    provisioning_keys: dict[ProvisioningKeyId, ProvisioningKey] = field(default_factory=dict)
     outbox: dict[EventId, OutboxEvent] = field(default_factory=dict)
     idempotency: dict[tuple[str, str], KeptIdempotencyRecord] = field(default_factory=dict)
     audit: dict[UUID, AuditEntry] = field(default_factory=dict)
@@ -175,6 +186,13 @@ class InMemoryKeyRepository:
         key = self._tables.api_keys.get(CredentialId(key_id))
         return self._held_by_integration(key) if key is not None else None
 
+    async def find_provisioner(self, key_id: UUID) -> KeyHolder | None:
+        key = self._tables.provisioning_keys.get(ProvisioningKeyId(key_id))
+        if key is None or key.revoked_at is not None:
+            return None
+        actor = Actor(ActorKind.PROVISIONING_KEY, key.id, key.organisation_id)
+        return KeyHolder(key.id, key.secret_hash, None, actor)
+
     def _held_by_device(self, credential: Credential) -> KeyHolder | None:
         device = self._tables.devices[credential.device_id]
         if device.status is DeviceStatus.RETIRED:
@@ -186,6 +204,32 @@ class InMemoryKeyRepository:
         role = min(key.role, self._tables.users[key.made_by].role)
         actor = Actor(ActorKind.INTEGRATION, key.id, key.organisation_id, role=role)
         return KeyHolder(key.id, key.secret_hash, key.expires_at, actor)
+
+
+class InMemoryProvisioningKeyRepository:
+    def __init__(self, stored: dict[ProvisioningKeyId, ProvisioningKey]) -> None:
+        self._stored = stored
+
+    async def add(self, key: ProvisioningKey) -> None:
+        self._stored[key.id] = key
+
+    async def get(
+        self, organisation_id: OrganisationId, key_id: ProvisioningKeyId, *, for_update: bool = False
+    ) -> ProvisioningKey:
+        key = self._stored.get(key_id)
+        if key is None or key.organisation_id != organisation_id or key.revoked_at is not None:
+            raise ProvisioningKeyNotFoundError
+        return key
+
+    async def save(self, key: ProvisioningKey) -> None:
+        if key.id in self._stored:
+            self._stored[key.id] = key
+
+    async def list(self, organisation_id: OrganisationId, *, limit: int, cursor: str | None) -> Page[ProvisioningKey]:
+        found = (
+            key for key in self._stored.values() if key.organisation_id == organisation_id and key.revoked_at is None
+        )
+        return page_of(found, limit, cursor)
 
 
 class InMemoryOutboxRepository:
@@ -224,6 +268,7 @@ class InMemoryRegistryUnitOfWork:
     idempotency: IdempotencyRepository
     devices: DeviceRepository
     credentials: CredentialRepository
+    provisioning_keys: ProvisioningKeyRepository
     outbox: OutboxRepository
     audit: AuditTrail
     trail: AuditTrailRepository
@@ -241,6 +286,7 @@ class InMemoryRegistryUnitOfWork:
         self.idempotency = InMemoryIdempotencyRepository(tables.idempotency)
         self.devices = InMemoryDeviceRepository(tables.devices)
         self.credentials = InMemoryCredentialRepository(tables.credentials)
+        self.provisioning_keys = InMemoryProvisioningKeyRepository(tables.provisioning_keys)
         self.outbox = InMemoryOutboxRepository(tables.outbox)
         self.audit = self.trail = InMemoryAuditTrail(tables.audit, tables.places)
         return self

@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -6,10 +7,18 @@ from marshmallow import Schema, ValidationError, fields, post_load, pre_dump, va
 
 from iotsphere.api.fields import TYPE_NAME, VISIBLE, PageQuery, Timestamp, WholeNumber, text
 from iotsphere.kernel.clock import Clock
-from iotsphere.registry.model import MAX_LABELS, Device, DeviceFilter, DeviceStatus, IssuedCredential
+from iotsphere.registry.model import (
+    MAX_LABELS,
+    Device,
+    DeviceFilter,
+    DeviceStatus,
+    IssuedCredential,
+    IssuedProvisioningKey,
+)
 
 FEW = validate.Length(max=MAX_LABELS)
 LONGEST_KEY = 64
+MAX_DEVICES_OF_KEY = 1_000_000
 MAX_GRACE_SECONDS = 30 * 24 * 60 * 60
 SETTABLE = [DeviceStatus.ACTIVE.value, DeviceStatus.SUSPENDED.value]
 
@@ -128,3 +137,36 @@ class IssuedCredentialAnswer(CredentialAnswer):
             "expires_at": credential.expires_at,
             "api_key": issued.api_key,
         }
+
+
+class IssueProvisioningKeyBody(Schema):
+    device_type = fields.String(required=True, validate=TYPE_NAME)
+    max_devices = WholeNumber(required=True, validate=validate.Range(1, MAX_DEVICES_OF_KEY))
+    expires_at = Timestamp(required=True)
+
+
+class ProvisioningKeyAnswer(Schema):
+    id = fields.UUID()
+    device_type = fields.String()
+    max_devices = fields.Integer()
+    provisioned = fields.Integer(metadata={"description": "How many devices it has made."})
+    expires_at = Timestamp()
+    created_at = Timestamp()
+
+
+class IssuedProvisioningKeyAnswer(ProvisioningKeyAnswer):
+    provisioning_key = fields.String(metadata={"description": "Shown this once."})
+
+    @pre_dump
+    def _flatten(self, issued: IssuedProvisioningKey, **_: Any) -> dict[str, Any]:
+        return asdict(issued.key) | {"provisioning_key": issued.text}
+
+
+class ProvisionDeviceBody(Schema):
+    serial_number = fields.String(required=True, validate=VISIBLE)
+    name = text(longest=256, load_default=None)
+
+
+class ProvisionedDeviceAnswer(Schema):
+    device = fields.Nested(DeviceAnswer)
+    api_key = fields.String(metadata={"description": "Shown this once."})

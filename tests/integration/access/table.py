@@ -12,6 +12,7 @@ from iotsphere.kernel.actor import Role
 
 VIEWER, ENGINEER, OPERATOR, ADMIN = Role
 ANYBODY = None
+PROVISIONERS_ALONE = None
 EMAIL = "of a user"
 REFRESH_TOKEN = "of a session"
 PASSWORD = "correct horse battery"
@@ -20,7 +21,8 @@ PASSWORD = "correct horse battery"
 @dataclass(frozen=True)
 class Access:
     """The lowest role that may (None: anybody, without a credential), whether a device may for itself, whether it
-    takes the platform administrator, and whether it is for users alone and not for keys.
+    takes the platform administrator, and whether it is for users alone and not for keys. What is for ``provisioning``
+    takes a provisioning key, and nobody else's credential.
 
     The rest makes a request that is valid: what it sends, where something comes back, and whether it uses up the
     credential it is made with. ``{}`` in a text is replaced by something that nobody has used.
@@ -30,6 +32,7 @@ class Access:
     device: bool = False
     platform: bool = False
     users_alone: bool = False
+    provisioning: bool = False
     status: int = 200
     json: Any = None
     query: Mapping[str, str] = field(default_factory=dict)
@@ -77,7 +80,16 @@ TABLE = {
     "change_device": Access(OPERATOR, json={"name": "Renamed"}),
     "issue_credential": Access(ADMIN, status=201, json={"label": "second"}),
     "list_credentials": Access(ADMIN),
+    "get_credential": Access(ADMIN),
+    "rotate_credential": Access(ADMIN, status=201, json={"grace_seconds": 60}),
     "revoke_credential": Access(ADMIN, status=204),
+    "issue_provisioning_key": Access(
+        ADMIN, status=201, json={"device_type": "pump", "max_devices": 1, "expires_at": "2100-01-01T00:00:00Z"}
+    ),
+    "list_provisioning_keys": Access(ADMIN),
+    "get_provisioning_key": Access(ADMIN),
+    "revoke_provisioning_key": Access(ADMIN, status=204),
+    "provision_device": Access(PROVISIONERS_ALONE, provisioning=True, status=201, json={"serial_number": "{}"}),
     # Assets
     "add_asset": Access(OPERATOR, status=201, json={"asset_type": "hall", "name": "Hall {}"}),
     "list_assets": Access(VIEWER),

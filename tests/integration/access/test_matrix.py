@@ -10,9 +10,11 @@ from tests.integration.access.world import Caller, World
 
 def due(access: Access, caller: Caller) -> int:
     """Say which status a caller has to get for a valid request of what is theirs."""
+    if access.provisioning:
+        return access.status if caller.kind is ActorKind.PROVISIONING_KEY else 401
     if access.lowest is ANYBODY:
         return access.status
-    if caller.kind is None:
+    if caller.kind in {None, ActorKind.PROVISIONING_KEY}:
         return 401
     if caller.kind is ActorKind.DEVICE:
         is_admitted = access.device and not caller.is_suspended
@@ -34,7 +36,7 @@ def test_the_document_says_who_may_call_it(operation: Described) -> None:
 
     assert operation.document["x-minimum-role"] == role
     assert operation.document["x-device-may"] == access.device
-    assert bool(operation.document["security"]) == (access.lowest is not ANYBODY)
+    assert bool(operation.document["security"]) == (access.lowest is not ANYBODY or access.provisioning)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)

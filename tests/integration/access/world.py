@@ -13,6 +13,8 @@ from iotsphere.kernel.actor import ActorKind, Role
 from tests.integration.access.described import Described
 from tests.integration.access.table import EMAIL, PASSWORD, REFRESH_TOKEN, REPORT, Access
 
+PROVISIONING = {"device_type": "pump", "max_devices": 1000, "expires_at": "2100-01-01T00:00:00Z"}
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -68,7 +70,8 @@ class World:
         suspended = replace(suspended, name="a suspended device", is_suspended=True)
         self.their_device = await self.add_device_with_key(self.theirs)
         self.device = device
-        self.callers = [*STRANGERS, *users, self._founder, *keys, device, suspended]
+        provisioner = await self._give_provisioning_key()
+        self.callers = [*STRANGERS, *users, self._founder, *keys, provisioner, device, suspended]
 
     async def found_organisation(self) -> Caller:
         """Give its administrator."""
@@ -105,6 +108,11 @@ class World:
         headers = {"X-API-Key": issued["api_key"]}
         return Caller(f"an integration, {role.name.lower()}", headers, ActorKind.INTEGRATION, role)
 
+    async def _give_provisioning_key(self) -> Caller:
+        issued = await self.change("POST", "/provisioning-keys", PROVISIONING, by=self.ours)
+        headers = {"X-Provisioning-Key": issued["provisioning_key"]}
+        return Caller("whoever holds a provisioning key", headers, ActorKind.PROVISIONING_KEY)
+
     async def add_device_with_key(self, by: Caller) -> Caller:
         device_id = await self.add_thing("device_id", {}, by)
         issued = await self.change("POST", f"/devices/{device_id}/credentials", {}, by=by)
@@ -132,6 +140,8 @@ class World:
                 return str((await self.change("GET", "/me", None, by=by))["organisation_id"])
             case "key_id":
                 made = await self.change("POST", "/api-keys", {"label": "spare", "role": "viewer"}, by=by)
+            case "provisioning_key_id":
+                made = await self.change("POST", "/provisioning-keys", PROVISIONING, by=by)
             case _:
                 raise AssertionError(f"Say here how to make what {variable} stands for.")
         return str(made["id"])

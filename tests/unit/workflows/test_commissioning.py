@@ -8,11 +8,13 @@ import structlog
 
 from iotsphere.assets.model import Asset
 from iotsphere.assets.service import AssetService
+from iotsphere.containers.application import make_api_key
 from iotsphere.kernel.audit import AuditOutcome
 from iotsphere.kernel.errors import DomainError, RuleViolationError, TooLargeError, UnavailableError
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.registry.errors import SerialNumberTakenError
 from iotsphere.registry.model import Device, DeviceDraft, DeviceStatus
+from iotsphere.registry.provisioning import ProvisioningService
 from iotsphere.registry.service import CLAIM, DeviceRegistryService, OutboxService
 from iotsphere.worker.delivery import deliver_events
 from iotsphere.workflows.commissioning import CommissioningWorkflow
@@ -36,6 +38,9 @@ class Bench:
         self.asset_was_kept = asyncio.Event()
         self.workflow = CommissioningWorkflow(
             devices=DeviceRegistryService(unit_of_work=self.open_registry, clock=self.clock, new_id=uuid4),
+            provisioning=ProvisioningService(
+                unit_of_work=self.open_registry, clock=self.clock, new_id=uuid4, make_key=make_api_key
+            ),
             outbox=OutboxService(unit_of_work=self.open_registry, clock=self.clock),
             assets=AssetService(unit_of_work=self.open_assets, clock=self.clock, new_id=uuid4),
         )
