@@ -9,7 +9,6 @@ from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import PreconditionFailedError
 from iotsphere.kernel.identifiers import CredentialId, IdSource, OrganisationId, ProvisioningKeyId
 from iotsphere.kernel.pagination import Page
-from iotsphere.kernel.times import format_time
 from iotsphere.registry.credentials import with_key
 from iotsphere.registry.errors import ProvisioningKeyNotFoundError, ProvisioningKeyRevokedError
 from iotsphere.registry.model import (
