@@ -11,8 +11,8 @@ FIELDS = [
     "__class__", "", "grace_seconds", "max_devices",
 ]  # fmt: skip
 HEADERS = [
-    "X-API-Key", "X-Provisioning-Key", "Authorization", "If-Match", "If-None-Match", "Idempotency-Key", "X-Correlation-ID",
-    "Content-Type", "Content-Encoding", "Accept", "Cookie", "Range", "Origin", "X-Forwarded-For",
+    "X-API-Key", "X-Provisioning-Key", "Authorization", "If-Match", "If-None-Match", "Idempotency-Key",
+    "X-Correlation-ID", "Content-Type", "Content-Encoding", "Accept", "Cookie", "Range", "Origin", "X-Forwarded-For",
 ]  # fmt: skip
 PARAMETERS = ["limit", "cursor", "q", "label", "status", "device_type", "x"]
 LIKELY = [
