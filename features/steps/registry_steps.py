@@ -7,6 +7,7 @@ REFUSALS = {
     "the serial number is taken": "registry.device.serial_number_taken",
     "the device is suspended": "registry.device.suspended",
     "the credential is not valid": "identity.credential.invalid",
+    "the request is forged": "identity.csrf.invalid",
     "there is no such device": "registry.device.not_found",
     "there is no such asset": "assets.asset.not_found",
     "the asset belongs to a device": "assets.asset.bound_to_device",

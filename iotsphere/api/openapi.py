@@ -65,7 +65,8 @@ REQUEST_HEADERS = {
 }
 DOCS_PAGE = """<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><title>IoTSphere API</title><link rel="stylesheet" href="/docs/swagger-ui.css"></head>
+<head><meta charset="utf-8"><title>IoTSphere API</title><link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="icon" href="/static/icon.svg" type="image/svg+xml"></head>
 <body>
 <div id="api"></div>
 <script src="/docs/swagger-ui-bundle.js"></script>

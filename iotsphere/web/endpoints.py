@@ -46,9 +46,7 @@ async def log_in(authentication: AuthenticationWorkflow = Provide["workflows.aut
             email=form["email"], password=form["password"], remember=form["remember"] == "on", attempt=attempt
         )
     except LoginRefusedError as error:
-        return await show_page(
-            "login.html", status=status_of(error), next=form["next"], email=form["email"], refusal=error.detail
-        )
+        return await show_page("login.html", status=status_of(error), refusal=error.detail, **form | {"password": ""})
     await _end_former_session()
     response = go_to(form["next"])
     keep_session(response, opened)

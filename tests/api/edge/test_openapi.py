@@ -174,8 +174,8 @@ async def test_the_page_and_all_that_it_asks_for_answer(bench: ApiBench) -> None
     document = re.findall(r'url: "([^"]+)"', script.body.decode())
 
     assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    assert len(asked) == 3
-    kinds = {"css": "text/css", "js": "text/javascript", "json": "application/json"}
+    assert len(asked) == 4
+    kinds = {"css": "text/css", "js": "text/javascript", "json": "application/json", "svg": "image/svg+xml"}
     for path in (*asked, *document):
         answer = await bench.call("GET", path, by=None)
         assert answer.status == 200
