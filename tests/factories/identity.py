@@ -8,7 +8,7 @@ from uuid import uuid4
 from factory.base import Factory
 from factory.declarations import LazyAttribute, LazyFunction, Sequence
 
-from iotsphere.identity.model import SESSION_LIFE, IntegrationKey, Organisation, Session, User
+from iotsphere.identity.model import SESSION_LIFE, IntegrationKey, KeyHolder, Organisation, Session, User
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.audit import Attempt
 
@@ -70,6 +70,17 @@ class IntegrationKeyFactory(Factory[IntegrationKey]):
     expires_at = None
 
 
+class KeyHolderFactory(Factory[KeyHolder]):
+    class Meta:
+        model = KeyHolder
+
+    key_id = LazyFunction(uuid4)
+    secret_hash = b"\0" * 32
+    expires_at = None
+    actor = LazyAttribute(lambda holder: build_actor(kind=ActorKind.INTEGRATION, id=holder.key_id))
+    device_status = None
+
+
 class ActorFactory(Factory[Actor]):
     """Administrators of one organisation each."""
 
@@ -96,6 +107,10 @@ def build_session(**given: Any) -> Session:
 
 def build_integration_key(**given: Any) -> IntegrationKey:
     return IntegrationKeyFactory.build(**given)
+
+
+def build_key_holder(**given: Any) -> KeyHolder:
+    return KeyHolderFactory.build(**given)
 
 
 def build_actor(**given: Any) -> Actor:

@@ -21,8 +21,9 @@ class Bench:
     def __init__(self) -> None:
         self.tables = RegistryTables()
         self.clock = ManualClock()
+        self.cache = KeyCache(monotonic=lambda: 0.0)
         self.service = KeyService(
-            unit_of_work=partial(InMemoryRegistryUnitOfWork, self.tables), cache=KeyCache(), clock=self.clock
+            unit_of_work=partial(InMemoryRegistryUnitOfWork, self.tables), cache=self.cache, clock=self.clock
         )
 
     def add_device(self, status: DeviceStatus = DeviceStatus.ACTIVE) -> Device:
@@ -90,3 +91,59 @@ async def test_a_text_that_is_no_key_is_refused_without_asking_the_store() -> No
 
     with pytest.raises(CredentialInvalidError):
         await service.look_up(api_key="iot_made_up")
+
+
+async def test_a_key_is_recalled_after_it_was_looked_up(bench: Bench) -> None:
+    api_key = str(ApiKey(bench.add_credential(bench.add_device()).id, SECRET))
+    bench.cache.prove(0.0)
+    assert bench.service.recall(api_key=api_key) is None
+
+    holder = await bench.service.look_up(api_key=api_key)
+
+    assert bench.service.recall(api_key=api_key) == holder
+
+
+async def test_a_remembered_id_proves_nothing_either(bench: Bench) -> None:
+    credential = bench.add_credential(bench.add_device())
+    bench.cache.prove(0.0)
+    await bench.service.look_up(api_key=str(ApiKey(credential.id, SECRET)))
+
+    assert bench.service.recall(api_key=str(ApiKey(credential.id, "Secret"))) is None
+    with pytest.raises(CredentialInvalidError):
+        bench.service.recall(api_key="iot_made_up")
+
+
+async def test_a_remembered_key_counts_until_the_moment_it_expires(bench: Bench) -> None:
+    credential = bench.add_credential(bench.add_device(), expires_at=bench.clock() + timedelta(seconds=1))
+    api_key = str(ApiKey(credential.id, SECRET))
+    bench.cache.prove(0.0)
+    await bench.service.look_up(api_key=api_key)
+    assert bench.service.recall(api_key=api_key) is not None
+
+    bench.clock.advance(seconds=1)
+
+    assert bench.service.recall(api_key=api_key) is None
+
+
+async def test_wrong_keys_are_not_remembered(bench: Bench) -> None:
+    credential = bench.add_credential(bench.add_device())
+    bench.cache.prove(0.0)
+
+    assert await bench.is_refused(credential.id, "Secret")
+    assert await bench.is_refused(uuid4())
+
+    assert bench.cache.recall(credential.id) is None
+
+
+async def test_what_changes_while_it_is_looked_up_is_not_remembered(bench: Bench) -> None:
+    credential = bench.add_credential(bench.add_device())
+    bench.cache.prove(0.0)
+
+    class Overtaken(InMemoryRegistryUnitOfWork):
+        async def __aexit__(self, *_: object) -> None:
+            bench.cache.forget(credential.id)
+
+    service = KeyService(unit_of_work=partial(Overtaken, bench.tables), cache=bench.cache, clock=bench.clock)
+    await service.look_up(api_key=str(ApiKey(credential.id, SECRET)))
+
+    assert bench.cache.recall(credential.id) is None
