@@ -71,12 +71,12 @@ async def _begin() -> None:
     given = request.headers.get("X-Correlation-ID", "")
     g.correlation_id = given if CORRELATION_ID.fullmatch(given) else uuid4().hex
     g.began = time.perf_counter()
-    structlog.contextvars.clear_contextvars()
+    # Every request is a task, whose context is its own and begins empty.
     structlog.contextvars.bind_contextvars(correlation_id=g.correlation_id)
 
 
 async def _finish(response: Response) -> Response:
-    if not await _has_body_arrived() and request.http_version.startswith("1"):
+    if _has_body() and not await _has_body_arrived():
         response.headers["Connection"] = "close"
     response.headers["X-Correlation-ID"] = g.correlation_id
     protect(response)
@@ -84,6 +84,13 @@ async def _finish(response: Response) -> Response:
     method, route = (request.method, request.url_rule.rule) if request.url_rule else ("any", "unmatched")
     REQUEST_SECONDS.labels(method, route, response.status_code).observe(time.perf_counter() - g.began)
     return response
+
+
+def _has_body() -> bool:
+    """Tell whether something follows the head of a request that has its connection for itself (HTTP/1)."""
+    headers = request.headers
+    is_announced = headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
+    return is_announced and request.http_version.startswith("1")
 
 
 async def _has_body_arrived() -> bool:

@@ -59,7 +59,7 @@ async def admit(
             await throttle.admit_stranger(attempt.address)
         return attempt
     actor = await _authenticate(attempt.address)
-    attempt = note_attempt(actor)
+    attempt = g.attempt = Attempt(actor, attempt.action, attempt.address, attempt.correlation_id)
     refuse_forgery(request.headers.get(CSRF_HEADER))
     await throttle.admit(actor)
     if actor.device_id is None:

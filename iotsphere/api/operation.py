@@ -123,7 +123,9 @@ def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
 
 
 async def _read_request(declared: Operation) -> dict[str, Any]:
-    given: dict[str, Any] = {"query": _load(declared.query, _query_values())}
+    query = _query_values()
+    # Where nothing is given and nothing may be, there is nothing to check.
+    given: dict[str, Any] = {"query": _load(declared.query, query) if query or declared.query.fields else {}}
     if declared.conditional:
         given["expected_version"] = expected_version(request.headers.get("If-Match"))
     if declared.takes_body:
@@ -148,6 +150,8 @@ async def read_body(media_types: tuple[str, ...], max_bytes: int) -> bytes:
 
 
 def _query_values() -> dict[str, str]:
+    if not request.query_string:
+        return {}
     try:
         unquote_to_bytes(request.query_string).decode()
     except UnicodeDecodeError as error:

@@ -109,8 +109,7 @@ async def test_a_remembered_id_proves_nothing_either(bench: Bench) -> None:
     await bench.service.look_up(api_key=str(ApiKey(credential.id, SECRET)))
 
     assert bench.service.recall(api_key=str(ApiKey(credential.id, "Secret"))) is None
-    with pytest.raises(CredentialInvalidError):
-        bench.service.recall(api_key="iot_made_up")
+    assert bench.service.recall(api_key="iot_made_up") is None
 
 
 async def test_a_remembered_key_counts_until_the_moment_it_expires(bench: Bench) -> None:

@@ -4,7 +4,8 @@ A key is answered by what is true, or by what was true less than a lease ago: ne
 remembered, being looked up, overheard or lost.
 """
 
-from collections.abc import Coroutine, Generator
+from collections.abc import AsyncIterator, Coroutine, Generator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import UUID, uuid4
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 
 from iotsphere.identity.errors import CredentialInvalidError
 from iotsphere.identity.key_cache import LEASE_SECONDS, KeyCache
@@ -22,9 +23,13 @@ from iotsphere.identity.service import SessionService
 from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.registry.contacts import ContactService
+from iotsphere.registry.credentials import CredentialService
 from iotsphere.registry.errors import DeviceSuspendedError
 from iotsphere.registry.model import Credential, Device, DeviceStatus
-from iotsphere.registry.service import CredentialService, DeviceRegistryService
+from iotsphere.registry.service import DeviceRegistryService
+from iotsphere.throttling.model import RequestLimits
+from iotsphere.throttling.process import ProcessThrottleStore
+from iotsphere.throttling.service import Throttle
 from iotsphere.workflows.authentication import AuthenticationWorkflow
 from tests.factories.identity import build_attempt
 from tests.factories.registry import build_device
@@ -37,6 +42,7 @@ ENDS: dict[type[Exception], str] = {
     DeviceSuspendedError: SUSPENDED,
     UnavailableError: UNAVAILABLE,
 }
+ADDRESS = "192.0.2.1"
 LEASE = timedelta(seconds=LEASE_SECONDS)
 Work = Coroutine[Any, Any, Any]
 
@@ -63,6 +69,14 @@ def end_of(work: Work) -> str:
     while (end := step(work)) is None:
         pass
     return end
+
+
+class Patience(Throttle):
+    """Lets any number of wrong keys be shown: here they are many on purpose."""
+
+    @asynccontextmanager
+    async def showing_key(self, *, key: str, address: str) -> AsyncIterator[None]:
+        yield
 
 
 class TellingUnitOfWork(InMemoryRegistryUnitOfWork):
@@ -134,6 +148,7 @@ class LifeOfKeys(RuleBasedStateMachine):
             keys=KeyService(cache=self.cache, **common),
             devices=self.registry,
             contacts=ContactService(**common),
+            throttle=Patience(store=ProcessThrottleStore(), limits=RequestLimits()),
         )
 
     def monotonic(self) -> float:
@@ -161,7 +176,9 @@ class LifeOfKeys(RuleBasedStateMachine):
 
     @precondition(lambda self: self.is_up and len(self.known) < 10)
     @rule(target=keys, device=devices, milliseconds=st.none() | st.integers(1, 3000))
-    def issue(self, device: Device, milliseconds: int | None) -> KnownKey:
+    def issue(self, device: Device, milliseconds: int | None) -> Any:
+        if self.tables.devices[device.id].status is DeviceStatus.RETIRED:
+            return multiple()
         work = self.credentials.issue_credential(
             attempt=build_attempt(organisation_id=device.organisation_id),
             device_id=device.id,
@@ -171,7 +188,7 @@ class LifeOfKeys(RuleBasedStateMachine):
         assert end_of(work) == LET_IN
         credential = list(self.tables.credentials.values())[-1]
         status = self.tables.devices[device.id].status
-        truth = {DeviceStatus.SUSPENDED: SUSPENDED, DeviceStatus.RETIRED: INVALID}.get(status, LET_IN)
+        truth = SUSPENDED if status is DeviceStatus.SUSPENDED else LET_IN
         key = KnownKey(credential, str(ApiKey(credential.id, "secret")), [(self.clock.now, truth)])
         self.known.append(key)
         return key
@@ -179,10 +196,13 @@ class LifeOfKeys(RuleBasedStateMachine):
     @precondition(lambda self: self.is_up)
     @rule(key=keys)
     def revoke(self, key: KnownKey) -> None:
-        if self.tables.credentials[key.credential.id].revoked_at is not None:
+        if not self.tables.credentials[key.credential.id].is_live(now=self.clock.now):
             return
         work = self.credentials.revoke_credential(
-            attempt=build_attempt(), device_id=key.credential.device_id, credential_id=key.credential.id
+            attempt=build_attempt(),
+            device_id=key.credential.device_id,
+            credential_id=key.credential.id,
+            expected_version=None,
         )
         assert end_of(work) == LET_IN
         key.becomes(INVALID, self.clock.now)
@@ -260,7 +280,7 @@ class LifeOfKeys(RuleBasedStateMachine):
     def begin(self, key: KnownKey) -> None:
         """Show a key that had to give way, and take long over it: other things happen meanwhile."""
         self.cache.forget(key.credential.id)
-        work = self.workflow.authenticate_key(api_key=key.text)
+        work = self.workflow.authenticate_key(api_key=key.text, address=ADDRESS)
         if step(work) is None:
             self.under_way.append(work)
 
@@ -276,9 +296,11 @@ class LifeOfKeys(RuleBasedStateMachine):
         unavailable = set() if self.is_up else {UNAVAILABLE}
         for key in self.known:
             wrong = f"{key.text}x"
-            assert end_of(self.workflow.authenticate_key(api_key=wrong)) in (unavailable or {INVALID})
+            assert end_of(self.workflow.authenticate_key(api_key=wrong, address=ADDRESS)) in (
+                unavailable or {INVALID}
+            )
             allowed = key.answers(self.clock.now) | unavailable
-            assert end_of(self.workflow.authenticate_key(api_key=key.text)) in allowed
+            assert end_of(self.workflow.authenticate_key(api_key=key.text, address=ADDRESS)) in allowed
 
     @invariant()
     def without_a_proof_nothing_is_recalled(self) -> None:
