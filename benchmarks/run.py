@@ -87,10 +87,10 @@ def free_port() -> int:
         return port
 
 
-def memory_of_descendants(pid: int) -> dict[str, float]:
+def memory_ofdescendants(pid: int) -> dict[str, float]:
     """Give the proportional memory in MiB of a process and all below it, by what they run."""
     found: dict[str, float] = {}
-    for process in [pid, *_descendants(pid)]:
+    for process in [pid, *descendants(pid)]:
         try:
             command = Path(f"/proc/{process}/cmdline").read_text().split("\0")
             rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
@@ -105,9 +105,9 @@ def memory_of_descendants(pid: int) -> dict[str, float]:
     return found
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return children + [process for child in children for process in _descendants(child)]
+    return children + [process for child in children for process in descendants(child)]
 
 
 def prepare_device(platform: Platform) -> tuple[str, str]:
@@ -191,7 +191,7 @@ def main() -> None:
                 Contender("POST one reading", platform.port, readings(path, key)),
             ]
             rates = figures(asyncio.run(compare(contenders, rounds=options.rounds, seconds=options.seconds)))
-            memory = memory_of_descendants(platform.process.pid)
+            memory = memory_ofdescendants(platform.process.pid)
         finally:
             empty.terminate()
             if platform.process.poll() is None:

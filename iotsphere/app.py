@@ -18,6 +18,7 @@ from iotsphere.api.errors import register_error_handlers
 from iotsphere.api.health.endpoints import blueprint as health
 from iotsphere.api.identity.endpoints import blueprint as identity
 from iotsphere.api.protection import protect
+from iotsphere.api.registry.bulk import blueprint as bulk
 from iotsphere.api.registry.endpoints import blueprint as registry
 from iotsphere.api.registry.provisioning import blueprint as provisioning
 from iotsphere.api.request import RoutableConnection, RoutableRequest, UpgradeIgnored
@@ -50,7 +51,7 @@ def create_app(container: Application) -> Quart:
     # Neither does it redirect, which it would do to the host that it is told.
     app.url_map.merge_slashes = False
     register_error_handlers(app)
-    for blueprint in (identity, registry, provisioning, audit, assets, telemetry, shadow):
+    for blueprint in (identity, registry, bulk, provisioning, audit, assets, telemetry, shadow):
         app.register_blueprint(blueprint, url_prefix=BASE_PATH)
     app.register_blueprint(health)
     app.register_blueprint(openapi.blueprint)

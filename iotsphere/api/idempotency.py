@@ -26,18 +26,18 @@ class RememberedAnswer(msgspec.Struct):
 async def answer_once(
     actor: Actor,
     key: str,
-    body: bytes,
+    digest: bytes,
     call: Callable[[], Awaitable[Response]],
     idempotency: IdempotencyService = Provide["identity.idempotency"],
 ) -> Response:
-    """Call once under this key; a repeat gets the first answer again.
+    """Call once under this key; a repeat gets the first answer again. ``digest`` is that of the body.
 
     :raises IdempotencyKeyMalformedError: the key is empty, too long or not printable ASCII.
     :raises IdempotencyKeyReusedError: the key came with another request.
     """
     if not KEY.fullmatch(key):
         raise IdempotencyKeyMalformedError("Idempotency-Key takes 1 to 255 printable ASCII characters.")
-    fingerprint = hashlib.sha256(f"{request.method} {request.full_path}\n".encode() + body).digest()
+    fingerprint = hashlib.sha256(f"{request.method} {request.full_path}\n".encode() + digest).digest()
     encoded = await idempotency.answer_once(
         actor=actor.name, key=key, fingerprint=fingerprint, work=lambda: _encoded_answer(call)
     )

@@ -16,7 +16,7 @@ from iotsphere.api.browser import CSRF_COOKIE, CSRF_HEADER, SESSION_SCHEME
 from iotsphere.api.errors import PROBLEM_JSON, ProblemAnswer, RefusalAnswer
 from iotsphere.api.json_body import encode_json
 from iotsphere.api.json_schema import JsonSchemaPlugin
-from iotsphere.api.operation import JSON, Operation
+from iotsphere.api.operation import CSV, JSON, Operation
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -129,7 +129,7 @@ def describe(app: Quart) -> dict[str, Any]:
         spec.components.header(name, header)
     for status, reason in PROBLEMS.items():
         spec.components.response(
-            status.name, _answer(reason, PROBLEM_JSON, ProblemAnswer, *PROBLEM_HEADERS.get(status, ()))
+            status.name, _answer(reason, (PROBLEM_JSON,), ProblemAnswer, *PROBLEM_HEADERS.get(status, ()))
         )
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
         declared = getattr(app.view_functions[rule.endpoint], "operation", None)
@@ -152,10 +152,14 @@ def _describe_operation(spec: APISpec, plugin: JsonSchemaPlugin, rule: Rule, dec
         **_callers(declared),
     }
     if declared.body is not None:
-        media = {media_type: {"schema": declared.body} for media_type in declared.media_types}
-        description["requestBody"] = {"required": True, "content": media}
+        description["requestBody"] = {"required": True, "content": _content(declared.media_types, declared.body)}
     methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
     spec.path(PATH_PARAMETER.sub(r"{\2}", rule.rule), operations=dict.fromkeys(map(str.lower, methods), description))
+
+
+def _content(media_types: tuple[str, ...], schema: Any) -> dict[str, Any]:
+    """Describe a body of each kind; of lines of JSON the schema is that of one, and CSV has none."""
+    return {media: {"schema": {"type": "string"} if media == CSV else schema} for media in media_types}
 
 
 def _path_parameters(rule: Rule, declared: Operation) -> list[dict[str, Any]]:
@@ -182,11 +186,11 @@ def _request_headers(declared: Operation) -> Iterator[str]:
 
 def _responses(rule: Rule, declared: Operation) -> dict[str, Any]:
     headers = ["ETag"] * declared.versioned + ["Location"] * (declared.location is not None)
-    media_type = JSON if declared.answer is not None else None
-    answered = _answer(HTTPStatus(declared.status).phrase, media_type, declared.answer, *headers)
+    media_types = declared.answer_types if declared.answer is not None else ()
+    answered = _answer(HTTPStatus(declared.status).phrase, media_types, declared.answer, *headers)
     responses: dict[HTTPStatus, Any] = {HTTPStatus(declared.status): answered}
     if declared.is_conditional_read:
-        responses[HTTPStatus.NOT_MODIFIED] = _answer("The client has this version.", None, None, "ETag")
+        responses[HTTPStatus.NOT_MODIFIED] = _answer("The client has this version.", (), None, "ETag")
     responses |= {status: status.name for status in _problems(rule, declared)}
     for number, schema in declared.also.items():
         status = HTTPStatus(number)
@@ -223,21 +227,21 @@ def _other(status: HTTPStatus, schema: Schema) -> dict[str, Any] | str:
         return status.name
     media_type = PROBLEM_JSON if isinstance(schema, RefusalAnswer) else JSON
     reason = PROBLEMS.get(status, status.phrase)
-    return _answer(reason, media_type, schema, *PROBLEM_HEADERS.get(status, ()))
+    return _answer(reason, (media_type,), schema, *PROBLEM_HEADERS.get(status, ()))
 
 
 def _either(status: HTTPStatus, schema: Schema) -> dict[str, Any]:
     """Describe a problem that comes in two forms."""
-    return _answer(PROBLEMS[status], PROBLEM_JSON, {"anyOf": [ProblemAnswer, schema]})
+    return _answer(PROBLEMS[status], (PROBLEM_JSON,), {"anyOf": [ProblemAnswer, schema]})
 
 
-def _answer(description: str, media_type: str | None, schema: Any, *headers: str) -> dict[str, Any]:
+def _answer(description: str, media_types: tuple[str, ...], schema: Any, *headers: str) -> dict[str, Any]:
     """Describe an answer; without a media type it has no body."""
     answer: dict[str, Any] = {
         "description": description,
         "headers": {name: name for name in ("X-Correlation-ID", *headers)},
     }
-    return answer if media_type is None else answer | {"content": {media_type: {"schema": schema}}}
+    return answer | ({"content": _content(media_types, schema)} if media_types else {})
 
 
 def _callers(declared: Operation) -> dict[str, Any]:

@@ -6,6 +6,7 @@ tag. The view itself loads nothing and checks nothing: it calls a service. ``iot
 declarations.
 """
 
+import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,11 +25,15 @@ from iotsphere.api.errors import MediaTypeUnsupportedError
 from iotsphere.api.fields import NoQuery
 from iotsphere.api.idempotency import answer_once
 from iotsphere.api.json_body import decode_storable_json, encode_json
+from iotsphere.api.spool import spool_body
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.errors import MalformedInputError, RuleViolationError
 
 JSON = "application/json"
+NDJSON = "application/x-ndjson"
+CSV = "text/csv"
 MAX_BODY_BYTES = 1024 * 1024
+MAX_REMEMBERED_LINES = 10_000
 
 View = Callable[..., Awaitable[Any]]
 
@@ -44,9 +49,11 @@ class Operation:
     ``allow`` is the lowest role that may call it (None: anybody, without a credential); ``device_may`` lets a device
     call it for itself. What is for ``provisioning`` takes a provisioning key, and no other credential. What is not
     ``throttled`` may be called as often as anybody likes. ``body`` is a schema, or None where there is no body; with
-    ``raw_body`` the view reads it itself, and words of OpenAPI may stand in for the schema. ``answer`` writes what
-    the view returns; ``versioned`` answers carry an entity tag, ``conditional`` writes heed ``If-Match``, and what
-    ``creates`` something heeds ``Idempotency-Key``. ``location`` is a pattern over the answer's fields.
+    ``raw_body`` the view reads it itself, and words of OpenAPI may stand in for the schema. With ``max_lines`` the
+    body is kept in a file, and the schema is that of a line. ``answer`` writes what the view returns; where
+    ``answer_types`` are kinds of lines it is that of a line, and the view streams them itself. ``versioned`` answers
+    carry an entity tag, ``conditional`` writes heed ``If-Match``, and what ``creates`` something heeds
+    ``Idempotency-Key``. ``location`` is a pattern over the answer's fields.
 
     For the document alone: ``path`` says more of what stands in the path (an id needs no words), and ``also`` which
     answers there are besides those that follow from the rest.
@@ -62,7 +69,9 @@ class Operation:
     raw_body: bool = False
     media_types: tuple[str, ...] = (JSON,)
     max_body_bytes: int = MAX_BODY_BYTES
+    max_lines: int | None = None
     answer: Schema | None = None
+    answer_types: tuple[str, ...] = (JSON,)
     status: int = 200
     versioned: bool = False
     conditional: bool = False
@@ -87,8 +96,8 @@ class Operation:
 def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
     """Declare a view as an operation.
 
-    It receives whichever of ``actor``, ``attempt``, ``query``, ``body``, ``raw_body`` and ``expected_version`` it
-    names, besides what stands in the path.
+    It receives whichever of ``actor``, ``attempt``, ``query``, ``body``, ``raw_body``, ``spool`` and
+    ``expected_version`` it names, besides what stands in the path.
     """
     declared = Operation(summary=summary, **declaration)
 
@@ -113,7 +122,7 @@ def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
 
             key = request.headers.get("Idempotency-Key")
             if declared.creates and key is not None and actor is not None:
-                return await answer_once(actor, key, given["raw_body"], call)
+                return await answer_once(actor, key, given["digest"], call)
             return await call()
 
         handle.operation = declared  # type: ignore[attr-defined]  # for the OpenAPI document
@@ -125,14 +134,20 @@ def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
 async def _read_request(declared: Operation) -> dict[str, Any]:
     query = _query_values()
     # Where nothing is given and nothing may be, there is nothing to check.
-    given: dict[str, Any] = {"query": _load(declared.query, query) if query or declared.query.fields else {}}
+    given: dict[str, Any] = {"query": load(declared.query, query) if query or declared.query.fields else {}}
     if declared.conditional:
         given["expected_version"] = expected_version(request.headers.get("If-Match"))
-    if declared.takes_body:
+    if declared.max_lines is not None:
+        # An answer that is remembered is held in memory, as it is not when it goes out line by line.
+        is_remembered = declared.creates and "Idempotency-Key" in request.headers
+        max_lines = min(declared.max_lines, MAX_REMEMBERED_LINES) if is_remembered else declared.max_lines
+        spool = await spool_body(declared.media_types, max_bytes=declared.max_body_bytes, max_lines=max_lines)
+        given |= {"spool": spool, "digest": spool.digest}
+    elif declared.takes_body:
         raw = await read_body(declared.media_types, declared.max_body_bytes)
-        given["raw_body"] = raw
+        given |= {"raw_body": raw, "digest": hashlib.sha256(raw).digest()}
         if isinstance(declared.body, Schema):
-            given["body"] = _load(declared.body, decode_storable_json(raw))
+            given["body"] = load(declared.body, decode_storable_json(raw))
     return given
 
 
@@ -166,7 +181,7 @@ def _query_values() -> dict[str, str]:
     return values
 
 
-def _load(schema: Schema, value: Any) -> Any:
+def load(schema: Schema, value: Any) -> Any:
     """Check input against its schema.
 
     :raises RuleViolationError: with what is wrong, by field path.

@@ -38,6 +38,7 @@ DOORS = [
     "iotsphere.api.audit.endpoints",
     "iotsphere.api.health.endpoints",
     "iotsphere.api.identity.endpoints",
+    "iotsphere.api.registry.bulk",
     "iotsphere.api.registry.endpoints",
     "iotsphere.api.registry.provisioning",
     "iotsphere.api.registry.schemas",

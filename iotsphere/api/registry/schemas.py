@@ -54,7 +54,7 @@ class ChangeDeviceBody(Schema):
         return loaded | ({"status": DeviceStatus(loaded["status"])} if "status" in loaded else {})
 
 
-class DeviceListQuery(PageQuery):
+class DeviceFilterQuery(Schema):
     device_type = text(longest=64, load_default=None)
     status = fields.Enum(DeviceStatus, by_value=True, load_default=None)
     label = text(longest=321, load_default=None, metadata={"description": "A label as key:value."})
@@ -73,7 +73,11 @@ class DeviceListQuery(PageQuery):
             any_label=_readings(loaded["label"] or ""),
             q=loaded["q"],
         )
-        return {"narrowed_to": narrowed_to, "limit": loaded["limit"], "cursor": loaded["cursor"]}
+        return {"narrowed_to": narrowed_to} | {name: loaded[name] for name in ("limit", "cursor") if name in loaded}
+
+
+class DeviceListQuery(DeviceFilterQuery, PageQuery):
+    pass
 
 
 def _readings(label: str) -> tuple[tuple[str, str], ...]:

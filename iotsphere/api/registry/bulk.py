@@ -1,0 +1,163 @@
+"""Devices by the thousand over HTTP: a file of them in, a file of them out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from dependency_injector.wiring import Provide, inject
+from marshmallow import Schema, fields
+from quart import Blueprint, Response, request
+
+from iotsphere.api.json_body import encode_json
+from iotsphere.api.operation import CSV, NDJSON, operation
+from iotsphere.api.registry.lines import (
+    CSV_HEADER,
+    Entry,
+    ImportDeviceBody,
+    read_csv,
+    read_ndjson,
+    short,
+    write_csv,
+    write_ndjson,
+)
+from iotsphere.api.registry.schemas import DeviceAnswer, DeviceFilterQuery
+from iotsphere.api.spool import Spool
+from iotsphere.kernel.actor import Actor, Role
+from iotsphere.kernel.audit import Attempt
+from iotsphere.kernel.errors import DomainError, RuleViolationError
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.kernel.pagination import Page
+from iotsphere.registry.model import Device, DeviceDraft
+from iotsphere.registry.service import DeviceRegistryService
+from iotsphere.workflows.commissioning import CommissioningWorkflow
+
+MAX_IMPORT_BYTES = 64 * 1024 * 1024
+MAX_IMPORT_LINES = 100_000
+# One transaction each: large enough to be worth a round trip, small enough for the statement's time-out.
+BATCH_LINES = 500
+BATCH_BYTES = 1024 * 1024
+# After so many lines others get their turn.
+LINES_IN_A_ROW = 25
+PAGE_DEVICES = 500
+# For whoever reads an answer slowly; who has stopped to is hung up on.
+MAX_ANSWER_SECONDS = 3600
+
+blueprint = Blueprint("bulk", __name__)
+
+
+class ImportedLineAnswer(Schema):
+    """What became of one line; ``code``, ``detail`` and ``errors`` are those of a refusal."""
+
+    line = fields.Integer(required=True)
+    status = fields.String(required=True, metadata={"enum": ["created", "rejected"]})
+    id = fields.UUID()
+    code = fields.String()
+    detail = fields.String()
+    errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+
+
+@blueprint.post("/devices/import")
+@operation(
+    "Register the devices of a file; every line is answered for, and a bad one costs no other",
+    allow=Role.OPERATOR,
+    body=ImportDeviceBody(),
+    media_types=(NDJSON, CSV),
+    max_body_bytes=MAX_IMPORT_BYTES,
+    max_lines=MAX_IMPORT_LINES,
+    answer=ImportedLineAnswer(),
+    answer_types=(NDJSON,),
+    creates=True,
+)
+@inject
+async def import_devices(
+    attempt: Attempt, spool: Spool, commissioning: CommissioningWorkflow = Provide["workflows.commissioning"]
+) -> Response:
+    entries = read_csv(spool) if request.mimetype == CSV else read_ndjson(spool)
+    return _streamed(_import(attempt, entries, commissioning), NDJSON)
+
+
+async def _import(
+    attempt: Attempt, entries: Iterator[Entry], commissioning: CommissioningWorkflow
+) -> AsyncIterator[bytes]:
+    async for batch in _batches(entries):
+        drafts = [entry.draft for entry in batch if isinstance(entry.draft, DeviceDraft)]
+        outcomes = iter(await commissioning.register_devices(attempt=attempt, drafts=drafts))
+        answers = (
+            _answer(entry.number, entry.draft if isinstance(entry.draft, DomainError) else next(outcomes))
+            for entry in batch
+        )
+        yield b"".join(answers)
+
+
+async def _batches(entries: Iterator[Entry]) -> AsyncIterator[list[Entry]]:
+    batch: list[Entry] = []
+    size = 0
+    for entry in entries:
+        batch.append(entry)
+        size += entry.size
+        if len(batch) == BATCH_LINES or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        elif len(batch) % LINES_IN_A_ROW == 0:
+            await asyncio.sleep(0)
+    if batch:
+        yield batch
+
+
+def _answer(line: int, outcome: DeviceId | DomainError) -> bytes:
+    answer: dict[str, Any] = {"line": line}
+    if isinstance(outcome, DomainError):
+        answer |= {"status": "rejected", "code": outcome.code, "detail": outcome.detail}
+        if isinstance(outcome, RuleViolationError):
+            answer["errors"] = short(outcome.errors)
+    else:
+        answer |= {"status": "created", "id": outcome}
+    return encode_json(answer) + b"\n"
+
+
+@blueprint.get("/devices/export")
+@operation(
+    "Export devices, as lines of JSON or as CSV; a file that imports again",
+    allow=Role.OPERATOR,
+    query=DeviceFilterQuery(),
+    answer=DeviceAnswer(),
+    answer_types=(NDJSON, CSV),
+)
+@inject
+async def export_devices(
+    actor: Actor, query: dict[str, Any], devices: DeviceRegistryService = Provide["registry.devices"]
+) -> Response:
+    pages = _pages(devices, organisation_id=actor.organisation_id, **query)
+    # Asked for before anything is answered: a registry that is down is then a problem like any other.
+    first = await anext(pages)
+    is_csv = request.accept_mimetypes.best_match([NDJSON, CSV]) == CSV
+    response = _streamed(_export(first, pages, is_csv=is_csv), CSV if is_csv else NDJSON)
+    response.headers["Content-Disposition"] = f'attachment; filename="devices.{"csv" if is_csv else "ndjson"}"'
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+async def _pages(devices: DeviceRegistryService, **asked: Any) -> AsyncIterator[Page[Device]]:
+    cursor: str | None = None
+    while True:
+        page = await devices.list_devices(**asked, limit=PAGE_DEVICES, cursor=cursor)
+        yield page
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+async def _export(first: Page[Device], rest: AsyncIterator[Page[Device]], *, is_csv: bool) -> AsyncIterator[bytes]:
+    """Give the file piece by piece. A failure in the middle ends the connection, not the file, so that it shows."""
+    write = write_csv if is_csv else write_ndjson
+    yield (CSV_HEADER if is_csv else b"") + write(first.items)
+    async for page in rest:
+        yield write(page.items)
+
+
+def _streamed(pieces: AsyncIterator[bytes], media_type: str) -> Response:
+    # The framework would read the whole of an answer that the server then leaves out.
+    sent = iter(()) if request.method == "HEAD" else pieces
+    response = Response(sent, content_type=f"{CSV}; charset=utf-8" if media_type == CSV else media_type)
+    response.timeout = MAX_ANSWER_SECONDS
+    return response

@@ -1,0 +1,102 @@
+"""A large body, kept in a temporary file while its lines are worked through.
+
+Clients send the whole of a request before they read its answer. Whoever answers while the body is still coming waits
+for a client that waits too, as soon as the connection is full of answers (ADR 0019).
+"""
+
+import asyncio
+import hashlib
+import tempfile
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from typing import cast
+
+from quart import request
+from werkzeug.exceptions import RequestTimeout
+
+from iotsphere.api.errors import MediaTypeUnsupportedError
+from iotsphere.api.request import RoutableRequest
+from iotsphere.kernel.errors import TooLargeError, UnavailableError
+
+MAX_LINE_BYTES = 1024 * 1024
+RECEIVE_SECONDS = 600
+UTF_8 = {"utf-8", "utf8"}
+
+
+class TooManyLinesError(TooLargeError):
+    code = "request.body.too_large"
+
+
+class Spool:
+    """The lines of a body. Nobody else can open the file, and it goes with the last reference to this object.
+
+    ``digest`` tells one body from another.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as this object
+        self._hash = hashlib.sha256()
+        self._newlines = 0
+        self._is_line_open = False
+        weakref.finalize(self, self._file.close)
+
+    @property
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+    @property
+    def line_count(self) -> int:
+        return self._newlines + self._is_line_open
+
+    async def receive(self, pieces: AsyncIterator[bytes], *, max_lines: int) -> None:
+        """Take in a body.
+
+        :raises TooManyLinesError: it has more lines.
+        :raises RequestTimeout: it has not come within ten minutes.
+        :raises UnavailableError: there is no room for it.
+        """
+        try:
+            async with asyncio.timeout(RECEIVE_SECONDS):
+                async for piece in pieces:
+                    self._append(piece)
+                    if self.line_count > max_lines:
+                        raise TooManyLinesError(f"The body may have {max_lines} lines at the most. Send it in parts.")
+            self._file.seek(0)
+        except TimeoutError as error:
+            raise RequestTimeout from error
+        except OSError as error:
+            raise UnavailableError("spool", f"There is no room for the body: {error.strerror}.") from error
+
+    def _append(self, piece: bytes) -> None:
+        self._file.write(piece)
+        self._hash.update(piece)
+        self._newlines += piece.count(b"\n")
+        self._is_line_open = not piece.endswith(b"\n")
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Give line by line, with its end, of one that is too long no more than shows it."""
+        while line := self._file.readline(MAX_LINE_BYTES + 1):
+            rest = line
+            while len(rest) > MAX_LINE_BYTES and not rest.endswith(b"\n"):
+                rest = self._file.readline(MAX_LINE_BYTES + 1)
+            yield line
+
+
+def is_too_long(line: bytes) -> bool:
+    return len(line) - line.endswith(b"\n") > MAX_LINE_BYTES
+
+
+async def spool_body(media_types: tuple[str, ...], *, max_bytes: int, max_lines: int) -> Spool:
+    """Take in the body of the present request.
+
+    :raises MediaTypeUnsupportedError: it is declared as something else, packed, or not in UTF-8.
+    :raises RequestEntityTooLarge: it has more bytes.
+    :raises TooManyLinesError: it has more lines.
+    """
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if request.mimetype not in media_types or charset not in UTF_8 or encoding != "identity":
+        raise MediaTypeUnsupportedError(f"Send the body as {' or '.join(media_types)}, in UTF-8, not packed.")
+    spool = Spool()
+    await spool.receive(cast("RoutableRequest", request).body.pieces(max_bytes), max_lines=max_lines)
+    return spool
