@@ -8,6 +8,7 @@ REFUSALS = {
     "the device is suspended": "registry.device.suspended",
     "the credential is not valid": "identity.credential.invalid",
     "the request is forged": "identity.csrf.invalid",
+    "the role is too low": "identity.role.too_low",
     "there is no such device": "registry.device.not_found",
     "there is no such asset": "assets.asset.not_found",
     "the asset belongs to a device": "assets.asset.bound_to_device",
@@ -33,6 +34,7 @@ def look_at_itself(context, name):
     context.platform.request("GET", context.platform.path_of(name), by=f"device:{name}")
 
 
+@given('an operator suspends the device "{name}"')
 @when('an operator suspends the device "{name}"')
 def suspend(context, name):
     context.platform.request("PATCH", context.platform.path_of(name), json={"status": "suspended"})
