@@ -76,6 +76,8 @@ TABLE = {
     # Device registry
     "register_device": Access(OPERATOR, status=201, json={"serial_number": "{}", "device_type": "pump"}),
     "list_devices": Access(VIEWER),
+    "import_devices": Access(OPERATOR, json={"serial_number": "{}", "device_type": "pump"}),
+    "export_devices": Access(OPERATOR),
     "get_device": Access(VIEWER, device=True),
     "change_device": Access(OPERATOR, json={"name": "Renamed"}),
     "issue_credential": Access(ADMIN, status=201, json={"label": "second"}),

@@ -1,0 +1,115 @@
+"""Imports on the real registry and the real asset database."""
+
+import asyncio
+import json
+import random
+import tracemalloc
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+import pytest_asyncio
+
+from iotsphere.api.registry.bulk import _import
+from iotsphere.api.registry.lines import read_ndjson
+from iotsphere.containers.application import Application, create_container
+from iotsphere.containers.stores import close_stores
+from iotsphere.kernel.audit import Attempt
+from iotsphere.registry.model import DeviceFilter
+from tests.api.bench import NOWHERE
+from tests.factories.identity import build_attempt, build_organisation
+
+
+@dataclass(frozen=True)
+class Importing:
+    """The application on both stores, and an organisation of this test's own."""
+
+    container: Application
+    attempt: Attempt
+
+    async def run(self, lines: Iterable[bytes]) -> list[dict[str, Any]]:
+        told = _import(self.attempt, read_ndjson(lines), self.container.workflows.commissioning())
+        return [json.loads(line) async for piece in told for line in piece.splitlines()]
+
+    async def run_and_forget(self, lines: Iterable[bytes]) -> None:
+        async for _ in _import(self.attempt, read_ndjson(lines), self.container.workflows.commissioning()):
+            pass
+
+    async def serial_numbers(self) -> list[str]:
+        devices, found, cursor = self.container.registry.devices(), [], None
+        while True:
+            page = await devices.list_devices(
+                organisation_id=self.attempt.organisation_id, narrowed_to=DeviceFilter(), limit=500, cursor=cursor
+            )
+            found += [device.serial_number for device in page.items]
+            cursor = page.next_cursor
+            if cursor is None:
+                return found
+
+
+@pytest_asyncio.fixture
+async def importing(registry_dsn: str, assets_dsn: str) -> AsyncIterator[Importing]:
+    settings = replace(NOWHERE, registry_dsn=registry_dsn, assets_dsn=assets_dsn)
+    container = create_container(settings)
+    organisation = build_organisation()
+    async with container.stores.registry_unit_of_work() as uow:
+        await uow.organisations.add(organisation)
+        await uow.commit()
+    yield Importing(container, build_attempt(organisation_id=organisation.id))
+    await close_stores(container.stores)
+
+
+def pumps(serial_numbers: Iterable[str]) -> list[bytes]:
+    return [
+        json.dumps({"serial_number": number, "device_type": "pump"}).encode() + b"\n" for number in serial_numbers
+    ]
+
+
+async def test_of_the_same_file_imported_four_times_at_once_every_line_is_created_once(importing: Importing) -> None:
+    serial_numbers = [str(uuid4()) for _ in range(1_200)]
+    # In another order each: who holds what the other waits for would be a deadlock.
+    files = [pumps(random.sample(serial_numbers, len(serial_numbers))) for _ in range(4)]
+
+    told = await asyncio.gather(*(importing.run(file) for file in files))
+
+    assert [len(answers) for answers in told] == [1_200] * 4
+    created = [answer["id"] for answers in told for answer in answers if answer["status"] == "created"]
+    assert len(set(created)) == len(created) == 1_200
+    codes = {answer["code"] for answers in told for answer in answers if answer["status"] == "rejected"}
+    assert codes == {"registry.device.serial_number_taken"}
+    assert sorted(await importing.serial_numbers()) == sorted(serial_numbers)
+    assets = importing.container.assets()
+    for device_id in created[:5]:
+        asset = await assets.get_device_asset(organisation_id=importing.attempt.organisation_id, device_id=device_id)
+        assert asset.name in serial_numbers
+
+
+async def test_memory_does_not_grow_with_the_file(importing: Importing) -> None:
+    await importing.run_and_forget(pumps(str(uuid4()) for _ in range(600)))
+
+    peaks = []
+    for count in (1_000, 4_000):
+        tracemalloc.start()
+        await importing.run_and_forget(line for _ in range(count) for line in pumps([str(uuid4())]))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+
+    assert peaks[1] < 1.5 * peaks[0], peaks
+
+
+async def test_hostile_text_comes_back_as_it_was(importing: Importing) -> None:
+    device = {
+        "serial_number": "=1+1",
+        "device_type": "pump",
+        "name": '\u202e"\\,\r\n\t😀',
+        "labels": {"k": "", "v'": "'; DROP TABLE devices; --", "ä\u0308": "{}"},
+        "asset": {"properties": {"": [1e308, -0.0, 2**70, None, {}]}},
+    }
+
+    [created] = await importing.run([json.dumps(device).encode()])
+
+    kept = await importing.container.registry.devices().get_device(
+        organisation_id=importing.attempt.organisation_id, device_id=created["id"]
+    )
+    assert (kept.serial_number, kept.name, kept.labels) == ("=1+1", device["name"], device["labels"])
