@@ -1,5 +1,6 @@
 """What a browser's cookie opens at the API, and what it does not without the token of its session."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ from iotsphere.identity.model import User
 from iotsphere.identity.secrets import make_csrf_token, make_secret
 from iotsphere.kernel.actor import Role
 from tests.api.bench import ApiBench
-from tests.api.web.visitor import Visitor, add_user
+from tests.api.web.visitor import PASSWORD, Visitor, add_user
 
 CHANGES = [
     ("POST", "/devices", {"serial_number": "SN-1", "device_type": "pump"}),
@@ -179,6 +180,32 @@ async def test_the_secret_opens_nothing_as_another_credential(bench: ApiBench, v
         assert (await bench.get("/me", by=headers)).refusal == (401, "identity.credential.invalid")
     refreshed = await bench.post("/auth/refresh", {"refresh_token": visitor.secret}, by=None)
     assert refreshed.refusal == (401, "identity.credential.invalid")
+
+
+async def test_a_changed_password_ends_the_other_browsers_and_not_the_one_it_is_changed_in(
+    bench: ApiBench, visitor: Visitor, user: User
+) -> None:
+    elsewhere = Visitor(bench)
+    await elsewhere.log_in(user)
+    change = {"password": {"old": PASSWORD, "new": "battery staple"}}
+
+    changed = await visitor.call(
+        "PATCH", "/api/v1/me", json=change, headers={"X-CSRF-Token": visitor.token, "If-Match": '"1"'}
+    )
+
+    assert changed.status == 200
+    assert (await visitor.get("/")).status == 200
+    assert (await elsewhere.get("/")).status == 303
+
+
+async def test_a_role_that_was_taken_away_counts_no_more_in_the_browser(
+    bench: ApiBench, visitor: Visitor, user: User
+) -> None:
+    bench.tables.users[user.id] = replace(user, role=Role.VIEWER)
+
+    refused = await visitor.get("/api/v1/users")
+
+    assert refused.refusal == (403, "identity.role.too_low")
 
 
 async def test_the_document_names_the_cookie_as_a_credential(bench: ApiBench) -> None:
