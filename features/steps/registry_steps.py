@@ -9,6 +9,8 @@ REFUSALS = {
     "the credential is not valid": "identity.credential.invalid",
     "the request is forged": "identity.csrf.invalid",
     "the role is too low": "identity.role.too_low",
+    "the credential was rotated already": "registry.credential.rotated",
+    "there is no credential": "identity.credential.missing",
     "there is no such device": "registry.device.not_found",
     "there is no such asset": "assets.asset.not_found",
     "the asset belongs to a device": "assets.asset.bound_to_device",

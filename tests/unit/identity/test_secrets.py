@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Literal
 from uuid import UUID, uuid4
 
@@ -13,6 +14,7 @@ from iotsphere.identity.errors import CredentialInvalidError, PasswordsBusyError
 from iotsphere.identity.secrets import (
     ApiKey,
     Argon2Passwords,
+    ProvisioningKeyText,
     csrf_token_matches,
     hash_secret,
     make_csrf_token,
@@ -103,6 +105,18 @@ def test_whatever_is_read_as_a_key_is_written_so(text: str) -> None:
     except CredentialInvalidError:
         return
     assert str(key) == text
+
+
+@given(st.text() | st.from_regex(r"iotp?_[0-9a-fA-F]{30,33}_.{0,5}"))
+@example(KEY)
+@example(KEY.replace("iot", "iotp"))
+def test_no_text_is_both_a_provisioning_key_and_another(text: str) -> None:
+    read = []
+    for kind in (ApiKey, ProvisioningKeyText):
+        with suppress(CredentialInvalidError):
+            read.append(kind.parse(text))
+
+    assert [str(key) for key in read] in ([], [text])
 
 
 class CountingHasher(argon2.PasswordHasher):
