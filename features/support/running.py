@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -23,8 +23,18 @@ STOP_SECONDS = 10
 class RunningPlatform:
     """One ``iotsphere up`` on a free port, its data in a temporary folder."""
 
-    def __init__(self, *, admin_email: str = ADMIN_EMAIL, options: Sequence[str] = ()) -> None:
-        self.admin_email = admin_email
+    def __init__(
+        self,
+        *,
+        admin_email: str = ADMIN_EMAIL,
+        options: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.settings = {
+            "IOTSPHERE_ADMIN_EMAIL": admin_email,
+            "IOTSPHERE_ADMIN_PASSWORD": ADMIN_PASSWORD,
+            **(settings or {}),
+        }
         self.options = options
         self.data_dir = Path(tempfile.mkdtemp(prefix="iotsphere-features-"))
         self.port = _free_port()
@@ -42,7 +52,7 @@ class RunningPlatform:
         self._output = (self.data_dir.parent / f"{self.data_dir.name}.log").open("a+")
         self._process = subprocess.Popen(
             [*self.command(self.data_dir, self.port), *self.options],
-            env=os.environ | {"IOTSPHERE_ADMIN_EMAIL": self.admin_email, "IOTSPHERE_ADMIN_PASSWORD": ADMIN_PASSWORD},
+            env=os.environ | self.settings,
             stdout=self._output,
             stderr=subprocess.STDOUT,
         )

@@ -16,7 +16,9 @@ APPLICATION = {name for name, service in SERVICES.items() if service["image"] ==
 DATABASES = {name for name in SERVICES if name.endswith("-db")}
 VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>\w+):(?P<operator>[-?])(?P<rest>[^}]*)\})")
 EXAMPLE = dict(re.findall(r"^(\w+)=(.*)$", (FOLDER / ".env.example").read_text(), flags=re.MULTILINE))
-SECRETS = {name: f"{name.lower()}-of-a-test-0123456789" for name in EXAMPLE if name.endswith(("PASSWORD", "KEY"))}
+SECRETS = {
+    name: f"{name.lower()}-of-a-test-0123456789" for name in EXAMPLE if name.endswith(("PASSWORD", "SECRET_KEY"))
+}
 
 
 def interpolated(value: str, variables: Mapping[str, str]) -> str:
