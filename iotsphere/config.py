@@ -46,6 +46,7 @@ class Settings:
     log_level: str
     request_limits: RequestLimits = field(default_factory=RequestLimits)
     trusted_hops: int = 0
+    previous_secret_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ def read_settings() -> Settings:
             log_level=_log_level(env),
             request_limits=_request_limits(env),
             trusted_hops=_trusted_hops(env),
+            previous_secret_keys=_previous_secret_keys(env),
         )
     except EnvError as error:
         raise SettingsError(str(error)) from error
@@ -166,6 +168,16 @@ def _secret_key(env: Env) -> str | None:
     if value is not None and len(value) < MIN_SECRET_LENGTH:
         raise SettingsError(f"IOTSPHERE_SECRET_KEY must have at least {MIN_SECRET_LENGTH} characters.")
     return value
+
+
+def _previous_secret_keys(env: Env) -> tuple[str, ...]:
+    values = (value.strip() for value in (_text(env, "IOTSPHERE_PREVIOUS_SECRET_KEYS") or "").split(","))
+    keys = tuple(value for value in values if value)
+    if any(len(key) < MIN_SECRET_LENGTH for key in keys):
+        raise SettingsError(
+            f"Each of IOTSPHERE_PREVIOUS_SECRET_KEYS must have at least {MIN_SECRET_LENGTH} characters."
+        )
+    return keys
 
 
 def _port(env: Env) -> int:

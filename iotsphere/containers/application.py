@@ -13,8 +13,16 @@ from iotsphere.identity.api_keys import ApiKeyService
 from iotsphere.identity.idempotency import IdempotencyService
 from iotsphere.identity.key_cache import KeyCache, KeyWatch
 from iotsphere.identity.keys import KeyService
-from iotsphere.identity.secrets import ApiKey, Argon2Passwords, ProvisioningKeyText, hash_secret, make_secret
+from iotsphere.identity.secrets import (
+    ApiKey,
+    Argon2Passwords,
+    PlatformCipher,
+    ProvisioningKeyText,
+    hash_secret,
+    make_secret,
+)
 from iotsphere.identity.service import SessionService
+from iotsphere.identity.signing import SigningKeyRing
 from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.clock import Clock, utc_now
 from iotsphere.kernel.identifiers import CredentialId, IdSource, ProvisioningKeyId
@@ -68,7 +76,19 @@ class Identity(containers.DeclarativeContainer):
 
     unit_of_work = stores.registry_unit_of_work.provider
     passwords = providers.Singleton(Argon2Passwords)
-    tokens = providers.Singleton(AccessTokens, settings.provided.secret_key)
+    ring = providers.Singleton(
+        SigningKeyRing,
+        unit_of_work=unit_of_work,
+        cipher=providers.Singleton(
+            PlatformCipher,
+            "signing-key",
+            settings.provided.secret_key,
+            settings.provided.previous_secret_keys,
+        ),
+        clock=clock,
+        new_id=new_id,
+    )
+    tokens = providers.Singleton(AccessTokens, ring)
     sessions = providers.Singleton(
         SessionService, unit_of_work=unit_of_work, passwords=passwords, tokens=tokens, clock=clock, new_id=new_id
     )
@@ -76,7 +96,15 @@ class Identity(containers.DeclarativeContainer):
     keys = providers.Singleton(KeyService, unit_of_work=unit_of_work, cache=key_cache, clock=clock)
     key_watch = providers.Singleton(KeyWatch, cache=key_cache, feed=stores.key_feed)
     idempotency = providers.Singleton(
-        IdempotencyService, unit_of_work=unit_of_work, clock=clock, secret_key=settings.provided.secret_key
+        IdempotencyService,
+        unit_of_work=unit_of_work,
+        clock=clock,
+        cipher=providers.Singleton(
+            PlatformCipher,
+            "idempotency",
+            settings.provided.secret_key,
+            settings.provided.previous_secret_keys,
+        ),
     )
     accounts = providers.Singleton(
         AccountService, unit_of_work=unit_of_work, passwords=passwords, clock=clock, new_id=new_id
@@ -122,7 +150,12 @@ class Audit(containers.DeclarativeContainer):
 
     unit_of_work = stores.registry_unit_of_work.provider
     trail = providers.Singleton(AuditService, unit_of_work=unit_of_work)
-    sealing = providers.Singleton(SealingService, unit_of_work=unit_of_work, secret_key=settings.provided.secret_key)
+    sealing = providers.Singleton(
+        SealingService,
+        unit_of_work=unit_of_work,
+        secret_key=settings.provided.secret_key,
+        previous_secret_keys=settings.provided.previous_secret_keys,
+    )
 
 
 class Workflows(containers.DeclarativeContainer):

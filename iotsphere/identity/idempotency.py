@@ -1,16 +1,13 @@
 """The same request, sent again under the same key, is done once and gets the same answer."""
 
 import asyncio
-import base64
-import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-
-from cryptography.fernet import Fernet, InvalidToken
 
 from iotsphere.identity.errors import IdempotencyKeyBusyError, IdempotencyKeyReusedError
 from iotsphere.identity.model import IdempotencyRecord
 from iotsphere.identity.ports import IdentityUnitOfWorkFactory
+from iotsphere.identity.secrets import CipherTextLostError, PlatformCipher
 from iotsphere.kernel.clock import Clock
 
 REMEMBERED_FOR = timedelta(hours=24)
@@ -23,11 +20,10 @@ POLL_SECONDS = 0.02
 class IdempotencyService:
     """Remembers answers for 24 hours, encrypted: one of them may show a key that is shown only once."""
 
-    def __init__(self, *, unit_of_work: IdentityUnitOfWorkFactory, clock: Clock, secret_key: str) -> None:
+    def __init__(self, *, unit_of_work: IdentityUnitOfWorkFactory, clock: Clock, cipher: PlatformCipher) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
-        key = hashlib.sha256(b"idempotency:" + secret_key.encode()).digest()
-        self._cipher = Fernet(base64.urlsafe_b64encode(key))
+        self._cipher = cipher
         self._at_work: set[asyncio.Task[bytes]] = set()
 
     async def answer_once(
@@ -64,7 +60,7 @@ class IdempotencyService:
     def _decrypted(self, answer: bytes) -> bytes:
         try:
             return self._cipher.decrypt(answer)
-        except InvalidToken as error:
+        except CipherTextLostError as error:
             raise IdempotencyKeyReusedError(
                 "The answer to this idempotency key was kept under a secret key that the platform no longer has. "
                 "See whether the request was done, and make a new key."

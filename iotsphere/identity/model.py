@@ -1,10 +1,10 @@
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
 
 from iotsphere.kernel.actor import Actor, ActorKind, Role
-from iotsphere.kernel.identifiers import CredentialId, OrganisationId, UserId
+from iotsphere.kernel.identifiers import CredentialId, OrganisationId, SigningKeyId, UserId
 
 ACCESS_TOKEN_LIFE = timedelta(minutes=15)
 SESSION_LIFE = timedelta(days=30)
@@ -172,6 +172,24 @@ class IssuedIntegrationKey:
     @property
     def version(self) -> int:
         return self.key.version
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSigningKey:
+    """A signing key as it is kept: ``secret`` is encrypted under the platform's."""
+
+    id: SigningKeyId
+    secret: bytes
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key that signs access tokens; the id stands in every token that it has signed."""
+
+    id: SigningKeyId
+    secret: bytes = field(repr=False)
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

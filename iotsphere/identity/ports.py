@@ -14,10 +14,11 @@ from iotsphere.identity.model import (
     RefreshToken,
     Session,
     SessionHolder,
+    StoredSigningKey,
     User,
 )
 from iotsphere.kernel.audit import AuditTrail
-from iotsphere.kernel.identifiers import CredentialId, OrganisationId, UserId
+from iotsphere.kernel.identifiers import CredentialId, OrganisationId, SigningKeyId, UserId
 from iotsphere.kernel.pagination import Page
 
 
@@ -125,6 +126,15 @@ class KeyFeed(Protocol):
         """
 
 
+class SigningKeyRepository(Protocol):
+    async def add(self, key: StoredSigningKey) -> None: ...
+
+    async def list(self, *, for_update: bool = False) -> builtins.list[StoredSigningKey]:
+        """List all, the oldest first; for an update, nobody else adds or removes one until it is committed."""
+
+    async def remove(self, key_id: SigningKeyId) -> None: ...
+
+
 class IdempotencyRepository(Protocol):
     async def claim(
         self,
@@ -157,6 +167,7 @@ class IdentityUnitOfWork(Protocol):
     sessions: SessionRepository
     api_keys: ApiKeyRepository
     keys: KeyRepository
+    signing_keys: SigningKeyRepository
     idempotency: IdempotencyRepository
     audit: AuditTrail
 

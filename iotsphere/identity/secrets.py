@@ -1,18 +1,20 @@
 """How secrets are made, shown and compared. None is ever stored as it is."""
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import re
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 import argon2
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from iotsphere.identity.errors import CredentialInvalidError, PasswordsBusyError
 
@@ -47,6 +49,36 @@ def make_csrf_token(session_secret: str) -> str:
 
 def csrf_token_matches(token: str, session_secret: str) -> bool:
     return hmac.compare_digest(token.encode(), make_csrf_token(session_secret).encode())
+
+
+class CipherTextLostError(Exception):
+    """It was encrypted under a secret that the platform no longer has, or it is damaged."""
+
+
+class PlatformCipher:
+    """Encrypts what the platform keeps to itself, under its secret key, for one purpose.
+
+    What was encrypted under an earlier secret key can be read for as long as that key is among the previous ones.
+    """
+
+    def __init__(self, purpose: str, secret_key: str, previous_secret_keys: Sequence[str] = ()) -> None:
+        keys = (secret_key, *previous_secret_keys)
+        self._fernet = MultiFernet([Fernet(_derive(purpose, key)) for key in keys])
+
+    def encrypt(self, text: bytes) -> bytes:
+        return self._fernet.encrypt(text)
+
+    def decrypt(self, encrypted: bytes) -> bytes:
+        """:raises CipherTextLostError: none of the secret keys opens it."""
+        try:
+            return self._fernet.decrypt(encrypted)
+        except InvalidToken as error:
+            raise CipherTextLostError from error
+
+
+def _derive(purpose: str, secret_key: str) -> bytes:
+    """Make a key of its own for each purpose: what leaks of one tells nothing of another."""
+    return base64.urlsafe_b64encode(hashlib.sha256(f"{purpose}:{secret_key}".encode()).digest())
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,13 @@ from iotsphere.identity.model import (
     SESSION_LIFE,
     BrowserLogIn,
     Session,
+    SigningKey,
     TokenPair,
     User,
 )
 from iotsphere.identity.ports import IdentityUnitOfWork, IdentityUnitOfWorkFactory, PasswordHasher
 from iotsphere.identity.secrets import SECRET, hash_secret, make_secret
-from iotsphere.identity.tokens import AccessTokens
+from iotsphere.identity.tokens import AccessTokens, sign_token
 from iotsphere.kernel.actor import Actor
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.clock import Clock
@@ -55,10 +56,10 @@ class SessionService:
         :raises LoginRefusedError: the address or the password is wrong; which, is not said.
         """
         user = await self._recognise(email, password)
-        session = self._session(user, SESSION_LIFE)
+        session, key = self._session(user, SESSION_LIFE), await self._tokens.signing_key()
         async with self._unit_of_work() as uow:
             await _open(uow, session, user, attempt)
-            return await self._issue(uow, session.id)
+            return await self._issue(uow, session.id, key)
 
     async def log_in_browser(self, *, email: str, password: str, remember: bool, attempt: Attempt) -> BrowserLogIn:
         """Open a session for a browser, which shows a secret instead of tokens.
@@ -80,14 +81,14 @@ class SessionService:
 
         :raises CredentialInvalidError: the token is unknown, used, or its session is over.
         """
-        token_hash = hash_secret(refresh_token)
+        token_hash, key = hash_secret(refresh_token), await self._tokens.signing_key()
         async with self._unit_of_work() as uow:
             found = await uow.sessions.find_refresh_token(token_hash, now=self._clock())
             if found is None:
                 raise CredentialInvalidError(SESSION_OVER)
             if found.used_at is None:
                 await uow.sessions.mark_used(token_hash, now=self._clock())
-                return await self._issue(uow, found.session.id)
+                return await self._issue(uow, found.session.id, key)
             await uow.sessions.revoke(found.session.id, now=self._clock())
             await uow.commit()
         raise CredentialInvalidError(SESSION_OVER)
@@ -117,7 +118,7 @@ class SessionService:
 
         :raises CredentialInvalidError: not issued here, expired, or its session is over.
         """
-        session_id = self._tokens.read(access_token, now=self._clock())
+        session_id = await self._tokens.read(access_token, now=self._clock())
         async with self._unit_of_work() as uow:
             user = await uow.users.find_by_session(session_id, now=self._clock())
         if user is None:
@@ -148,12 +149,12 @@ class SessionService:
         now = self._clock()
         return Session(id=self._new_id(), user_id=user.id, created_at=now, expires_at=now + life)
 
-    async def _issue(self, uow: IdentityUnitOfWork, session_id: UUID) -> TokenPair:
+    async def _issue(self, uow: IdentityUnitOfWork, session_id: UUID, key: SigningKey) -> TokenPair:
         refresh_token = make_secret()
         await uow.sessions.add_refresh_token(hash_secret(refresh_token), session_id)
         await uow.commit()
         return TokenPair(
-            access_token=self._tokens.issue(session_id=session_id, issued_at=self._clock()),
+            access_token=sign_token(key, session_id=session_id, issued_at=self._clock()),
             refresh_token=refresh_token,
             expires_in=int(ACCESS_TOKEN_LIFE.total_seconds()),
         )

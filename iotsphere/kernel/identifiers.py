@@ -10,6 +10,7 @@ DeviceId = NewType("DeviceId", UUID)
 CredentialId = NewType("CredentialId", UUID)
 ProvisioningKeyId = NewType("ProvisioningKeyId", UUID)
 AssetId = NewType("AssetId", UUID)
+SigningKeyId = NewType("SigningKeyId", UUID)
 EventId = NewType("EventId", UUID)
 
 IdSource = Callable[[], UUID]

@@ -7,6 +7,7 @@ from iotsphere.identity.ports import (
     KeyRepository,
     OrganisationRepository,
     SessionRepository,
+    SigningKeyRepository,
     UserRepository,
 )
 from iotsphere.kernel.audit import AuditTrail
@@ -28,6 +29,7 @@ from repositories.registry.idempotency import SqlAlchemyIdempotencyRepository
 from repositories.registry.keys import SqlAlchemyKeyRepository
 from repositories.registry.outbox import SqlAlchemyOutboxRepository
 from repositories.registry.provisioning import SqlAlchemyProvisioningKeyRepository
+from repositories.registry.signing_keys import SqlAlchemySigningKeyRepository
 from repositories.sql import SqlAlchemyUnitOfWork
 
 
@@ -39,6 +41,7 @@ class SqlAlchemyRegistryUnitOfWork(SqlAlchemyUnitOfWork):
     sessions: SessionRepository
     api_keys: ApiKeyRepository
     keys: KeyRepository
+    signing_keys: SigningKeyRepository
     idempotency: IdempotencyRepository
     devices: DeviceRepository
     credentials: CredentialRepository
@@ -56,6 +59,7 @@ class SqlAlchemyRegistryUnitOfWork(SqlAlchemyUnitOfWork):
         self.credentials = SqlAlchemyCredentialRepository(connection)
         self.provisioning_keys = SqlAlchemyProvisioningKeyRepository(connection)
         self.keys = SqlAlchemyKeyRepository(connection)
+        self.signing_keys = SqlAlchemySigningKeyRepository(connection)
         self.idempotency = SqlAlchemyIdempotencyRepository(connection)
         self.outbox = SqlAlchemyOutboxRepository(connection)
         self.audit = self.trail = SqlAlchemyAuditTrail(connection)

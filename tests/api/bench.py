@@ -15,11 +15,12 @@ from iotsphere.app import create_app
 from iotsphere.assets.model import Asset
 from iotsphere.config import Settings
 from iotsphere.containers.application import create_container
-from iotsphere.identity.model import Organisation, User
-from iotsphere.identity.secrets import ApiKey, hash_secret
+from iotsphere.identity.model import Organisation, SigningKey, StoredSigningKey, User
+from iotsphere.identity.secrets import ApiKey, PlatformCipher, hash_secret
+from iotsphere.identity.tokens import sign_token
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.clock import utc_now
-from iotsphere.kernel.identifiers import AssetId
+from iotsphere.kernel.identifiers import AssetId, SigningKeyId
 from iotsphere.registry.model import Device
 from iotsphere.throttling.process import ProcessThrottleStore
 from tests.factories.identity import build_organisation, build_session, build_user
@@ -80,6 +81,7 @@ class ApiBench:
 
     def __init__(self) -> None:
         self.tables = RegistryTables()
+        self.signing_key = self.add_signing_key()
         self.assets: dict[AssetId, Asset] = {}
         self.container = create_container(NOWHERE)
         self.container.identity.passwords.override(providers.Object(RecordingPasswords()))
@@ -100,6 +102,12 @@ class ApiBench:
     def close_registry(self) -> None:
         self.container.stores.registry_unit_of_work.override(providers.Factory(UnreachableUnitOfWork, self.tables))
 
+    def add_signing_key(self) -> SigningKey:
+        key = SigningKey(SigningKeyId(uuid4()), b"key " * 8, utc_now())
+        encrypted = PlatformCipher("signing-key", NOWHERE.secret_key or "").encrypt(key.secret)
+        self.tables.signing_keys[key.id] = StoredSigningKey(key.id, encrypted, key.created_at)
+        return key
+
     def add_organisation(self, **given: Any) -> Organisation:
         organisation = build_organisation(**given)
         self.tables.organisations[organisation.id] = organisation
@@ -113,7 +121,7 @@ class ApiBench:
     def log_in(self, user: User) -> Credentials:
         session = build_session(user_id=user.id, created_at=utc_now())
         self.tables.sessions[session.id] = KeptSession(session)
-        token = self.container.identity.tokens().issue(session_id=session.id, issued_at=utc_now())
+        token = sign_token(self.signing_key, session_id=session.id, issued_at=utc_now())
         return {"Authorization": f"Bearer {token}"}
 
     def add_device(self, organisation: Organisation | None = None, **given: Any) -> Device:

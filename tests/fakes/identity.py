@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from iotsphere.identity.errors import (
     ApiKeyNotFoundError,
@@ -21,10 +21,16 @@ from iotsphere.identity.model import (
     RefreshToken,
     Session,
     SessionHolder,
+    StoredSigningKey,
     User,
 )
+from iotsphere.identity.ports import IdentityUnitOfWorkFactory
+from iotsphere.identity.secrets import PlatformCipher
+from iotsphere.identity.signing import SigningKeyRing
+from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.actor import Role
-from iotsphere.kernel.identifiers import CredentialId, OrganisationId, UserId
+from iotsphere.kernel.clock import Clock
+from iotsphere.kernel.identifiers import CredentialId, OrganisationId, SigningKeyId, UserId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 
 
@@ -61,6 +67,15 @@ class ManualClock:
 
     def advance(self, **duration: float) -> None:
         self.now += timedelta(**duration)
+
+
+SECRET_KEY = "a secret of more than thirty-two characters"
+
+
+def build_tokens(unit_of_work: IdentityUnitOfWorkFactory, clock: Clock) -> AccessTokens:
+    """Make access tokens whose keys are kept in that unit of work, under a secret key that is none."""
+    cipher = PlatformCipher("signing-key", SECRET_KEY)
+    return AccessTokens(SigningKeyRing(unit_of_work=unit_of_work, cipher=cipher, clock=clock, new_id=uuid4))
 
 
 class RecordingPasswords:
@@ -246,6 +261,20 @@ class InMemoryApiKeyRepository:
     async def revoke(self, organisation_id: OrganisationId, key_id: CredentialId, *, now: datetime) -> None:
         await self.get(organisation_id, key_id)
         del self._stored[key_id]
+
+
+class InMemorySigningKeyRepository:
+    def __init__(self, stored: dict[SigningKeyId, StoredSigningKey]) -> None:
+        self._stored = stored
+
+    async def add(self, key: StoredSigningKey) -> None:
+        self._stored[key.id] = key
+
+    async def list(self, *, for_update: bool = False) -> builtins.list[StoredSigningKey]:
+        return sorted(self._stored.values(), key=lambda key: (key.created_at, key.id))
+
+    async def remove(self, key_id: SigningKeyId) -> None:
+        self._stored.pop(key_id, None)
 
 
 class InMemoryIdempotencyRepository:

@@ -11,19 +11,28 @@ from uuid import UUID
 
 from iotsphere.audit.model import ChainHead
 from iotsphere.audit.ports import AuditTrailRepository
-from iotsphere.identity.model import IntegrationKey, KeyHolder, Organisation, User
+from iotsphere.identity.model import IntegrationKey, KeyHolder, Organisation, StoredSigningKey, User
 from iotsphere.identity.ports import (
     ApiKeyRepository,
     IdempotencyRepository,
     KeyRepository,
     OrganisationRepository,
     SessionRepository,
+    SigningKeyRepository,
     UserRepository,
 )
 from iotsphere.kernel.actor import Actor, ActorKind
 from iotsphere.kernel.audit import AuditEntry, AuditTrail
 from iotsphere.kernel.errors import UnavailableError
-from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId, ProvisioningKeyId, UserId
+from iotsphere.kernel.identifiers import (
+    CredentialId,
+    DeviceId,
+    EventId,
+    OrganisationId,
+    ProvisioningKeyId,
+    SigningKeyId,
+    UserId,
+)
 from iotsphere.kernel.pagination import Page
 from iotsphere.registry.errors import (
     CredentialNotFoundError,
@@ -44,6 +53,7 @@ from tests.fakes.identity import (
     InMemoryIdempotencyRepository,
     InMemoryOrganisationRepository,
     InMemorySessionRepository,
+    InMemorySigningKeyRepository,
     InMemoryUserRepository,
     KeptIdempotencyRecord,
     KeptRefreshToken,
@@ -59,6 +69,7 @@ class RegistryTables:
     sessions: dict[UUID, KeptSession] = field(default_factory=dict)
     refresh_tokens: dict[bytes, KeptRefreshToken] = field(default_factory=dict)
     api_keys: dict[CredentialId, IntegrationKey] = field(default_factory=dict)
+    signing_keys: dict[SigningKeyId, StoredSigningKey] = field(default_factory=dict)
     devices: dict[DeviceId, Device] = field(default_factory=dict)
     credentials: dict[CredentialId, Credential] = field(default_factory=dict)
     provisioning_keys: dict[ProvisioningKeyId, ProvisioningKey] = field(default_factory=dict)
@@ -265,6 +276,7 @@ class InMemoryRegistryUnitOfWork:
     sessions: SessionRepository
     api_keys: ApiKeyRepository
     keys: KeyRepository
+    signing_keys: SigningKeyRepository
     idempotency: IdempotencyRepository
     devices: DeviceRepository
     credentials: CredentialRepository
@@ -283,6 +295,7 @@ class InMemoryRegistryUnitOfWork:
         self.sessions = InMemorySessionRepository(tables.sessions, tables.refresh_tokens)
         self.api_keys = InMemoryApiKeyRepository(tables.api_keys)
         self.keys = InMemoryKeyRepository(tables)
+        self.signing_keys = InMemorySigningKeyRepository(tables.signing_keys)
         self.idempotency = InMemoryIdempotencyRepository(tables.idempotency)
         self.devices = InMemoryDeviceRepository(tables.devices)
         self.credentials = InMemoryCredentialRepository(tables.credentials)

@@ -19,7 +19,7 @@ async def work(settings: Settings) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(seal_trail(container.audit.sealing(), stop=stop))
         tasks.create_task(deliver_events(container.workflows.commissioning(), stop=stop))
-        tasks.create_task(keep_house(identity.idempotency(), identity.sessions(), stop=stop))
+        tasks.create_task(keep_house(identity.idempotency(), identity.sessions(), identity.ring(), stop=stop))
     await close_stores(container.stores)
 
 

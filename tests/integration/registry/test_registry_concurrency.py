@@ -21,12 +21,21 @@ from iotsphere.identity.errors import (
     OrganisationNameTakenError,
 )
 from iotsphere.identity.idempotency import IdempotencyService
-from iotsphere.identity.model import IssuedIntegrationKey, Organisation, PasswordChange, TokenPair, User
+from iotsphere.identity.model import (
+    IssuedIntegrationKey,
+    Organisation,
+    PasswordChange,
+    StoredSigningKey,
+    TokenPair,
+    User,
+)
+from iotsphere.identity.secrets import PlatformCipher
 from iotsphere.identity.service import SessionService
-from iotsphere.identity.tokens import AccessTokens
+from iotsphere.identity.signing import SIGNING_KEY_LIFE, SigningKeyRing
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.errors import UnavailableError
+from iotsphere.kernel.identifiers import SigningKeyId
 from iotsphere.registry.credentials import CredentialService
 from iotsphere.registry.errors import (
     CredentialNotFoundError,
@@ -39,10 +48,8 @@ from iotsphere.registry.service import OutboxService
 from repositories.sql import COMMAND_SECONDS
 from tests.factories.identity import build_actor, build_attempt, build_user
 from tests.factories.registry import FIRST_DAY, build_event
-from tests.fakes.identity import RecordingPasswords
+from tests.fakes.identity import SECRET_KEY, RecordingPasswords, build_tokens
 from tests.integration.registry.conftest import RegistryProcess, eventually, within
-
-SECRET_KEY = "a secret of more than thirty-two characters"
 
 
 async def devices_of(process: RegistryProcess, organisation: Organisation) -> list[Device]:
@@ -139,7 +146,7 @@ class Sessions:
         self.service = SessionService(
             unit_of_work=process.unit_of_work,
             passwords=RecordingPasswords(),
-            tokens=AccessTokens(SECRET_KEY),
+            tokens=build_tokens(process.unit_of_work, utc_now),
             clock=utc_now,
             new_id=uuid4,
         )
@@ -459,8 +466,49 @@ async def test_issuers_at_once_make_no_more_credentials_than_a_device_may_have(
     assert (kinds.count(IssuedCredential), kinds.count(TooManyCredentialsError)) == (20, 10)
 
 
+def rings(process: RegistryProcess, number: int) -> list[SigningKeyRing]:
+    """Give the rings of so many processes with the same secret key."""
+    cipher = PlatformCipher("signing-key", SECRET_KEY)
+    return [
+        SigningKeyRing(unit_of_work=process.unit_of_work, cipher=cipher, clock=utc_now, new_id=uuid4)
+        for _ in range(number)
+    ]
+
+
+async def test_first_log_ins_at_once_make_one_signing_key(process: RegistryProcess) -> None:
+    async with process.engine.begin() as connection:
+        await connection.exec_driver_sql("TRUNCATE signing_keys")
+
+    keys = await asyncio.gather(*(ring.signing_key() for ring in rings(process, 8)))
+
+    assert len({key.id for key in keys}) == 1
+    async with process.unit_of_work() as uow:
+        assert [stored.id for stored in await uow.signing_keys.list()] == [keys[0].id]
+
+
+async def test_a_signing_key_that_is_due_is_replaced_once_by_processes_that_see_it_at_once(
+    process: RegistryProcess,
+) -> None:
+    encrypted = PlatformCipher("signing-key", SECRET_KEY).encrypt(b"x" * 32)
+    old = StoredSigningKey(SigningKeyId(uuid4()), encrypted, utc_now() - SIGNING_KEY_LIFE)
+    async with process.engine.begin() as connection:
+        await connection.exec_driver_sql("TRUNCATE signing_keys")
+    async with process.unit_of_work() as uow:
+        await uow.signing_keys.add(old)
+        await uow.commit()
+
+    await asyncio.gather(*(ring.keep_keys() for ring in rings(process, 8)))
+
+    async with process.unit_of_work() as uow:
+        stored = await uow.signing_keys.list()
+    assert stored[0].id == old.id
+    assert len(stored) == 2
+
+
 async def test_of_twenty_requests_under_one_key_at_once_one_is_done(process: RegistryProcess) -> None:
-    service = IdempotencyService(unit_of_work=process.unit_of_work, clock=utc_now, secret_key=SECRET_KEY)
+    service = IdempotencyService(
+        unit_of_work=process.unit_of_work, clock=utc_now, cipher=PlatformCipher("idempotency", SECRET_KEY)
+    )
     done = 0
 
     async def work() -> bytes:

@@ -16,6 +16,7 @@ from quart import Quart
 
 from iotsphere.app import create_app
 from iotsphere.containers.application import create_container
+from iotsphere.identity.tokens import sign_token
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.clock import utc_now
 from tests.api.bench import NOWHERE
@@ -59,7 +60,7 @@ async def api(registry_dsn: str) -> AsyncIterator[Api]:
         await uow.users.add(user)
         await uow.sessions.add(session)
         await uow.commit()
-    token = container.identity.tokens().issue(session_id=session.id, issued_at=utc_now())
+    token = sign_token(await container.identity.ring().signing_key(), session_id=session.id, issued_at=utc_now())
     yield Api(app, {"Authorization": f"Bearer {token}"})
     await container.stores.registry_engine().dispose()
     container.unwire()

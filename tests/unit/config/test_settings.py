@@ -26,6 +26,7 @@ OTHERS = [
     "IOTSPHERE_CACHE_DIR",
     "IOTSPHERE_HOST",
     "IOTSPHERE_LOG_LEVEL",
+    "IOTSPHERE_PREVIOUS_SECRET_KEYS",
     "IOTSPHERE_RATE_ADDRESS",
     "IOTSPHERE_RATE_KEY",
     "IOTSPHERE_RATE_ORGANISATION",
@@ -85,6 +86,7 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "IOTSPHERE_RATE_ORGANISATION": "1000000/1000000",
         "IOTSPHERE_RATE_ADDRESS": "OFF",
         "IOTSPHERE_TRUSTED_HOPS": "2",
+        "IOTSPHERE_PREVIOUS_SECRET_KEYS": f"{'a' * 32}, {'b' * 40},",
         "DATA_DIR": "~/data",
         "PORT": "65535",
     }
@@ -109,12 +111,14 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
             address=None,
         ),
         2,
+        ("a" * 32, "b" * 40),
     ]
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("IOTSPHERE_PREVIOUS_SECRET_KEYS", f"{'a' * 32},secret"),
         ("IOTSPHERE_REGISTRY_DSN", "secret"),
         ("IOTSPHERE_REGISTRY_DSN", "mysql://u:secret@h/db"),
         ("IOTSPHERE_REGISTRY_DSN", "postgresql+asyncpg://u:secret@h/db"),

@@ -6,6 +6,7 @@ import pytest
 
 from iotsphere.identity.errors import IdempotencyKeyReusedError
 from iotsphere.identity.idempotency import ABANDONED_AFTER, REMEMBERED_FOR, IdempotencyService
+from iotsphere.identity.secrets import PlatformCipher
 from iotsphere.kernel.errors import ConflictError
 from tests.fakes.identity import ManualClock
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
@@ -27,9 +28,11 @@ class Bench:
         self.may_end = asyncio.Event()
         self.may_end.set()
 
-    def make_service(self, secret_key: str) -> IdempotencyService:
+    def make_service(self, *secret_keys: str) -> IdempotencyService:
         return IdempotencyService(
-            unit_of_work=partial(InMemoryRegistryUnitOfWork, self.tables), clock=self.clock, secret_key=secret_key
+            unit_of_work=partial(InMemoryRegistryUnitOfWork, self.tables),
+            clock=self.clock,
+            cipher=PlatformCipher("idempotency", secret_keys[0], secret_keys[1:]),
         )
 
     async def ask(self, *, actor: str = "user:1", key: str = "key", fingerprint: bytes = b"request") -> bytes:
@@ -136,6 +139,15 @@ async def test_an_answer_kept_under_another_secret_is_refused_and_not_done_again
         await bench.ask()
 
     assert bench.done == 1
+
+
+async def test_an_answer_outlives_the_secret_key_for_as_long_as_that_is_among_the_previous_ones(bench: Bench) -> None:
+    await bench.ask()
+    bench.service = bench.make_service(
+        "another secret of more than thirty-two characters", "a secret of more than thirty-two characters"
+    )
+
+    assert await bench.ask() == b"answer 1"
 
 
 async def test_old_answers_are_forgotten(bench: Bench) -> None:

@@ -18,12 +18,12 @@ from iotsphere.identity.model import (
 )
 from iotsphere.identity.secrets import hash_secret
 from iotsphere.identity.service import SessionService
-from iotsphere.identity.tokens import AccessTokens
+from iotsphere.identity.tokens import sign_token
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import UnavailableError
 from tests.factories.identity import build_attempt, build_user
-from tests.fakes.identity import ManualClock, RecordingPasswords
+from tests.fakes.identity import ManualClock, RecordingPasswords, build_tokens
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables, UnreachableUnitOfWork
 
 EMAIL, PASSWORD = "odile@waterworks.example", "correct horse"
@@ -44,7 +44,7 @@ class Bench:
         self.service = SessionService(
             unit_of_work=partial(InMemoryRegistryUnitOfWork, self.tables),
             passwords=self.passwords,
-            tokens=AccessTokens("a secret of more than thirty-two characters"),
+            tokens=build_tokens(partial(InMemoryRegistryUnitOfWork, self.tables), self.clock),
             clock=self.clock,
             new_id=lambda: UUID(int=next(numbers)),
         )
@@ -289,18 +289,22 @@ async def test_a_role_counts_as_it_is_now(bench: Bench) -> None:
 
 
 async def test_a_session_that_is_nobodys_is_refused(bench: Bench) -> None:
-    tokens = AccessTokens("a secret of more than thirty-two characters")
-    token = tokens.issue(session_id=uuid4(), issued_at=bench.clock())
+    await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
+    key = await build_tokens(partial(InMemoryRegistryUnitOfWork, bench.tables), bench.clock).signing_key()
+    token = sign_token(key, session_id=uuid4(), issued_at=bench.clock())
 
     with pytest.raises(CredentialInvalidError):
         await bench.service.authenticate(access_token=token)
 
 
 async def test_a_bad_token_is_refused_without_asking_the_store() -> None:
+    def unreachable() -> UnreachableUnitOfWork:
+        return UnreachableUnitOfWork(RegistryTables())
+
     service = SessionService(
-        unit_of_work=lambda: UnreachableUnitOfWork(RegistryTables()),
+        unit_of_work=unreachable,
         passwords=RecordingPasswords(),
-        tokens=AccessTokens("a secret of more than thirty-two characters"),
+        tokens=build_tokens(unreachable, ManualClock()),
         clock=ManualClock(),
         new_id=uuid4,
     )

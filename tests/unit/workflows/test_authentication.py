@@ -8,7 +8,6 @@ from iotsphere.identity.key_cache import KeyCache
 from iotsphere.identity.keys import KeyService
 from iotsphere.identity.secrets import ApiKey, hash_secret
 from iotsphere.identity.service import SessionService
-from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.errors import DeviceSuspendedError
@@ -17,7 +16,7 @@ from iotsphere.registry.service import DeviceRegistryService
 from iotsphere.workflows.authentication import AuthenticationWorkflow
 from tests.factories.identity import build_attempt, build_integration_key, build_user
 from tests.factories.registry import build_credential, build_device
-from tests.fakes.identity import ManualClock, RecordingPasswords
+from tests.fakes.identity import ManualClock, RecordingPasswords, build_tokens
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
 from tests.fakes.throttling import build_throttle
 
@@ -35,7 +34,7 @@ class Bench:
         self.sessions = SessionService(
             unit_of_work=unit_of_work,
             passwords=RecordingPasswords(),
-            tokens=AccessTokens("a secret of more than thirty-two characters"),
+            tokens=build_tokens(unit_of_work, self.clock),
             clock=self.clock,
             new_id=uuid4,
         )

@@ -20,7 +20,6 @@ from iotsphere.identity.key_cache import LEASE_SECONDS, KeyCache
 from iotsphere.identity.keys import KeyService
 from iotsphere.identity.secrets import ApiKey, hash_secret
 from iotsphere.identity.service import SessionService
-from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.credentials import CredentialService
@@ -33,7 +32,7 @@ from iotsphere.throttling.service import Throttle
 from iotsphere.workflows.authentication import AuthenticationWorkflow
 from tests.factories.identity import build_attempt
 from tests.factories.registry import build_device
-from tests.fakes.identity import ManualClock, RecordingPasswords
+from tests.fakes.identity import ManualClock, RecordingPasswords, build_tokens
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables, UnreachableUnitOfWork
 
 LET_IN, SUSPENDED, INVALID, UNAVAILABLE = "let in", "suspended", "invalid", "unavailable"
@@ -143,7 +142,7 @@ class LifeOfKeys(RuleBasedStateMachine):
         )
         self.workflow = AuthenticationWorkflow(
             sessions=SessionService(
-                passwords=RecordingPasswords(), tokens=AccessTokens("a secret of no account"), new_id=uuid4, **common
+                passwords=RecordingPasswords(), tokens=build_tokens(**common), new_id=uuid4, **common
             ),
             keys=KeyService(cache=self.cache, **common),
             devices=self.registry,
