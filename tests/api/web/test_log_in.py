@@ -3,8 +3,10 @@
 from http.cookies import Morsel
 from urllib.parse import urlencode
 
+import httpx
 import pytest
 
+from iotsphere.cli.roles.serve import behind_proxies
 from iotsphere.identity.model import BROWSER_SESSION_LIFE, REMEMBERED_SESSION_LIFE, User
 from iotsphere.identity.secrets import make_secret
 from iotsphere.kernel.audit import AuditOutcome
@@ -65,6 +67,24 @@ async def test_cookies_have_the_flags_that_they_must_have(bench: ApiBench, user:
         "iotsphere_session": ("/", "Lax", True, is_secure, ""),
         "csrf_token": ("/", "Lax", False, is_secure, ""),
     }
+
+
+@pytest.mark.parametrize(("trusted_hops", "is_secure"), [(0, False), (1, True)])
+async def test_only_a_trusted_proxy_is_believed_that_the_browser_came_over_https(
+    bench: ApiBench, user: User, trusted_hops: int, is_secure: bool
+) -> None:
+    transport = httpx.ASGITransport(behind_proxies(bench.app, trusted_hops))
+    async with httpx.AsyncClient(transport=transport, base_url="http://inside") as proxy:
+        answer = await proxy.post(
+            "/login",
+            data={"email": user.email, "password": PASSWORD},
+            headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7", "X-Forwarded-Host": "outside"},
+        )
+
+    lines = answer.headers.get_list("Set-Cookie")
+    assert (answer.status_code, len(lines)) == (303, 2)
+    assert {"Secure" in line for line in lines} == {is_secure}
+    assert ("Strict-Transport-Security" in answer.headers) == is_secure
 
 
 @pytest.mark.parametrize("remember", [False, True])
