@@ -9,12 +9,14 @@ import typer
 from iotsphere.cli.errors import ending_in_one_sentence
 from iotsphere.cli.migrate import migrate
 from iotsphere.cli.replay import replay
+from iotsphere.cli.rotate_signing_key import rotate_signing_key
 from iotsphere.cli.simulate import simulate
 from iotsphere.cli.up import ROLE_PACKAGE, up
 
 app = typer.Typer(name="iotsphere", help="A multi-database IoT platform.", no_args_is_help=True, add_completion=False)
 app.command()(up)
 app.command()(migrate)
+app.command()(rotate_signing_key)
 app.command()(simulate)
 app.command()(replay)
 

@@ -89,9 +89,10 @@ class SessionService:
             if found.used_at is None:
                 await uow.sessions.mark_used(token_hash, now=self._clock())
                 return await self._issue(uow, found.session.id, key)
+            owner = await uow.users.find_by_session(found.session.id, now=self._clock())
             await uow.sessions.revoke(found.session.id, now=self._clock())
             await uow.commit()
-        raise CredentialInvalidError(SESSION_OVER)
+        raise _stolen(owner)
 
     async def log_out(self, *, attempt: Attempt) -> None:
         """End the session: its refresh tokens and every access token of it are refused from now on.
@@ -170,6 +171,14 @@ async def _open(uow: IdentityUnitOfWork, session: Session, user: User, attempt: 
         raise _login_refused(user)
     await uow.sessions.add(session)
     await uow.audit.add(attempt.done(f"user:{user.id}", at=session.created_at, by=user.as_actor()))
+
+
+def _stolen(owner: User | None) -> CredentialInvalidError:
+    """Make the refusal of a used token; the trail alone is told whose session has ended."""
+    error = CredentialInvalidError(SESSION_OVER)
+    if owner is not None:
+        error.target, error.organisation_id = f"user:{owner.id}", owner.organisation_id
+    return error
 
 
 def _login_refused(user: User | None) -> LoginRefusedError:

@@ -145,8 +145,10 @@ async def test_a_refresh_token_shown_twice_ends_the_session_for_both(bench: Benc
     stolen = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
     thiefs = await bench.service.refresh(refresh_token=stolen.refresh_token)
 
-    with pytest.raises(CredentialInvalidError):
+    with pytest.raises(CredentialInvalidError) as refusal:
         await bench.service.refresh(refresh_token=stolen.refresh_token)
+    assert refusal.value.target == f"user:{bench.user.id}"
+    assert refusal.value.organisation_id == bench.user.organisation_id
 
     with pytest.raises(CredentialInvalidError):
         await bench.service.refresh(refresh_token=thiefs.refresh_token)

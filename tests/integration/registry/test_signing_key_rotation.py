@@ -1,0 +1,43 @@
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from uuid import uuid4
+
+from iotsphere.identity.secrets import PlatformCipher
+from iotsphere.identity.signing import SigningKeyRing
+from iotsphere.kernel.clock import utc_now
+from tests.fakes.identity import SECRET_KEY
+from tests.integration.registry.conftest import RegistryProcess
+
+
+async def test_the_command_makes_a_key_that_running_processes_find(
+    process: RegistryProcess, registry_dsn: str, assets_dsn: str, shadow_url: str
+) -> None:
+    cipher = PlatformCipher("signing-key", SECRET_KEY)
+    ring = SigningKeyRing(unit_of_work=process.unit_of_work, cipher=cipher, clock=utc_now, new_id=uuid4)
+    old = await ring.signing_key()
+    settings = {
+        "IOTSPHERE_REGISTRY_DSN": registry_dsn,
+        "IOTSPHERE_ASSETS_DSN": assets_dsn,
+        "IOTSPHERE_TELEMETRY_DSN": assets_dsn,
+        "IOTSPHERE_SHADOW_URL": shadow_url,
+        "IOTSPHERE_SECRET_KEY": SECRET_KEY,
+    }
+
+    ended = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "iotsphere", "rotate-signing-key", "--json"],
+        env=os.environ | settings,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+
+    told = json.loads(ended.stdout)
+    assert told.keys() == {"id", "created_at", "signs_from"}
+    async with process.unit_of_work() as uow:
+        stored = await uow.signing_keys.list()
+    assert str(stored[-1].id) == told["id"]
+    assert await ring.find(old.id) == old
