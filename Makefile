@@ -1,6 +1,6 @@
 # Two commands matter: `make up` runs the platform on this machine, `make test` runs every check.
 .DEFAULT_GOAL := help
-.PHONY: help up test lint unit features bench bench-bulk lock clean
+.PHONY: help up test lint unit features bench bench-access bench-bulk lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,6 +14,7 @@ help:
 	@echo "make test    run every check and test"
 	@echo "make lint    formatting, lint rules, types and import contracts only"
 	@echo "make bench   measure; prints ratios side by side"
+	@echo "make bench-access  measure what recognising a caller costs"
 	@echo "make bench-bulk  measure import and export of devices"
 	@echo "make lock    resolve the dependencies anew"
 	@echo "make clean   remove what the checks leave behind; data and environment stay"
@@ -29,6 +30,9 @@ lint: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.run
+
+bench-access: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.access
 
 bench-bulk: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.bulk

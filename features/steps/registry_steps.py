@@ -36,6 +36,13 @@ def look_at_itself(context, name):
     context.platform.request("GET", context.platform.path_of(name), by=f"device:{name}")
 
 
+@given('the device "{name}" looks at itself again and again')
+def look_at_itself_repeatedly(context, name):
+    for _ in range(20):
+        look_at_itself(context, name)
+        assert context.platform.answer.status_code == 200, context.platform.answer.text
+
+
 @given('an operator suspends the device "{name}"')
 @when('an operator suspends the device "{name}"')
 def suspend(context, name):
@@ -64,6 +71,31 @@ def ask_from_elsewhere(context, name):
 @then("it is refused because {reason}")
 def is_refused(context, reason):
     assert context.platform.refusal == REFUSALS[reason], context.platform.refusal
+
+
+@then('within a second the device "{name}" is refused because {reason}')
+def is_refused_soon(context, name, reason):
+    def is_refused_now():
+        look_at_itself(context, name)
+        return context.platform.answer.status_code >= 400 and context.platform.refusal == REFUSALS[reason]
+
+    eventually(is_refused_now, within=1, what=f"it is refused because {reason}")
+
+
+@then('within a second the device "{name}" is let in')
+def is_let_in_soon(context, name):
+    def is_let_in_now():
+        look_at_itself(context, name)
+        return context.platform.answer.status_code == 200
+
+    eventually(is_let_in_now, within=1, what="it is let in")
+
+
+@then('the device "{name}" is refused from then on')
+def is_refused_for_good(context, name):
+    for _ in range(5):
+        look_at_itself(context, name)
+        assert context.platform.answer.status_code == 401, context.platform.answer.text
 
 
 @then("it is let in")
