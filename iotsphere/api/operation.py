@@ -25,9 +25,10 @@ from iotsphere.api.errors import MediaTypeUnsupportedError
 from iotsphere.api.fields import NoQuery
 from iotsphere.api.idempotency import answer_once
 from iotsphere.api.json_body import decode_storable_json, encode_json
+from iotsphere.api.recording import ChangeReader, record_change, record_refusal, to_its_end
 from iotsphere.api.spool import spool_body
 from iotsphere.kernel.actor import Role
-from iotsphere.kernel.errors import MalformedInputError, RuleViolationError
+from iotsphere.kernel.errors import DomainError, MalformedInputError, RuleViolationError
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -53,7 +54,8 @@ class Operation:
     body is kept in a file, and the schema is that of a line. ``answer`` writes what the view returns; where
     ``answer_types`` are kinds of lines it is that of a line, and the view streams them itself. ``versioned`` answers
     carry an entity tag, ``conditional`` writes heed ``If-Match``, and what ``creates`` something heeds
-    ``Idempotency-Key``. ``location`` is a pattern over the answer's fields.
+    ``Idempotency-Key``. ``location`` is a pattern over the answer's fields. ``audited`` names the change that was made,
+    where no service has recorded it.
 
     For the document alone: ``path`` says more of what stands in the path (an id needs no words), and ``also`` which
     answers there are besides those that follow from the rest.
@@ -77,6 +79,7 @@ class Operation:
     conditional: bool = False
     creates: bool = False
     location: str | None = None
+    audited: ChangeReader | None = None
     path: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     also: Mapping[int, Schema] = field(default_factory=dict)
 
@@ -104,8 +107,7 @@ def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
     def declare(view: View) -> View:
         names = frozenset(inspect.signature(view).parameters)
 
-        @wraps(view)
-        async def handle(**path: Any) -> Response:
+        async def serve(path: Mapping[str, Any]) -> Response:
             attempt = await admit(
                 path.get("device_id"),
                 allow=declared.allow,
@@ -115,15 +117,29 @@ def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
             )
             actor = attempt.actor
             given = await _read_request(declared) | {"actor": actor, "attempt": attempt}
-            offered = path | given
+            offered = {**path, **given}
 
             async def call() -> Response:
-                return _answer(declared, await view(**{name: offered[name] for name in names & offered.keys()}))
+                value = await view(**{name: offered[name] for name in names & offered.keys()})
+                change = declared.audited(offered, value) if declared.audited else None
+                if change is not None:
+                    await record_change(attempt, change)
+                return _answer(declared, value)
 
             key = request.headers.get("Idempotency-Key")
             if declared.creates and key is not None and actor is not None:
                 return await answer_once(actor, key, given["digest"], call)
-            return await call()
+            if declared.audited is None or (actor is not None and actor.device_id is not None):
+                return await call()
+            return await to_its_end(call())
+
+        @wraps(view)
+        async def handle(**path: Any) -> Response:
+            try:
+                return await serve(path)
+            except DomainError as error:
+                await record_refusal(error, path)
+                raise
 
         handle.operation = declared  # type: ignore[attr-defined]  # for the OpenAPI document
         return handle

@@ -1,25 +1,61 @@
 """The audit trail: kept beside every change, read by administrators, sealed by the worker, and looked through."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from iotsphere.audit.allowance import RefusalAllowance
 from iotsphere.audit.chain import ChainWalk, seal, seal_key
 from iotsphere.audit.model import AuditFilter, AuditRecord, AuditScope, ChainHead, ChainReport, Waiting
 from iotsphere.audit.ports import AuditUnitOfWorkFactory
-from iotsphere.kernel.audit import AuditEntry
+from iotsphere.kernel.audit import Attempt, AuditEntry
+from iotsphere.kernel.clock import Clock
+from iotsphere.kernel.errors import DomainError
 from iotsphere.kernel.pagination import Page
 
 SEALED_AT_ONCE = 500
 WALKED_AT_ONCE = 1000
+# A minute, in one process.
+REFUSALS_OF_A_CALLER = 600
+REFUSALS_OF_A_STRANGER = 30
+REFUSALS_OF_STRANGERS = 600
+STRANGERS = "strangers"
 
 
 class AuditService:
     """Keeps what happened outside the registry's own transactions, and shows what was kept."""
 
-    def __init__(self, *, unit_of_work: AuditUnitOfWorkFactory) -> None:
+    def __init__(self, *, unit_of_work: AuditUnitOfWorkFactory, clock: Clock, allowance: RefusalAllowance) -> None:
         self._unit_of_work = unit_of_work
+        self._clock = clock
+        self._allowance = allowance
 
-    async def record_entry(self, *, entry: AuditEntry) -> None:
-        """Add an entry in a transaction of its own: for a refusal, and for what was done in another store."""
+    async def record_change(self, *, attempt: Attempt, target: str, details: Mapping[str, Any]) -> None:
+        """Add what was done in another store, in a transaction of its own."""
+        await self._record(attempt.done(target, at=self._clock(), **details))
+
+    async def record_refusal(self, *, attempt: Attempt, error: DomainError, target: str | None, source: str) -> bool:
+        """Add a refusal and tell whether it was added: of one source only so many a minute are.
+
+        Those left out are counted in the next that is added.
+        """
+        left_out = self._left_out(attempt, source)
+        if left_out is None:
+            return False
+        details: dict[str, Any] = {"unrecorded_before": left_out} if left_out else {}
+        now, owner = self._clock(), error.organisation_id
+        await self._record(attempt.refused(error.code, at=now, target=target, organisation_id=owner, **details))
+        return True
+
+    def _left_out(self, attempt: Attempt, source: str) -> int | None:
+        if attempt.actor is not None:
+            return self._allowance.take(source, limit=REFUSALS_OF_A_CALLER)
+        left_out = self._allowance.take(source, limit=REFUSALS_OF_A_STRANGER)
+        # Who has many addresses still has no more than all strangers together.
+        if left_out is None or self._allowance.take(STRANGERS, limit=REFUSALS_OF_STRANGERS) is None:
+            return None
+        return left_out
+
+    async def _record(self, entry: AuditEntry) -> None:
         async with self._unit_of_work() as uow:
             await uow.trail.add(entry)
             await uow.commit()

@@ -1,10 +1,12 @@
 """The composition root: every service with what it needs. Doors ask for them by name (``registry.devices``)."""
 
+import time
 from uuid import uuid4
 
 from dependency_injector import containers, providers
 
 from iotsphere.assets.service import AssetService
+from iotsphere.audit.allowance import RefusalAllowance
 from iotsphere.audit.service import AuditService, SealingService
 from iotsphere.config import Settings
 from iotsphere.containers.stores import Stores
@@ -44,6 +46,7 @@ DOORS = [
     "iotsphere.api.admission",
     "iotsphere.api.assets.endpoints",
     "iotsphere.api.audit.endpoints",
+    "iotsphere.api.recording",
     "iotsphere.api.health.endpoints",
     "iotsphere.api.identity.endpoints",
     "iotsphere.api.registry.bulk",
@@ -147,9 +150,11 @@ class Registry(containers.DeclarativeContainer):
 class Audit(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=Settings)
     stores = providers.DependenciesContainer()
+    clock: providers.Dependency[Clock] = providers.Dependency()
 
     unit_of_work = stores.registry_unit_of_work.provider
-    trail = providers.Singleton(AuditService, unit_of_work=unit_of_work)
+    allowance = providers.Singleton(RefusalAllowance, monotonic=providers.Object(time.monotonic))
+    trail = providers.Singleton(AuditService, unit_of_work=unit_of_work, clock=clock, allowance=allowance)
     sealing = providers.Singleton(
         SealingService,
         unit_of_work=unit_of_work,
@@ -193,7 +198,7 @@ class Application(containers.DeclarativeContainer):
     stores = providers.Container(Stores, settings=settings)
     identity = providers.Container(Identity, settings=settings, stores=stores, clock=clock, new_id=new_id)
     registry = providers.Container(Registry, stores=stores, clock=clock, new_id=new_id)
-    audit = providers.Container(Audit, settings=settings, stores=stores)
+    audit = providers.Container(Audit, settings=settings, stores=stores, clock=clock)
     assets = providers.Singleton(
         AssetService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock, new_id=new_id
     )

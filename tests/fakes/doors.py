@@ -1,7 +1,9 @@
 """The edge around one context: callers that are known by their tokens, and an application of its endpoints alone."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,14 +11,18 @@ from uuid import UUID, uuid4
 from dependency_injector import containers, providers
 from quart import Quart, g
 
-from iotsphere.api import admission
+from iotsphere.api import admission, recording
 from iotsphere.api.errors import register_error_handlers
+from iotsphere.audit.allowance import RefusalAllowance
+from iotsphere.audit.service import AuditService
 from iotsphere.kernel.actor import Actor, ActorKind, Role
+from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.registry.errors import DeviceNotFoundError
 from iotsphere.throttling.model import RequestLimits
 from iotsphere.throttling.process import ProcessThrottleStore
 from iotsphere.throttling.service import Throttle
+from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
 
 ORGANISATION = OrganisationId(uuid4())
 
@@ -43,6 +49,10 @@ class Registry(containers.DeclarativeContainer):
     devices: providers.Dependency[Any] = providers.Dependency()
 
 
+class Audit(containers.DeclarativeContainer):
+    trail: providers.Dependency[Any] = providers.Dependency()
+
+
 class Workflows(containers.DeclarativeContainer):
     authentication: providers.Dependency[Any] = providers.Dependency()
 
@@ -56,6 +66,8 @@ class Doors(containers.DeclarativeContainer):
     callers: providers.Dependency[Any] = providers.Dependency()
     devices: providers.Dependency[Any] = providers.Dependency()
     throttle = providers.Singleton(Throttle, store=ProcessThrottleStore(), limits=RequestLimits())
+    trail: providers.Dependency[Any] = providers.Dependency()
+    audit = providers.Container(Audit, trail=trail)
     registry = providers.Container(Registry, devices=devices)
     workflows = providers.Container(Workflows, authentication=callers)
 
@@ -74,7 +86,12 @@ def application_of(endpoints: ModuleType, *, callers: Any, devices: Any, **servi
     async def begin() -> None:
         g.correlation_id = "test"
 
-    container = Doors(callers=callers, devices=devices, **services)
-    container.wire(modules=[admission, endpoints])
+    trail = AuditService(
+        unit_of_work=partial(InMemoryRegistryUnitOfWork, RegistryTables()),
+        clock=utc_now,
+        allowance=RefusalAllowance(monotonic=time.monotonic),
+    )
+    container = Doors(callers=callers, devices=devices, trail=trail, **services)
+    container.wire(modules=[admission, recording, endpoints])
     yield app
     container.unwire()

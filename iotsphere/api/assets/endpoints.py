@@ -1,5 +1,6 @@
 """Assets over HTTP."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from dependency_injector.wiring import Provide, inject
@@ -9,6 +10,7 @@ from iotsphere.api.assets.schemas import AddAssetBody, AssetAnswer, AssetListQue
 from iotsphere.api.errors import ProblemAnswer
 from iotsphere.api.fields import page_schema
 from iotsphere.api.operation import JSON, operation
+from iotsphere.api.recording import Change
 from iotsphere.assets.model import Asset, AssetPatch
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.actor import Actor, Role
@@ -23,6 +25,18 @@ MERGE_PATCH = "application/merge-patch+json"
 blueprint = Blueprint("assets", __name__)
 
 
+def _added(_: Mapping[str, Any], asset: Asset) -> Change:
+    return f"asset:{asset.id}", {"asset_type": asset.asset_type, "name": asset.name}
+
+
+def _changed(offered: Mapping[str, Any], asset: Asset) -> Change:
+    return f"asset:{asset.id}", {"version": asset.version, "changed": sorted(offered["body"])}
+
+
+def _removed(offered: Mapping[str, Any], _: None) -> Change:
+    return f"asset:{offered['asset_id']}", {}
+
+
 @blueprint.post("/assets")
 @operation(
     "Add an asset",
@@ -33,6 +47,7 @@ blueprint = Blueprint("assets", __name__)
     versioned=True,
     creates=True,
     location="/api/v1/assets/{id}",
+    audited=_added,
 )
 @inject
 async def add_asset(
@@ -84,6 +99,7 @@ async def get_device_asset(actor: Actor, device_id: DeviceId, assets: AssetServi
     answer=AssetAnswer(),
     versioned=True,
     conditional=True,
+    audited=_changed,
 )
 @inject
 async def change_asset(
@@ -104,6 +120,7 @@ async def change_asset(
     allow=Role.OPERATOR,
     status=204,
     conditional=True,
+    audited=_removed,
     also={409: ProblemAnswer()},
 )
 @inject

@@ -1,5 +1,6 @@
 """Device shadows over HTTP: the unnamed one and the named ones, which behave alike."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from dependency_injector.wiring import Provide, inject
@@ -8,6 +9,7 @@ from quart import Blueprint
 from iotsphere.api.errors import ProblemAnswer
 from iotsphere.api.fields import PageQuery, page_schema
 from iotsphere.api.operation import operation
+from iotsphere.api.recording import Change
 from iotsphere.api.shadow.schemas import (
     DeletedShadowAnswer,
     NamedShadowAnswer,
@@ -15,10 +17,19 @@ from iotsphere.api.shadow.schemas import (
     ShadowChangeAnswer,
     UpdateShadowBody,
 )
-from iotsphere.kernel.actor import Actor, Role
+from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page
-from iotsphere.shadow.model import NAME, NamedShadow, Shadow, ShadowChange, ShadowDocument, ShadowKey, ShadowPatch
+from iotsphere.shadow.model import (
+    NAME,
+    REPORTED,
+    NamedShadow,
+    Shadow,
+    ShadowChange,
+    ShadowDocument,
+    ShadowKey,
+    ShadowPatch,
+)
 from iotsphere.shadow.service import DeviceShadowService
 
 UNNAMED = "/devices/<uuid:device_id>/shadow"
@@ -28,6 +39,17 @@ MAX_BODY_BYTES = 256 * 1024
 PATH = {"name": {"pattern": f"^{NAME.pattern}$"}}
 
 blueprint = Blueprint("shadow", __name__)
+
+
+def _repaired(offered: Mapping[str, Any], change: ShadowChange) -> Change | None:
+    """Tell of what people write in the device's place; who desired what, the shadow's history tells."""
+    if offered["actor"].kind is ActorKind.DEVICE or REPORTED not in offered["body"].sections:
+        return None
+    return f"device:{offered['device_id']}", {"shadow": offered.get("name"), "version": change.version}
+
+
+def _deleted(offered: Mapping[str, Any], shadow: Shadow) -> Change:
+    return f"device:{offered['device_id']}", {"shadow": offered.get("name"), "version": shadow.version}
 
 
 @blueprint.get(UNNAMED)
@@ -51,6 +73,7 @@ async def get_shadow(
     answer=ShadowChangeAnswer(),
     versioned=True,
     conditional=True,
+    audited=_repaired,
     path=PATH,
     also={409: ProblemAnswer()},
 )
@@ -70,7 +93,14 @@ async def update_shadow(
 
 @blueprint.delete(UNNAMED)
 @blueprint.delete(NAMED, endpoint="delete_named_shadow")
-@operation("Delete a shadow", allow=Role.OPERATOR, answer=DeletedShadowAnswer(), conditional=True, path=PATH)
+@operation(
+    "Delete a shadow",
+    allow=Role.OPERATOR,
+    answer=DeletedShadowAnswer(),
+    conditional=True,
+    audited=_deleted,
+    path=PATH,
+)
 @inject
 async def delete_shadow(
     actor: Actor,

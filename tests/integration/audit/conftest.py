@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from sqlalchemy import text
 
-from iotsphere.audit.service import AuditService, SealingService
+from iotsphere.audit.service import SealingService
 from iotsphere.localstack.stack import LocalStack, create_database
 from repositories.availability import StoreGate
 from repositories.migrations import upgrade
@@ -19,7 +19,6 @@ class TrailProcess:
     def __init__(self, dsn: str) -> None:
         self.engine = create_store_engine(dsn)
         self.gate = StoreGate("registry")
-        self.trail = AuditService(unit_of_work=self.unit_of_work)
         self.sealing = SealingService(unit_of_work=self.unit_of_work, secret_key=SECRET_KEY)
 
     def unit_of_work(self) -> SqlAlchemyRegistryUnitOfWork:
