@@ -75,8 +75,9 @@ class RegistryTables:
     provisioning_keys: dict[ProvisioningKeyId, ProvisioningKey] = field(default_factory=dict)
     outbox: dict[EventId, OutboxEvent] = field(default_factory=dict)
     idempotency: dict[tuple[str, str], KeptIdempotencyRecord] = field(default_factory=dict)
-    audit: dict[UUID, AuditEntry] = field(default_factory=dict)
-    places: dict[UUID, ChainHead] = field(default_factory=dict)
+    # A refusal changes nothing but this.
+    audit: dict[UUID, AuditEntry] = field(default_factory=dict, compare=False)
+    places: dict[UUID, ChainHead] = field(default_factory=dict, compare=False)
 
     def copy(self) -> "RegistryTables":
         return RegistryTables(**{table.name: dict(getattr(self, table.name)) for table in fields(self)})
