@@ -19,7 +19,7 @@ def upgrade(store: str, dsn: str) -> None:
     engine = create_engine(make_url(dsn).set(drivername="postgresql+psycopg"), connect_args={"connect_timeout": 5})
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-        if _revision(connection) != _head(store):
+        if _revision(connection) != head_revision(store):
             command.upgrade(_config(store, connection), "head")
     engine.dispose()
 
@@ -28,7 +28,7 @@ def is_current(store: str, dsn: str) -> bool:
     """Tell whether the schema is the one that this version of the code expects."""
     engine = create_engine(make_url(dsn).set(drivername="postgresql+psycopg"), connect_args={"connect_timeout": 5})
     with engine.connect() as connection:
-        current = _revision(connection) == _head(store)
+        current = _revision(connection) == head_revision(store)
     engine.dispose()
     return current
 
@@ -42,7 +42,8 @@ def _config(store: str, connection: Connection | None = None) -> Config:
     return config
 
 
-def _head(store: str) -> str | None:
+def head_revision(store: str) -> str | None:
+    """Give the newest revision that this version of the code knows."""
     return ScriptDirectory.from_config(_config(store)).get_current_head()
 
 

@@ -4,7 +4,8 @@ The time-outs bound what a frozen server can cost a request: at most half a seco
 a second to open one, two for a statement (ADR 0006).
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -247,6 +248,15 @@ class SqlAlchemyStoreProbe:
         async with _ProbeUnitOfWork(self._engine, self._gate) as uow:
             await uow.connection.execute(text("SELECT FROM alembic_version"))
             return await self._engine_of(uow.connection)
+
+    @asynccontextmanager
+    async def reach(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection past the gate, for looking only: nothing is committed.
+
+        :raises UnavailableError: the store does not answer.
+        """
+        async with _ProbeUnitOfWork(self._engine, self._gate) as uow:
+            yield uow.connection
 
     async def _engine_of(self, connection: AsyncConnection) -> str:
         version: str = await connection.scalar(text("SHOW server_version"))

@@ -54,8 +54,8 @@ class Operation:
     body is kept in a file, and the schema is that of a line. ``answer`` writes what the view returns; where
     ``answer_types`` are kinds of lines it is that of a line, and the view streams them itself. ``versioned`` answers
     carry an entity tag, ``conditional`` writes heed ``If-Match``, and what ``creates`` something heeds
-    ``Idempotency-Key``. ``location`` is a pattern over the answer's fields. ``audited`` names the change that was made,
-    where no service has recorded it.
+    ``Idempotency-Key``. ``location`` is a pattern over the answer's fields. ``audited`` names the change that was
+    made, where no service has recorded it.
 
     For the document alone: ``path`` says more of what stands in the path (an id needs no words), and ``also`` which
     answers there are besides those that follow from the rest.

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import typer
 
+from iotsphere.cli.doctor import doctor
 from iotsphere.cli.errors import ending_in_one_sentence
 from iotsphere.cli.migrate import migrate
 from iotsphere.cli.replay import replay
@@ -17,6 +18,7 @@ app = typer.Typer(name="iotsphere", help="A multi-database IoT platform.", no_ar
 app.command()(up)
 app.command()(migrate)
 app.command()(rotate_signing_key)
+app.command()(doctor)
 app.command()(simulate)
 app.command()(replay)
 

@@ -37,6 +37,7 @@ from iotsphere.telemetry.service import TelemetryService
 from iotsphere.throttling.service import Throttle
 from iotsphere.workflows.authentication import AuthenticationWorkflow
 from iotsphere.workflows.commissioning import CommissioningWorkflow
+from iotsphere.workflows.examination import ExaminationWorkflow
 from iotsphere.workflows.profile import ProfileWorkflow
 from iotsphere.workflows.readiness import ReadinessWorkflow
 from iotsphere.workflows.upkeep import AuthenticationUpkeep
@@ -169,6 +170,8 @@ class Workflows(containers.DeclarativeContainer):
     registry = providers.DependenciesContainer()
     assets: providers.Dependency[AssetService] = providers.Dependency()
     throttle: providers.Dependency[Throttle] = providers.Dependency()
+    audit = providers.DependenciesContainer()
+    clock: providers.Dependency[Clock] = providers.Dependency()
 
     authentication = providers.Singleton(
         AuthenticationWorkflow,
@@ -188,6 +191,9 @@ class Workflows(containers.DeclarativeContainer):
         assets=assets,
     )
     readiness = providers.Singleton(ReadinessWorkflow, probes=stores.probes)
+    examination = providers.Singleton(
+        ExaminationWorkflow, examiner_of=stores.examiners.provider, make_sealing=audit.sealing.provider, clock=clock
+    )
 
 
 class Application(containers.DeclarativeContainer):
@@ -208,7 +214,14 @@ class Application(containers.DeclarativeContainer):
     shadow = providers.Singleton(DeviceShadowService, shadows=stores.shadows, clock=clock)
     throttle = providers.Singleton(Throttle, store=stores.throttle, limits=settings.provided.request_limits)
     workflows = providers.Container(
-        Workflows, stores=stores, identity=identity, registry=registry, assets=assets, throttle=throttle
+        Workflows,
+        stores=stores,
+        identity=identity,
+        registry=registry,
+        audit=audit,
+        assets=assets,
+        throttle=throttle,
+        clock=clock,
     )
 
 

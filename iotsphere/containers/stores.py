@@ -4,15 +4,21 @@ Engines and clients are Singletons, not Resources: an asynchronous Resource woul
 into an awaitable.
 """
 
+from collections.abc import Set as AbstractSet
+
 from dependency_injector import containers, providers
 
 from iotsphere.config import Settings
 from iotsphere.throttling.fallback import FallbackThrottleStore
 from iotsphere.throttling.process import ProcessThrottleStore
+from iotsphere.workflows.examination import StoreExaminer
 from repositories.assets.unit_of_work import SqlAlchemyAssetsUnitOfWork
 from repositories.availability import StoreGate
+from repositories.examining import SqlAlchemyStoreExaminer, database_names
+from repositories.registry.audit import TRAIL_GUARDS
 from repositories.registry.keys import PostgresKeyFeed
 from repositories.registry.unit_of_work import SqlAlchemyRegistryUnitOfWork
+from repositories.shadow.examining import RedisShadowExaminer
 from repositories.shadow.probe import RedisShadowProbe
 from repositories.shadow.shadows import RedisShadowRepository
 from repositories.shadow.store import ShadowStore
@@ -51,17 +57,45 @@ class Stores(containers.DeclarativeContainer):
         FallbackThrottleStore, shared=shared_throttle, own=providers.Singleton(ProcessThrottleStore)
     )
 
+    registry_probe = providers.Singleton(SqlAlchemyStoreProbe, registry_engine, registry_gate)
+    assets_probe = providers.Singleton(SqlAlchemyStoreProbe, assets_engine, assets_gate)
+    telemetry_probe = providers.Singleton(SqlAlchemyTelemetryProbe, telemetry_engine, telemetry_gate)
     probes = providers.Dict(
-        registry=providers.Singleton(SqlAlchemyStoreProbe, registry_engine, registry_gate),
-        assets=providers.Singleton(SqlAlchemyStoreProbe, assets_engine, assets_gate),
-        telemetry=providers.Singleton(SqlAlchemyTelemetryProbe, telemetry_engine, telemetry_gate),
+        registry=registry_probe,
+        assets=assets_probe,
+        telemetry=telemetry_probe,
         shadow=providers.Singleton(RedisShadowProbe, shadow_store),
     )
 
+    # Where two stores lie on one server, neither role may reach the other's database.
+    databases = providers.Callable(
+        database_names,
+        settings.provided.registry_dsn,
+        settings.provided.assets_dsn,
+        settings.provided.telemetry_dsn,
+    )
+    examiners: providers.FactoryAggregate[StoreExaminer] = providers.FactoryAggregate(
+        registry=providers.Factory(
+            SqlAlchemyStoreExaminer, "registry", registry_probe, foreign=databases, guards=TRAIL_GUARDS
+        ),
+        assets=providers.Factory(SqlAlchemyStoreExaminer, "assets", assets_probe, foreign=databases),
+        telemetry=providers.Factory(SqlAlchemyStoreExaminer, "telemetry", telemetry_probe, foreign=databases),
+        shadow=providers.Factory(RedisShadowExaminer, shadow_store),
+    )
 
-async def close_stores(stores: providers.Container[Stores]) -> None:
-    """Close every connection; what is still at work on one has ended by then."""
-    for engine in (stores.registry_engine, stores.assets_engine, stores.telemetry_engine):
-        await engine().dispose()
-    await stores.shadow_store().close()
-    await stores.shared_throttle().close()
+
+async def close_stores(stores: providers.Container[Stores], *, unknown: AbstractSet[str] = frozenset()) -> None:
+    """Close every connection; what is still at work on one has ended by then.
+
+    :param unknown: the stores of which no address is known, and to which there is no connection.
+    """
+    engines = {
+        "registry": stores.registry_engine,
+        "assets": stores.assets_engine,
+        "telemetry": stores.telemetry_engine,
+    }
+    for store in engines.keys() - unknown:
+        await engines[store]().dispose()
+    if "shadow" not in unknown:
+        await stores.shadow_store().close()
+        await stores.shared_throttle().close()

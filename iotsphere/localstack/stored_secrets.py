@@ -39,6 +39,13 @@ class Secrets:
             write_atomically(self._path, json.dumps(known, indent=2, sort_keys=True) + "\n")
         return known[name]
 
+    def find(self, name: str) -> str | None:
+        """Return the secret of this name if it was made already.
+
+        :raises LocalStackError: the file is there but cannot be understood.
+        """
+        return self._read().get(name)
+
     def _read(self) -> dict[str, str]:
         try:
             known = json.loads(self._path.read_bytes())

@@ -17,6 +17,8 @@ from repositories.registry.tables import ID_OF_ACTOR, ID_OF_TARGET, audit_entrie
 
 # Any number will do, as long as every process that seals takes the same one.
 SEALING_LOCK = 4_072_027
+TRAIL_GUARDS = ("audit_entry_changed", "audit_entry_removed", "audit_trail_emptied")
+"""The triggers that keep the trail append-only."""
 entries = audit_entries.c
 LOCK = sa.select(sa.func.pg_advisory_xact_lock(SEALING_LOCK))
 SAVE_PLACES = sa.text("""

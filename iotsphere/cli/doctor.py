@@ -1,0 +1,136 @@
+"""``iotsphere doctor``: looks at every store and at the audit trail, and tells what is wrong."""
+
+import asyncio
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from iotsphere.audit.model import ChainHead
+from iotsphere.cli.errors import CommandError
+from iotsphere.cli.session import WIDTH_OF_A_FILE, JsonOption, progress_bar
+from iotsphere.cli.up import DEFAULT_DATA_DIR, stores_to_provide
+from iotsphere.config import Settings, read_settings
+from iotsphere.containers.application import create_container
+from iotsphere.containers.stores import close_stores
+from iotsphere.kernel.findings import Finding
+from iotsphere.localstack.addresses import find_addresses
+from iotsphere.localstack.errors import LocalStackError
+from iotsphere.localstack.stored_secrets import Secrets
+from iotsphere.workflows.examination import TRAIL, ExaminationWorkflow
+
+HEAD = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
+SETTING_OF = {
+    "registry": "registry_dsn",
+    "assets": "assets_dsn",
+    "telemetry": "telemetry_dsn",
+    "shadow": "shadow_url",
+}
+
+
+def doctor(
+    data_dir: Annotated[Path | None, typer.Option(help="Where 'up' keeps its data; DATA_DIR, or ./data.")] = None,
+    audit_head: Annotated[
+        str | None, typer.Option(metavar="POSITION:SEAL", help="An end of the audit chain that was noted earlier.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at every store, its schema and its rights, and follow the chain of the audit trail.
+
+    Ends with status 1 if anything is wrong. The environment names the stores, or a platform that 'up' runs.
+    """
+    noted_head = read_head(audit_head) if audit_head is not None else None
+    settings = complete(read_settings(), data_dir)
+    findings = asyncio.run(examine(settings, noted_head, hide_progress=as_json))
+    is_well = all(finding.is_well for finding in findings)
+    if as_json:
+        typer.echo(to_json(findings, is_well=is_well))
+    else:
+        show(findings, is_well=is_well)
+    if not is_well:
+        raise typer.Exit(1)
+
+
+def read_head(text: str) -> ChainHead:
+    """:raises CommandError: it is not written as the platform writes it."""
+    written = HEAD.fullmatch(text.strip().lower())
+    if written is None:
+        raise CommandError("--audit-head: give the position and the seal as they were noted, such as 42:9f86d0....")
+    return ChainHead(int(written[1]), bytes.fromhex(written[2]))
+
+
+def complete(settings: Settings, data_dir: Path | None) -> Settings:
+    """Find what the environment does not say where ``up`` runs.
+
+    :raises CommandError: the data folder cannot be read.
+    """
+    folder = (data_dir or settings.data_dir or DEFAULT_DATA_DIR).expanduser().absolute()
+    try:
+        running = find_addresses(folder)
+        secret_key = settings.secret_key or Secrets(folder).find("secret_key")
+    except OSError as error:
+        raise CommandError(f"The data folder {folder} cannot be read: {error.strerror}.") from error
+    except LocalStackError as error:
+        raise CommandError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+    found = {name: getattr(settings, name) or getattr(running, name) for name in SETTING_OF.values()}
+    return replace(settings, secret_key=secret_key, **found)
+
+
+async def examine(settings: Settings, noted_head: ChainHead | None, *, hide_progress: bool) -> list[Finding]:
+    """Look at everything of which an address is known; what is not known is a finding, too."""
+    container = create_container(settings)
+    examination, unknown = container.workflows.examination(), stores_to_provide(settings)
+    findings: list[Finding] = []
+    try:
+        for store in SETTING_OF:
+            findings += [_no_address(store)] if store in unknown else await examination.examine_store(store)
+        if "registry" in unknown or settings.secret_key is None:
+            return [*findings, Finding(TRAIL, "chain", is_well=False, detail=_what_is_missing(settings))]
+        return findings + await follow_chain(examination, noted_head, hide_progress=hide_progress)
+    finally:
+        await close_stores(container.stores, unknown=unknown)
+
+
+async def follow_chain(
+    examination: ExaminationWorkflow, noted_head: ChainHead | None, *, hide_progress: bool
+) -> list[Finding]:
+    with progress_bar(hidden=hide_progress) as progress:
+        task = progress.add_task("Following the audit chain", total=None)
+
+        def tell(position: int, last: int) -> None:
+            progress.update(task, completed=position, total=max(position, last))
+
+        return await examination.examine_trail(noted_head=noted_head, tell=tell)
+
+
+def _no_address(store: str) -> Finding:
+    setting = f"IOTSPHERE_{SETTING_OF[store].upper()}"
+    detail = f"{setting} is not set, and no platform runs on the data folder: see --data-dir."
+    return Finding(store, "answers", is_well=False, detail=detail)
+
+
+def _what_is_missing(settings: Settings) -> str:
+    missing = "the registry" if settings.registry_dsn is None else "IOTSPHERE_SECRET_KEY"
+    return f"It cannot be followed without {missing}."
+
+
+def to_json(findings: list[Finding], *, is_well: bool) -> str:
+    content = {"command": "doctor", "ok": is_well, "findings": [asdict(finding) for finding in findings]}
+    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
+
+
+def show(findings: list[Finding], *, is_well: bool) -> None:
+    out = Console()
+    out = out if out.is_terminal else Console(width=WIDTH_OF_A_FILE)
+    table = Table("what", "check", "", "found")
+    for finding in findings:
+        mark = "[green]well[/]" if finding.is_well else "[red]wrong[/]"
+        table.add_row(finding.subject, finding.check, mark, finding.detail)
+    out.print(table)
+    wrong = sum(not finding.is_well for finding in findings)
+    out.print("All is well." if is_well else f"{wrong} of {len(findings)} findings are wrong.", highlight=False)

@@ -1,0 +1,119 @@
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from iotsphere.audit.model import ChainHead
+from iotsphere.audit.service import SealingService
+from iotsphere.kernel.audit import AuditEntry
+from iotsphere.kernel.errors import UnavailableError
+from iotsphere.kernel.findings import Finding
+from iotsphere.workflows.examination import LONGEST_WAIT, ExaminationWorkflow
+from tests.factories.audit import build_entry
+from tests.fakes.identity import ManualClock
+from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables, UnreachableUnitOfWork
+
+WELL = Finding("registry", "answers", is_well=True, detail="postgresql 18.6")
+
+
+class Examiner:
+    def __init__(self, store: str) -> None:
+        self._store = store
+
+    async def examine(self) -> list[Finding]:
+        if self._store == "registry":
+            return [WELL]
+        raise UnavailableError(self._store, "It does not answer.")
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.tables = RegistryTables()
+        self.clock = ManualClock()
+        unit_of_work = partial(InMemoryRegistryUnitOfWork, self.tables)
+        self.sealing = SealingService(unit_of_work=unit_of_work, secret_key="x" * 32)
+        self.examination = self.workflow(self.sealing)
+
+    def workflow(self, sealing: SealingService) -> ExaminationWorkflow:
+        return ExaminationWorkflow(examiner_of=Examiner, make_sealing=lambda: sealing, clock=self.clock)
+
+    async def seal(self, count: int) -> list[AuditEntry]:
+        entries = [build_entry() for _ in range(count)]
+        self.tables.audit.update({entry.id: entry for entry in entries})
+        await self.sealing.seal_entries()
+        return entries
+
+    async def wrong(self, *, noted_head: ChainHead | None = None) -> list[str]:
+        found = await self.examination.examine_trail(noted_head=noted_head, tell=lambda *_: None)
+        return [finding.detail for finding in found if not finding.is_well]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def test_a_store_that_is_down_is_a_finding(bench: Bench) -> None:
+    assert await bench.examination.examine_store("registry") == [WELL]
+    assert await bench.examination.examine_store("assets") == [
+        Finding("assets", "answers", is_well=False, detail="It does not answer.")
+    ]
+
+
+async def test_a_trail_that_nobody_touched_is_well_and_shows_its_end(bench: Bench) -> None:
+    await bench.seal(3)
+
+    found = await bench.examination.examine_trail(noted_head=None, tell=lambda *_: None)
+
+    assert all(finding.is_well for finding in found)
+    assert found[0].detail.endswith(str(await bench.sealing.find_head()))
+
+
+async def test_what_is_wrong_is_said_with_its_place(bench: Bench) -> None:
+    entries = await bench.seal(6)
+    bench.tables.audit[entries[1].id] = replace(entries[1], actor="user:else")
+    for number in (3, 4):
+        del bench.tables.places[entries[number].id], bench.tables.audit[entries[number].id]
+
+    altered, missing = await bench.wrong()
+
+    assert str(entries[1].id) in altered
+    assert "position 2 " in altered
+    assert missing == "The entries at positions 4 to 5 are missing."
+
+
+async def test_of_many_faults_the_rest_is_counted(bench: Bench) -> None:
+    for entry in await bench.seal(15):
+        bench.tables.audit[entry.id] = replace(entry, actor="user:else")
+
+    assert (await bench.wrong())[-1] == "5 more faults behind these."
+
+
+async def test_a_noted_end_is_looked_for(bench: Bench) -> None:
+    await bench.seal(2)
+    head = await bench.sealing.find_head()
+    assert head is not None
+
+    assert await bench.wrong(noted_head=head) == []
+    [detail] = await bench.wrong(noted_head=ChainHead(3, bytes(32)))
+    assert "cut off" in detail
+
+
+async def test_entries_that_wait_for_long_are_a_finding(bench: Bench) -> None:
+    entry = build_entry()
+    bench.tables.audit[entry.id] = entry
+    bench.clock.now = entry.at + LONGEST_WAIT - timedelta(microseconds=1)
+    assert await bench.wrong() == []
+
+    bench.clock.advance(microseconds=1)
+    [detail] = await bench.wrong()
+    assert "worker" in detail
+
+
+async def test_a_registry_that_is_down_is_a_finding_about_the_trail_too(bench: Bench) -> None:
+    unreachable = SealingService(unit_of_work=partial(UnreachableUnitOfWork, bench.tables), secret_key="x" * 32)
+
+    [finding] = await bench.workflow(unreachable).examine_trail(noted_head=None, tell=lambda *_: None)
+
+    assert (finding.check, finding.is_well) == ("chain", False)
