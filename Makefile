@@ -1,6 +1,6 @@
 # Two commands matter: `make up` runs the platform on this machine, `make test` runs every check.
 .DEFAULT_GOAL := help
-.PHONY: help up test lint unit features bench bench-access bench-bulk lock clean
+.PHONY: help up test lint unit features bench bench-access bench-bulk fuzz lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,6 +16,7 @@ help:
 	@echo "make bench   measure; prints ratios side by side"
 	@echo "make bench-access  measure what recognising a caller costs"
 	@echo "make bench-bulk  measure import and export of devices"
+	@echo "make fuzz    send made-up requests to a running platform (FUZZ_SECONDS=300 for each caller)"
 	@echo "make lock    resolve the dependencies anew"
 	@echo "make clean   remove what the checks leave behind; data and environment stay"
 
@@ -36,6 +37,9 @@ bench-access: $(VENV)/dev.stamp
 
 bench-bulk: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.bulk
+
+fuzz: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.integration.openapi.campaign --seconds $(or $(FUZZ_SECONDS),300)
 
 # The versions of an interpreter manager may be names without a program behind them, so each is asked.
 $(BIN)/python:

@@ -1,0 +1,47 @@
+"""A running platform answers as its OpenAPI document says, whatever it is sent."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from features.support.running import ADMIN_EMAIL, ADMIN_PASSWORD, RunningPlatform
+from tests.integration.openapi.campaign import Campaign, as_administrator, as_device
+
+EXAMPLES = 5
+SEED = 20261121
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[RunningPlatform]:
+    platform = RunningPlatform()
+    try:
+        platform.start()
+        yield platform
+        assert platform.stop() == 0
+    finally:
+        platform.remove()
+
+
+def check(platform: RunningPlatform, campaign: Campaign, *, operations: int) -> None:
+    run = campaign.run(platform.url, examples=EXAMPLES, seed=SEED)
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert f"Tested: {operations}" in run.stdout
+
+
+def described(platform: RunningPlatform) -> list[dict[str, object]]:
+    document = httpx.get(f"{platform.url}/api/v1/openapi.json", trust_env=False).json()
+    return [operation for item in document["paths"].values() for operation in item.values()]
+
+
+def test_to_an_administrator(platform: RunningPlatform) -> None:
+    check(platform, as_administrator(), operations=len(described(platform)))
+
+    # Otherwise most of it was tried by nobody.
+    login = {"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}
+    assert httpx.post(f"{platform.url}/api/v1/auth/token", json=login, trust_env=False).status_code == 200
+
+
+def test_to_a_device(platform: RunningPlatform) -> None:
+    check(platform, as_device(platform.url), operations=sum(bool(o["x-device-may"]) for o in described(platform)))
