@@ -246,21 +246,32 @@ def _answer(description: str, media_types: tuple[str, ...], schema: Any, *header
 
 def _callers(declared: Operation) -> dict[str, Any]:
     """Say who may call it: in words, for those who read the page, and in a form for programs."""
-    if declared.provisioning:
-        return {
-            "security": [{"provisioning_key": []}],
-            "description": "For whoever holds a provisioning key.",
-            "x-minimum-role": None,
-            "x-device-may": False,
-        }
-    if declared.allow is None:
-        return {"security": [], "description": "Takes no credential.", "x-minimum-role": None, "x-device-may": False}
-    role = declared.allow.name.lower()
-    device = ", and a device with its own key for itself" if declared.device_may else ""
     return {
-        # Whatever a role may do, an integration may with its key.
-        "security": [{"bearer": []}, {"session": []}, {"api_key": []}],
-        "description": f"For the role {role} or a higher one{device}.",
-        "x-minimum-role": role,
+        "security": [{scheme: []} for scheme in _credentials(declared)],
+        "description": _who_may(declared),
+        "x-minimum-role": None if declared.allow is None else declared.allow.name.lower(),
         "x-device-may": declared.device_may,
+        "x-platform-administrator-alone": declared.platform_administrator_alone,
+        "x-users-alone": declared.users_alone,
     }
+
+
+def _credentials(declared: Operation) -> list[str]:
+    if declared.provisioning:
+        return ["provisioning_key"]
+    if declared.allow is None:
+        return []
+    # Whatever a role may do, an integration may with its key.
+    return ["bearer", "session"] if declared.users_alone else ["bearer", "session", "api_key"]
+
+
+def _who_may(declared: Operation) -> str:
+    if declared.provisioning:
+        return "For whoever holds a provisioning key."
+    if declared.allow is None:
+        return "Takes no credential."
+    if declared.platform_administrator_alone:
+        return "For the platform administrator."
+    users = "users of " if declared.users_alone else ""
+    device = ", and a device with its own key for itself" if declared.device_may else ""
+    return f"For {users}the role {declared.allow.name.lower()} or a higher one{device}."

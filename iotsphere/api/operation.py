@@ -57,8 +57,9 @@ class Operation:
     ``Idempotency-Key``. ``location`` is a pattern over the answer's fields. ``audited`` names the change that was
     made, where no service has recorded it.
 
-    For the document alone: ``path`` says more of what stands in the path (an id needs no words), and ``also`` which
-    answers there are besides those that follow from the rest.
+    For the document alone: services check what ``platform_administrator_alone`` and ``users_alone`` (not keys) say of
+    the caller; ``path`` says more of what stands in the path (an id needs no words), and ``also`` which answers
+    there are besides those that follow from the rest.
     """
 
     summary: str
@@ -80,6 +81,8 @@ class Operation:
     creates: bool = False
     location: str | None = None
     audited: ChangeReader | None = None
+    platform_administrator_alone: bool = False
+    users_alone: bool = False
     path: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     also: Mapping[int, Schema] = field(default_factory=dict)
 

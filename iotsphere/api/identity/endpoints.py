@@ -72,7 +72,7 @@ async def refresh(body: dict[str, Any], sessions: SessionService = Provide["iden
 
 
 @blueprint.post("/auth/logout")
-@operation("End the session", allow=Role.VIEWER, status=204)
+@operation("End the session", allow=Role.VIEWER, users_alone=True, status=204)
 @inject
 async def log_out(attempt: Attempt, sessions: SessionService = Provide["identity.sessions"]) -> None:
     await sessions.log_out(attempt=attempt)
@@ -80,8 +80,9 @@ async def log_out(attempt: Attempt, sessions: SessionService = Provide["identity
 
 @blueprint.post("/organisations")
 @operation(
-    "Found an organisation with its first administrator (platform administrator)",
+    "Found an organisation with its first administrator",
     allow=Role.ADMIN,
+    platform_administrator_alone=True,
     body=FoundOrganisationBody(),
     answer=FoundedOrganisationAnswer(),
     status=201,
@@ -103,8 +104,9 @@ async def found_organisation(
 
 @blueprint.get("/organisations")
 @operation(
-    "List the platform's organisations (platform administrator)",
+    "List the platform's organisations",
     allow=Role.ADMIN,
+    platform_administrator_alone=True,
     query=PageQuery(),
     answer=page_schema(OrganisationAnswer),
 )
@@ -133,6 +135,7 @@ async def get_organisation(
     answer=OrganisationAnswer(),
     versioned=True,
     conditional=True,
+    also={409: ProblemAnswer()},
 )
 @inject
 async def change_organisation(
@@ -194,6 +197,7 @@ async def get_user(actor: Actor, user_id: UserId, accounts: AccountService = Pro
     answer=UserAnswer(),
     versioned=True,
     conditional=True,
+    also={409: ProblemAnswer()},
 )
 @inject
 async def change_user(
@@ -207,7 +211,13 @@ async def change_user(
 
 
 @blueprint.delete("/users/<uuid:user_id>")
-@operation("Remove a user, with the integration keys that they made", allow=Role.ADMIN, status=204, conditional=True)
+@operation(
+    "Remove a user, with the integration keys that they made",
+    allow=Role.ADMIN,
+    status=204,
+    conditional=True,
+    also={409: ProblemAnswer()},
+)
 @inject
 async def remove_user(
     attempt: Attempt,
@@ -232,6 +242,7 @@ async def get_me(actor: Actor, accounts: AccountService = Provide["identity.acco
 @operation(
     "Change the user who is logged in: the name, the password",
     allow=Role.VIEWER,
+    users_alone=True,
     body=ChangeMeBody(),
     answer=MeAnswer(),
     versioned=True,

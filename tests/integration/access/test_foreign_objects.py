@@ -97,7 +97,7 @@ async def referring(world: World, caller: Caller, device_id: str) -> list[Answer
     """Name a device in bodies and queries rather than in the path."""
     asset = {"asset_type": "hall", "name": "Hall", "device_id": device_id}
     return [
-        await world.send("POST", "/api/v1/assets", by=caller, json=asset),
+        await world.send("POST", "/api/v1/assets", by=caller, json=asset, media_type="application/json"),
         await world.send("GET", "/api/v1/assets", by=caller, query_string={"device_id": device_id}),
     ]
 

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import msgspec
 from quart import Quart
 from werkzeug.datastructures import Headers
 
+from iotsphere.api.browser import CSRF_COOKIE, CSRF_HEADER, SESSION_COOKIE
 from iotsphere.kernel.actor import ActorKind, Role
 from tests.integration.access.described import Described
 from tests.integration.access.table import EMAIL, PASSWORD, REFRESH_TOKEN, REPORT, Access
@@ -18,7 +20,9 @@ PROVISIONING = {"device_type": "pump", "max_devices": 1000, "expires_at": "2100-
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody at the door. ``kind`` is None for whoever cannot be recognised."""
+    """Somebody at the door. ``kind`` is None for whoever cannot be recognised; what a browser sends is forged where
+    it has the cookie without the token.
+    """
 
     name: str
     headers: Mapping[str, str]
@@ -28,6 +32,8 @@ class Caller:
     device_id: str | None = None
     is_platform_administrator: bool = False
     is_suspended: bool = False
+    is_browser: bool = False
+    is_forged: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ STRANGERS = [
     Caller("basic authentication", {"Authorization": "Basic YWRtaW46YWRtaW4="}),
     Caller("a malformed key", {"X-API-Key": "iot_"}),
     Caller("a made-up key", {"X-API-Key": f"iot_{uuid4().hex}_{'0' * 43}"}),
+    Caller("a made-up cookie", {"Cookie": f"{SESSION_COOKIE}={'0' * 43}", CSRF_HEADER: "0" * 43}),
 ]
 
 
@@ -59,25 +66,39 @@ class World:
 
     async def populate(self, founder: str) -> None:
         """Let everybody be there; the founder is the platform administrator, by e-mail address."""
-        self._founder = replace(
+        self.founder = replace(
             await self.log_in(founder, Role.ADMIN), name="the platform administrator", is_platform_administrator=True
         )
         self.ours, self.theirs = await self.found_organisation(), await self.found_organisation()
         users = [await self.log_in(await self.add_user(self.ours, role), role) for role in Role]
         keys = [await self._give_integration_key(role) for role in Role]
+        browser = await self.log_in_browser(await self.add_user(self.ours, Role.ADMIN), Role.ADMIN)
+        forged = {"Cookie": browser.headers["Cookie"]}
+        other = await self.log_in_browser(await self.add_user(self.ours, Role.ADMIN), Role.ADMIN)
+        mixed = forged | {CSRF_HEADER: other.headers[CSRF_HEADER]}
+        browsers = [
+            browser,
+            replace(browser, name="a browser without the token", headers=forged, is_forged=True),
+            replace(browser, name="a browser with another one's token", headers=mixed, is_forged=True),
+        ]
         device, suspended = await self.add_device_with_key(self.ours), await self.add_device_with_key(self.ours)
         await self.change("PATCH", f"/devices/{suspended.device_id}", {"status": "suspended"}, by=self.ours)
         suspended = replace(suspended, name="a suspended device", is_suspended=True)
         self.their_device = await self.add_device_with_key(self.theirs)
         self.device = device
         provisioner = await self._give_provisioning_key()
-        self.callers = [*STRANGERS, *users, self._founder, *keys, provisioner, device, suspended]
+        swapped = [
+            Caller("a provisioning key as an API key", {"X-API-Key": provisioner.headers["X-Provisioning-Key"]}),
+            Caller("a device's key as a provisioning key", {"X-Provisioning-Key": device.headers["X-API-Key"]}),
+        ]
+        keys = [*keys, provisioner, device, suspended]
+        self.callers = [*STRANGERS, *swapped, *users, self.founder, *browsers, *keys]
 
     async def found_organisation(self) -> Caller:
         """Give its administrator."""
         email = f"{uuid4().hex}@example.org"
         body = {"name": f"Organisation {uuid4()}", "admin": {"email": email, "password": PASSWORD}}
-        await self.change("POST", "/organisations", body, by=self._founder)
+        await self.change("POST", "/organisations", body, by=self.founder)
         return await self.log_in(email, Role.ADMIN)
 
     async def add_user(self, by: Caller, role: Role = Role.VIEWER) -> str:
@@ -92,10 +113,25 @@ class World:
         headers = {"Authorization": f"Bearer {pair['access_token']}"}
         return Caller(f"a user, {role.name.lower()}", headers, ActorKind.USER, role, email)
 
+    async def log_in_browser(self, email: str, role: Role) -> Caller:
+        form = {"email": email, "password": PASSWORD}
+        answer = await self.send(
+            "POST", "/login", data=urlencode(form), media_type="application/x-www-form-urlencoded"
+        )
+        assert answer.status == 303, answer.body
+        cookies = dict(cookie.partition(";")[0].split("=", 1) for cookie in answer.headers.getlist("Set-Cookie"))
+        headers = {
+            "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items()),
+            CSRF_HEADER: cookies[CSRF_COOKIE],
+        }
+        return Caller(f"a browser, {role.name.lower()}", headers, ActorKind.USER, role, email, is_browser=True)
+
     async def with_spare_credential(self, caller: Caller) -> Caller:
         """Give the caller a credential of which the loss costs nothing, where there is such a thing."""
-        if caller.email is None or caller.role is None:
+        if caller.email is None or caller.role is None or caller.is_forged:
             return caller
+        if caller.is_browser:
+            return await self.log_in_browser(caller.email, caller.role)
         return await self.log_in(caller.email, caller.role)
 
     def home_of(self, caller: Caller) -> Caller:
@@ -178,7 +214,7 @@ class World:
 
     async def change(self, method: str, path: str, json: Any, *, by: Caller | None = None) -> Any:
         """Do what has to succeed."""
-        answer = await self.send(method, f"/api/v1{path}", by=by, json=json)
+        answer = await self.send(method, f"/api/v1{path}", by=by, json=json, media_type="application/json")
         assert answer.status in {200, 201}, (method, path, answer.body)
         return answer.json
 
@@ -193,9 +229,10 @@ class World:
         headers: Mapping[str, str] | None = None,
         **more: Any,
     ) -> Answer:
-        sent = {**(by.headers if by else {}), **(headers or {})}
+        sent: dict[str, str] = {**(by.headers if by else {}), **(headers or {})}
         if json is not None:
             more["data"] = msgspec.json.encode(json)
-            sent["Content-Type"] = media_type or "application/json"
+        if "data" in more and media_type is not None:
+            sent.setdefault("Content-Type", media_type)
         response = await self._app.test_client().open(path, method=method, headers=sent, **more)
         return Answer(response.status_code, response.headers, await response.get_data(as_text=False))
