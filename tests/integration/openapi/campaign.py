@@ -6,6 +6,8 @@ Run as a program (``make fuzz``) it goes on for as long as it is told.
 import argparse
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -112,12 +114,14 @@ def as_device(url: str) -> Campaign:
     return Campaign(configuration, ("--include-by", "/x-device-may == true"))
 
 
-def administrator(url: str) -> httpx.Client:
-    http = httpx.Client(base_url=f"{url}/api/v1", trust_env=False, timeout=30)
-    login = {"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}
-    token = http.post("/auth/token", json=login).raise_for_status().json()["access_token"]
-    http.headers["Authorization"] = f"Bearer {token}"
-    return http
+@contextmanager
+def administrator(url: str) -> Iterator[httpx.Client]:
+    """Be logged in as the platform administrator, who has to be able to."""
+    with httpx.Client(base_url=f"{url}/api/v1", trust_env=False, timeout=30) as http:
+        login = {"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}
+        token = http.post("/auth/token", json=login).raise_for_status().json()["access_token"]
+        http.headers["Authorization"] = f"Bearer {token}"
+        yield http
 
 
 def main() -> int:

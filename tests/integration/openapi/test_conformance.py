@@ -39,7 +39,8 @@ def test_to_an_administrator(platform: RunningPlatform) -> None:
     check(platform, as_administrator(platform.url), operations=len(described(platform)))
 
     # Otherwise most of it was tried by nobody who could be recognised.
-    administrator(platform.url).close()
+    with administrator(platform.url) as http:
+        assert http.get("/me").json()["role"] == "admin"
 
 
 def test_to_a_device(platform: RunningPlatform) -> None:
