@@ -33,15 +33,15 @@ def expected_version(if_match: str | None) -> int | None:
     return int(tag[1]) if re.fullmatch(r"[0-9]{1,18}", tag[1]) and not is_weak else NO_VERSION
 
 
-def is_unmodified(if_none_match: str | None, version: int) -> bool:
-    """Tell whether the client has this version already.
+def is_unmodified(if_none_match: str | None, version: int | None) -> bool:
+    """Tell whether the client has this version already; of what has none (None), nobody has it.
 
     :raises PreconditionMalformedError: it is neither ``*`` nor a list of quoted tags.
     """
     if if_none_match is None:
         return False
     if if_none_match.strip() == "*":
-        return True
+        return version is not None
     if ENTITY_TAGS.fullmatch(if_none_match.strip()) is None:
         raise PreconditionMalformedError('If-None-Match takes quoted versions, such as "3", or *.')
-    return str(version) in ENTITY_TAG.findall(if_none_match)
+    return version is not None and str(version) in ENTITY_TAG.findall(if_none_match)

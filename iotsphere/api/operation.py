@@ -231,8 +231,8 @@ def _answer(declared: Operation, value: Any) -> Response:
         # Who asks about a key is told by the key itself, which has no version.
         if version is not None:
             headers["ETag"] = entity_tag(version)
-            if request.method in {"GET", "HEAD"} and is_unmodified(request.headers.get("If-None-Match"), version):
-                return _empty(304, headers)
+        if request.method in {"GET", "HEAD"} and is_unmodified(request.headers.get("If-None-Match"), version):
+            return _empty(304, headers)
     if declared.answer is None:
         return _empty(declared.status, headers)
     written = declared.answer.dump(value)

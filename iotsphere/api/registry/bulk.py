@@ -41,6 +41,7 @@ LINES_IN_A_ROW = 25
 PAGE_DEVICES = 500
 # For whoever reads an answer slowly; who has stopped to is hung up on.
 MAX_ANSWER_SECONDS = 3600
+OPTIONAL = {"optional": True}
 
 blueprint = Blueprint("bulk", __name__)
 
@@ -48,12 +49,12 @@ blueprint = Blueprint("bulk", __name__)
 class ImportedLineAnswer(Schema):
     """What became of one line; ``code``, ``detail`` and ``errors`` are those of a refusal."""
 
-    line = fields.Integer(required=True)
-    status = fields.String(required=True, metadata={"enum": ["created", "rejected"]})
-    id = fields.UUID()
-    code = fields.String()
-    detail = fields.String()
-    errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+    line = fields.Integer()
+    status = fields.String(metadata={"enum": ["created", "rejected"]})
+    id = fields.UUID(metadata=OPTIONAL)
+    code = fields.String(metadata=OPTIONAL)
+    detail = fields.String(metadata=OPTIONAL)
+    errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()), metadata=OPTIONAL)
 
 
 @blueprint.post("/devices/import")

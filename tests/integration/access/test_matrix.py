@@ -56,7 +56,7 @@ async def test_everybody_gets_what_the_table_says(world: World, operation: Descr
         if answer.status != status:
             wrong[caller.name] = f"{answer.status} rather than {status}: {answer.body[:200]!r}"
 
-    assert wrong == {}
+    assert not wrong, "\n".join(f"{name}: {what}" for name, what in wrong.items())
 
 
 @pytest.mark.parametrize(

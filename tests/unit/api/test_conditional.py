@@ -55,6 +55,13 @@ def test_a_header_that_is_no_tag_is_malformed(header: str) -> None:
         expected_version(header)
     with pytest.raises(PreconditionMalformedError, match="If-None-Match"):
         is_unmodified(header, 3)
+    with pytest.raises(PreconditionMalformedError, match="If-None-Match"):
+        is_unmodified(header, None)
+
+
+@pytest.mark.parametrize("tag", [None, "*", '"3"', '"None"', '"-1"'])
+def test_nobody_has_what_has_no_version(tag: str | None) -> None:
+    assert not is_unmodified(tag, None)
 
 
 @pytest.mark.parametrize(
