@@ -13,8 +13,23 @@ FIELDS = [
 HEADERS = [
     "X-API-Key", "X-Provisioning-Key", "Authorization", "If-Match", "If-None-Match", "Idempotency-Key",
     "X-Correlation-ID", "Content-Type", "Content-Encoding", "Accept", "Cookie", "Range", "Origin", "X-Forwarded-For",
+    "X-Forwarded-Proto", "X-CSRF-Token", "Sec-Fetch-Site",
 ]  # fmt: skip
-PARAMETERS = ["limit", "cursor", "q", "label", "status", "device_type", "x"]
+PARAMETERS = [
+    "limit", "cursor", "q", "label", "status", "device_type", "x", "actor", "action", "target", "outcome",
+    "correlation_id", "start", "end",
+]  # fmt: skip
+# What is read by a query, apart from what belongs to one thing.
+LISTS = [
+    "/devices",
+    "/devices/export",
+    "/users",
+    "/me",
+    "/organisations",
+    "/api-keys",
+    "/provisioning-keys",
+    "/audit",
+]
 LIKELY = [
     "SN-1",
     "pump",

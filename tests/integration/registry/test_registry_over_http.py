@@ -20,7 +20,7 @@ from iotsphere.identity.tokens import sign_token
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.clock import utc_now
 from tests.api.bench import NOWHERE
-from tests.api.hostile import ACCEPTED, HOSTILE, JSON, OBJECTS, PARAMETER_VALUES, PARAMETERS, WRITES
+from tests.api.hostile import ACCEPTED, HOSTILE, JSON, LISTS, OBJECTS, PARAMETER_VALUES, PARAMETERS, WRITES
 from tests.factories.identity import build_organisation, build_session, build_user
 from tests.fakes.assets import InMemoryAssetsUnitOfWork
 from tests.fakes.identity import RecordingPasswords
@@ -86,7 +86,7 @@ async def test_no_json_makes_the_store_fail(api: Api, write: tuple[str, str], da
 @HOSTILE
 @given(query=st.lists(st.tuples(st.sampled_from(PARAMETERS), PARAMETER_VALUES), max_size=4))
 async def test_no_query_makes_the_store_fail(api: Api, query: list[tuple[str, str]]) -> None:
-    for path in ("/devices", "/users"):
+    for path in LISTS:
         status, _ = await api.call("GET", path, query_string=query)
         assert status < 500
 
