@@ -8,6 +8,7 @@ from quart import Blueprint, Response, request, send_from_directory
 from iotsphere.api.admission import admit, admit_browser
 from iotsphere.api.browser import CSRF_HEADER, drop_session, keep_session, refuse_forgery
 from iotsphere.api.errors import status_of
+from iotsphere.api.recording import record_refusal
 from iotsphere.identity.accounts import AccountService
 from iotsphere.identity.errors import LoginRefusedError
 from iotsphere.identity.service import SessionService
@@ -46,6 +47,7 @@ async def log_in(authentication: AuthenticationWorkflow = Provide["workflows.aut
             email=form["email"], password=form["password"], remember=form["remember"] == "on", attempt=attempt
         )
     except LoginRefusedError as error:
+        await record_refusal(error, {})
         return await show_page("login.html", status=status_of(error), refusal=error.detail, **form | {"password": ""})
     await _end_former_session()
     response = go_to(form["next"])

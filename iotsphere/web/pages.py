@@ -6,8 +6,11 @@ from urllib.parse import quote
 from quart import Blueprint, Response, g, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from iotsphere.api.admission import note_attempt
 from iotsphere.api.browser import SAFE_METHODS, drop_session
 from iotsphere.api.errors import domain_problem, http_problem, unexpected_problem
+from iotsphere.api.recording import record_refusal
+from iotsphere.identity.errors import CredentialMissingError
 from iotsphere.identity.secrets import make_csrf_token
 from iotsphere.kernel.errors import DomainError, UnauthenticatedError
 from iotsphere.web.forms import HOME
@@ -38,10 +41,12 @@ async def show_problem(problem: Response) -> Response:
 
 
 async def show_domain_problem(error: DomainError) -> Response:
-    problem = domain_problem(error)
+    # Whoever comes without a cookie has tried nothing yet.
+    if not isinstance(error, CredentialMissingError):
+        await record_refusal(error, {})
     if isinstance(error, UnauthenticatedError):
         return _to_log_in()
-    return await show_problem(problem)
+    return await show_problem(domain_problem(error))
 
 
 async def show_http_problem(error: HTTPException) -> Response:
@@ -65,7 +70,13 @@ def _to_log_in() -> Response:
     return response
 
 
+async def _begin() -> None:
+    # Before anything is known or read: a refusal, too, has come from somewhere.
+    note_attempt(None)
+
+
 def register_problem_pages(blueprint: Blueprint) -> None:
+    blueprint.before_request(_begin)
     blueprint.register_error_handler(DomainError, show_domain_problem)
     blueprint.register_error_handler(HTTPException, show_http_problem)
     blueprint.register_error_handler(Exception, show_unexpected_problem)

@@ -341,3 +341,27 @@ async def test_log_in_and_log_out_are_in_the_trail(bench: ApiBench, visitor: Vis
         (f"user:{user.id}", "log_in", f"user:{user.id}"),
         (f"user:{user.id}", "log_out", f"session:{session_id}"),
     ]
+
+
+async def test_refused_attempts_are_in_the_trail_and_a_look_at_the_first_page_is_not(
+    bench: ApiBench, visitor: Visitor, user: User
+) -> None:
+    await visitor.get("/")
+    await visitor.log_in(user, password="wrong")
+    await visitor.call("POST", "/login", data=b"", headers=FORM | {"Sec-Fetch-Site": "cross-site"})
+    await visitor.log_in(user)
+    await visitor.send_form("/logout", {})
+    visitor.cookies = {"iotsphere_session": make_secret()}
+    await visitor.get("/")
+
+    entries = [
+        (entry.actor, entry.action, entry.target, entry.code)
+        for entry in bench.tables.audit.values()
+        if entry.outcome is AuditOutcome.REFUSED
+    ]
+    assert entries == [
+        ("anonymous", "log_in", f"user:{user.id}", "identity.login.refused"),
+        ("anonymous", "log_in", None, "identity.login.foreign_origin"),
+        (f"user:{user.id}", "log_out", None, "identity.csrf.invalid"),
+        ("anonymous", "show_home", None, "identity.credential.invalid"),
+    ]
