@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dependency_injector.wiring import Provide, inject
+from marshmallow import EXCLUDE
 from quart import Blueprint, Response, request, send_from_directory
 
 from iotsphere.api.admission import admit, admit_browser
@@ -41,10 +42,11 @@ async def show_log_in() -> Response:
 async def log_in(authentication: AuthenticationWorkflow = Provide["workflows.authentication"]) -> Response:
     attempt = await admit(None, allow=None, device_may=False)
     refuse_foreign_origin()
-    form = await read_form(LogInForm())
+    # Password managers and other tools add fields to the form of a log-in.
+    form = await read_form(LogInForm(unknown=EXCLUDE))
     try:
         opened = await authentication.log_in_browser(
-            email=form["email"], password=form["password"], remember=form["remember"] == "on", attempt=attempt
+            email=form["email"], password=form["password"], remember=form["remember"], attempt=attempt
         )
     except LoginRefusedError as error:
         await record_refusal(error, {})

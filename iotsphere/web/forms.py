@@ -1,4 +1,4 @@
-"""What a form sends, checked as strictly as the API checks JSON."""
+"""What a form sends, checked as the API checks JSON."""
 
 import re
 from typing import Any
@@ -16,6 +16,7 @@ FORM = "application/x-www-form-urlencoded"
 MAX_FORM_BYTES = 16 * 1024
 MAX_FORM_FIELDS = 20
 HOME = "/"
+UNTICKED = frozenset({"", "0", "false", "off"})
 
 # Visible ASCII without a backslash, one slash at the beginning: a browser drops tabs and line ends from an address,
 # reads a backslash as a slash, and takes what follows two slashes for a host.
@@ -43,11 +44,15 @@ class LogInPageQuery(Schema):
     next = local_path()
 
 
+def ticked() -> fields.Function:
+    """A box: a browser sends "on" for a ticked one and nothing for another; programs have words of their own."""
+    return fields.Function(deserialize=lambda sent: sent.lower() not in UNTICKED, load_default=False)
+
+
 class LogInForm(Schema):
     email = text(longest=254, required=True)
     password = text(longest=LONGEST_PASSWORD, required=True)
-    # What a browser sends for a ticked box; for another one it sends nothing.
-    remember = fields.String(load_default="", validate=validate.OneOf(["", "on"]))
+    remember = ticked()
     next = local_path()
 
 
@@ -60,7 +65,7 @@ async def read_form(schema: Schema) -> dict[str, Any]:
 
     :raises MediaTypeUnsupportedError: it is declared as something else.
     :raises FormMalformedError: it cannot be read, or has a field twice.
-    :raises RuleViolationError: it has other fields than it should, or in them what they cannot hold.
+    :raises RuleViolationError: a field is missing or holds what it cannot, or there is one that has no place in it.
     """
     return _load(schema, await read_body((FORM,), MAX_FORM_BYTES))
 

@@ -1,5 +1,6 @@
 """Logging in and out with a browser, and what the cookies are that come of it."""
 
+from datetime import timedelta
 from http.cookies import Morsel
 from urllib.parse import urlencode
 
@@ -97,6 +98,34 @@ async def test_the_cookie_lives_as_long_as_its_session(bench: ApiBench, user: Us
     assert ages == dict.fromkeys(["iotsphere_session", "csrf_token"], life.total_seconds())
     [kept] = [kept for kept in bench.tables.sessions.values() if kept.session.secret_hash]
     assert kept.session.expires_at - kept.session.created_at == life
+
+
+@pytest.mark.parametrize(
+    ("sent", "life"),
+    [(sent, REMEMBERED_SESSION_LIFE) for sent in ("on", "true", "1", "yes", "é")]
+    + [(sent, BROWSER_SESSION_LIFE) for sent in ("", "0", "false", "off", "False", "OFF")],
+)
+async def test_a_box_counts_as_ticked_unless_its_value_says_otherwise(
+    bench: ApiBench, user: User, sent: str, life: timedelta
+) -> None:
+    answer = await Visitor(bench).log_in(user, remember=sent)
+
+    assert answer.status == 303
+    assert int(cookies_set(answer)["iotsphere_session"]["max-age"]) == life.total_seconds()
+
+
+async def test_fields_that_tools_have_added_change_nothing(bench: ApiBench, visitor: Visitor, user: User) -> None:
+    added = {"csrf_token": "0" * 64, "otp": "", "role": "admin", "status": "200", "refusal": "<b>", "is_admin": "on"}
+
+    refused = await visitor.log_in(user, password="wrong", **added)
+    logged_in = await visitor.log_in(user, **added)
+
+    assert refused.status == 401
+    assert b"<b>" not in refused.body
+    assert (logged_in.status, logged_in.headers["Location"]) == (303, "/")
+    assert (await visitor.get("/api/v1/me")).json["role"] == user.role.name.lower()
+    [kept] = [kept for kept in bench.tables.sessions.values() if kept.session.secret_hash]
+    assert kept.session.expires_at - kept.session.created_at == BROWSER_SESSION_LIFE
 
 
 async def test_a_log_in_takes_no_secret_that_the_browser_brings_along(bench: ApiBench, user: User) -> None:
@@ -206,8 +235,6 @@ async def test_a_log_in_leads_to_no_other_site(visitor: Visitor, user: User, pat
         (b"", 422),
         (b"email=a%40b.example", 422),
         (b"email=&password=", 422),
-        (b"email=a%40b.example&password=x&remember=yes", 422),
-        (b"email=a%40b.example&password=x&role=admin", 422),
         (b"email=" + b"x" * 255 + b"&password=x", 422),
         (b"email=a%40b.example&password=" + b"x" * 257, 422),
         (b"email=a%40b.example&email=b&password=x", 400),
