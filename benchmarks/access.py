@@ -1,6 +1,7 @@
 """Measures what recognising a caller costs, in one run. ``make bench-access`` calls this.
 
-Requests with a warm device key stand beside two that need no credential: our own ``/health/live``, and the empty
+An operation that does nothing is asked for without a credential and with a warm device key: the difference is what
+recognising and admitting a caller costs. Beside them an operation that answers something (``/me``), and an empty
 application under the same server. Then registrations, and the time from a revocation, answered by one process, to
 the first refusal by another that had the key warm.
 """
@@ -33,12 +34,12 @@ console = Console()
 
 
 class SecondProcess:
-    """Another ``iotsphere serve`` on the stores of a platform that runs."""
+    """Another process that serves HTTP on the stores of a platform that runs: ``module`` is what it runs."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, *module: str) -> None:
         self.port = free_port()
         environment = _environment_of_serving(platform.process.pid) | {"PORT": str(self.port)}
-        self.process = subprocess.Popen([sys.executable, "-m", "iotsphere", "serve"], env=environment)
+        self.process = subprocess.Popen([sys.executable, "-m", *module], env=environment)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
@@ -106,17 +107,22 @@ def main() -> None:
         try:
             platform.start()
             path, key = prepare_device(platform)
-            me, live = request("GET", "/api/v1/me", {"X-API-Key": key}), request("GET", "/health/live", {})
+            guarded = SecondProcess(platform, "benchmarks.guarded_app")
+            started.append(guarded.process)
             contenders = [
-                Contender("GET /health/live, no credential", platform.port, itertools.repeat(live)),
-                Contender("GET /api/v1/me, warm device key", platform.port, itertools.repeat(me)),
-                Contender("empty Quart application", empty_port, itertools.repeat(request("GET", "/empty", {}))),
+                Contender(name, port, itertools.repeat(request("GET", target, {"X-API-Key": key} if known else {})))
+                for name, port, target, known in (
+                    ("empty operation, no credential", guarded.port, "/open", False),
+                    ("empty operation, warm device key", guarded.port, "/guarded", True),
+                    ("GET /me, warm device key", guarded.port, "/api/v1/me", True),
+                    ("empty Quart application", empty_port, "/empty", False),
+                )
             ]
             rates = figures(asyncio.run(compare(contenders, rounds=options.rounds, seconds=options.seconds)))
             headers = _log_in(platform)
             requests = registrations(headers)
             registered = asyncio.run(apply(platform.port, requests, seconds=options.seconds, connections=REGISTERING))
-            other = SecondProcess(platform)
+            other = SecondProcess(platform, "iotsphere", "serve")
             started.append(other.process)
             revocations = measure_revocations(platform, other, path)
         finally:

@@ -36,7 +36,7 @@ class Exchange(asyncio.Protocol):
         head = self._received.find(b"\r\n\r\n")
         if head < 0 or len(self._received) < head + 4 + _content_length(self._received[:head]):
             return
-        if not self._received.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")):
+        if not self._received.startswith(b"HTTP/1.1 20"):
             self.done.set_exception(RuntimeError(self._received.decode(errors="replace")))
             self._transport.close()
             return

@@ -32,6 +32,7 @@ async def admit(
     device_may: bool,
     provisioning: bool = False,
     throttled: bool = True,
+    authentication: AuthenticationWorkflow = Provide["workflows.authentication"],
     throttle: Throttle = Provide["throttle"],
 ) -> Attempt:
     """Recognise the caller and let them in, or not; ``allow`` None lets anybody in, unrecognised.
@@ -58,7 +59,7 @@ async def admit(
         if throttled:
             await throttle.admit_stranger(attempt.address)
         return attempt
-    actor = await _authenticate(attempt.address)
+    actor = await _authenticate(attempt.address, authentication)
     attempt = g.attempt = Attempt(actor, attempt.action, attempt.address, attempt.correlation_id)
     refuse_forgery(request.headers.get(CSRF_HEADER))
     await throttle.admit(actor)
@@ -97,10 +98,7 @@ def note_attempt(actor: Actor | None) -> Attempt:
     return attempt
 
 
-@inject
-async def _authenticate(
-    address: str, authentication: AuthenticationWorkflow = Provide["workflows.authentication"]
-) -> Actor:
+async def _authenticate(address: str, authentication: AuthenticationWorkflow) -> Actor:
     api_key = request.headers.get("X-API-Key")
     authorization = request.headers.get("Authorization")
     if api_key and authorization:

@@ -129,8 +129,8 @@ def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
                     await record_change(attempt, change)
                 return _answer(declared, value)
 
-            key = request.headers.get("Idempotency-Key")
-            if declared.creates and key is not None and actor is not None:
+            key = request.headers.get("Idempotency-Key") if declared.creates else None
+            if key is not None and actor is not None:
                 return await answer_once(actor, key, given["digest"], call)
             if declared.audited is None or (actor is not None and actor.device_id is not None):
                 return await call()
