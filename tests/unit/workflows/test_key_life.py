@@ -7,7 +7,8 @@ remembered, being looked up, overheard or lost.
 from collections.abc import AsyncIterator, Coroutine, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from fractions import Fraction
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -42,7 +43,9 @@ ENDS: dict[type[Exception], str] = {
     UnavailableError: UNAVAILABLE,
 }
 ADDRESS = "192.0.2.1"
-LEASE = timedelta(seconds=LEASE_SECONDS)
+LEASE_MILLISECONDS = 800
+# Exactly what the cache holds a difference against, so that its very end is met.
+LEASE = Fraction(LEASE_SECONDS)
 Work = Coroutine[Any, Any, Any]
 
 
@@ -100,24 +103,40 @@ class TellingUnitOfWork(InMemoryRegistryUnitOfWork):
                 self._words.append(key_id)
 
 
+class Clocks(ManualClock):
+    """What the clock on the wall shows, and the monotonic one, whose arithmetic is exact."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moment = Fraction(0)
+
+    def go_on(self, milliseconds: int) -> None:
+        self.advance(milliseconds=milliseconds)
+        self.moment += LEASE * milliseconds / LEASE_MILLISECONDS
+
+    def monotonic(self) -> Any:
+        return self.moment
+
+
 @dataclass
 class KnownKey:
     """What the model knows of a key: every answer that was ever true, with the moment from which on."""
 
     credential: Credential
     text: str
-    truths: list[tuple[datetime, str]]
+    truths: list[tuple[Fraction, str]]
 
-    def becomes(self, truth: str, now: datetime) -> None:
+    def becomes(self, truth: str, moment: Fraction) -> None:
         if self.truths[-1][1] != INVALID:
-            self.truths.append((now, truth))
+            self.truths.append((moment, truth))
 
-    def answers(self, now: datetime) -> set[str]:
+    def answers(self, clocks: Clocks) -> set[str]:
         expires_at = self.credential.expires_at
-        if expires_at is not None and expires_at <= now:
+        if expires_at is not None and expires_at <= clocks.now:
             return {INVALID}
         ends = [began for began, _ in self.truths[1:]]
-        old = {truth for (_, truth), end in zip(self.truths, ends, strict=False) if end > now - LEASE}
+        # A lease after its end, to the moment, what was true before counts no more.
+        old = {truth for (_, truth), end in zip(self.truths, ends, strict=False) if clocks.moment - end < LEASE}
         return old | {self.truths[-1][1]}
 
 
@@ -127,14 +146,14 @@ class LifeOfKeys(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.tables, self.clock = RegistryTables(), ManualClock()
+        self.tables, self.clock = RegistryTables(), Clocks()
         self.is_up, self.is_listening = True, False
         self.words: list[UUID] = []
         self.heard = 0
         self.asked: tuple[float, int] | None = None
         self.under_way: list[Work] = []
         self.known: list[KnownKey] = []
-        self.cache = KeyCache(monotonic=self.monotonic, most_keys=6)
+        self.cache = KeyCache(monotonic=self.clock.monotonic, most_keys=6)
         common: dict[str, Any] = {"unit_of_work": self.unit_of_work, "clock": self.clock}
         self.registry = DeviceRegistryService(new_id=uuid4, **common)
         self.credentials = CredentialService(
@@ -150,16 +169,13 @@ class LifeOfKeys(RuleBasedStateMachine):
             throttle=Patience(store=ProcessThrottleStore(), limits=RequestLimits()),
         )
 
-    def monotonic(self) -> float:
-        return self.clock.now.timestamp()
-
     def unit_of_work(self) -> InMemoryRegistryUnitOfWork:
         return TellingUnitOfWork(self.tables, self.words) if self.is_up else UnreachableUnitOfWork(self.tables)
 
     def all_become(self, truth: str, device: Device) -> None:
         for key in self.known:
             if key.credential.device_id == device.id:
-                key.becomes(truth, self.clock.now)
+                key.becomes(truth, self.clock.moment)
 
     @initialize(target=devices)
     def begin_with_a_device(self) -> Any:
@@ -188,7 +204,7 @@ class LifeOfKeys(RuleBasedStateMachine):
         credential = list(self.tables.credentials.values())[-1]
         status = self.tables.devices[device.id].status
         truth = SUSPENDED if status is DeviceStatus.SUSPENDED else LET_IN
-        key = KnownKey(credential, str(ApiKey(credential.id, "secret")), [(self.clock.now, truth)])
+        key = KnownKey(credential, str(ApiKey(credential.id, "secret")), [(self.clock.moment, truth)])
         self.known.append(key)
         return key
 
@@ -204,7 +220,7 @@ class LifeOfKeys(RuleBasedStateMachine):
             expected_version=None,
         )
         assert end_of(work) == LET_IN
-        key.becomes(INVALID, self.clock.now)
+        key.becomes(INVALID, self.clock.moment)
 
     @precondition(lambda self: self.is_up)
     @rule(device=devices, status=st.sampled_from([DeviceStatus.SUSPENDED, DeviceStatus.ACTIVE]))
@@ -227,9 +243,9 @@ class LifeOfKeys(RuleBasedStateMachine):
         assert end_of(save()) == LET_IN
         self.all_become(INVALID, device)
 
-    @rule(milliseconds=st.sampled_from([1, 400, 800, 900]))
+    @rule(milliseconds=st.sampled_from([1, 400, LEASE_MILLISECONDS, 900]))
     def time_goes_by(self, milliseconds: int) -> None:
-        self.clock.advance(milliseconds=milliseconds)
+        self.clock.go_on(milliseconds)
         self.show_everything()
 
     @rule()
@@ -241,17 +257,34 @@ class LifeOfKeys(RuleBasedStateMachine):
         self.is_listening, self.asked, self.heard = not self.is_listening, None, len(self.words)
         self.cache.forget_all()
 
+    @precondition(lambda self: self.is_up and self.is_listening)
+    @rule(key=keys)
+    def revoke_unheard(self, key: KnownKey) -> None:
+        """Revoke a key that is warm while nobody listens: no word of it will ever come."""
+        self.show_everything()
+        self.lose_or_find_the_feed()
+        self.revoke(key)
+        self.lose_or_find_the_feed()
+
+    @precondition(lambda self: self.is_up and self.is_listening)
+    @rule(key=keys)
+    def revoke_during_a_look_up(self, key: KnownKey) -> None:
+        """Revoke a key that has been read and is not remembered yet: word of it comes too early to be of use."""
+        self.begin(key)
+        self.revoke(key)
+        self.hear(len(self.words))
+
     @precondition(lambda self: self.is_listening)
     @rule()
     def ask_for_a_proof(self) -> None:
-        self.asked = self.monotonic(), len(self.words)
+        self.asked = self.clock.monotonic(), len(self.words)
 
     @precondition(lambda self: self.is_listening)
     @rule()
     def go_on_for_a_second(self) -> None:
         """Long enough for whatever was true before to count no more, with a proof all the while."""
         for _ in range(5):
-            self.clock.advance(milliseconds=200)
+            self.clock.go_on(200)
             self.ask_for_a_proof()
             self.take_the_proof()
         self.show_everything()
@@ -298,7 +331,7 @@ class LifeOfKeys(RuleBasedStateMachine):
             assert end_of(self.workflow.authenticate_key(api_key=wrong, address=ADDRESS)) in (
                 unavailable or {INVALID}
             )
-            allowed = key.answers(self.clock.now) | unavailable
+            allowed = key.answers(self.clock) | unavailable
             assert end_of(self.workflow.authenticate_key(api_key=key.text, address=ADDRESS)) in allowed
 
     @invariant()
@@ -307,8 +340,14 @@ class LifeOfKeys(RuleBasedStateMachine):
             assert all(self.cache.recall(key.credential.id) is None for key in self.known)
 
     def teardown(self) -> None:
+        """Let everything come to its end with nothing lost: what is remembered wrongly then shows for certain."""
+        if not self.is_up:
+            self.lose_or_find_the_registry()
+        if not self.is_listening:
+            self.lose_or_find_the_feed()
         for work in self.under_way:
-            work.close()
+            end_of(work)
+        self.go_on_for_a_second()
 
 
 TestLifeOfKeys = LifeOfKeys.TestCase
