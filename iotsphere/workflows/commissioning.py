@@ -110,30 +110,44 @@ class CommissioningWorkflow:
             registered = await self._devices.register_devices(attempt=attempt, drafts=drafts)
         except UnavailableError as error:
             return repeat(error)
-        await self._deliver_together(attempt.organisation_id, [event for _, event in filter(None, registered)])
+        await self.deliver_events(events=[event for _, event in filter(None, registered)])
         return (
             made[0].id if made else SerialNumberTakenError(draft.serial_number)
             for made, draft in zip(registered, drafts, strict=True)
         )
 
-    async def _deliver_together(self, organisation_id: OrganisationId, events: Sequence[OutboxEvent]) -> None:
+    async def claim_due_events(self, *, limit: int) -> list[OutboxEvent]:
+        """Take what is due, oldest first, to deliver it."""
+        return await self._outbox.claim_due_events(limit=limit)
+
+    async def deliver_events(self, *, events: Sequence[OutboxEvent]) -> bool:
+        """Carry claimed events, those of an organisation together; give whether the asset store heard of them.
+
+        What it has not heard of is put off. So is, by itself, what it refuses.
+        """
+        of_organisations: dict[OrganisationId, list[OutboxEvent]] = {}
+        for event in events:
+            of_organisations.setdefault(event.organisation_id, []).append(event)
+        return all([await self._deliver_together(*each) for each in of_organisations.items()])
+
+    async def _deliver_together(self, organisation_id: OrganisationId, events: Sequence[OutboxEvent]) -> bool:
         """Carry the events of one organisation's new devices, or put all of them off."""
-        if not events:
-            return
-        descriptions = {event.device_id: AssetDescription(**event.payload) for event in events}
         try:
+            descriptions = {event.device_id: AssetDescription(**event.payload) for event in events}
             await self._assets.describe_devices(organisation_id=organisation_id, descriptions=descriptions)
             await self._outbox.settle_events(events=events)
         except UnavailableError as error:
-            log.warning("outbox.events.postponed", count=len(events), code=error.code)
+            correlation_ids = sorted({event.correlation_id for event in events})
+            log.warning(
+                "outbox.events.postponed", count=len(events), code=error.code, correlation_ids=correlation_ids
+            )
             await self._postpone(*events)
-
-    async def deliver_due_events(self, *, limit: int = 100) -> int:
-        """Carry what is due, oldest first; give how many events were taken up."""
-        events = await self._outbox.claim_due_events(limit=limit)
-        for event in events:
-            await self._deliver(event)
-        return len(events)
+            return False
+        except DomainError:
+            # Which of them is refused shows when each is carried by itself.
+            for event in events:
+                await self._deliver(event)
+        return True
 
     async def _deliver(self, event: OutboxEvent) -> None:
         """Carry one event, or put it off: the registry holds it until every store has heard."""

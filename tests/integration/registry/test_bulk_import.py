@@ -5,20 +5,29 @@ import json
 import random
 import tracemalloc
 from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest_asyncio
 
 from iotsphere.api.registry.bulk import _import
 from iotsphere.api.registry.lines import read_ndjson
+from iotsphere.assets.model import AssetFilter
 from iotsphere.containers.application import Application, create_container
 from iotsphere.containers.stores import close_stores
 from iotsphere.kernel.audit import Attempt
 from iotsphere.registry.model import DeviceFilter
+from iotsphere.worker.delivery import deliver_events
 from tests.api.bench import NOWHERE
 from tests.factories.identity import build_attempt, build_organisation
+from tests.faults.conftest import POSTGRESQL_SOCKET
+from tests.faults.proxy import FaultProxy
+from tests.integration.registry.conftest import eventually, within
 
 
 @dataclass(frozen=True)
@@ -47,9 +56,15 @@ class Importing:
             if cursor is None:
                 return found
 
+    async def described_devices(self) -> set[str]:
+        """Tell which devices have an asset."""
+        async with self.container.stores.assets_unit_of_work() as uow:
+            page = await uow.assets.list(self.attempt.organisation_id, AssetFilter(), limit=5_000, cursor=None)
+        return {str(asset.device_id) for asset in page.items}
 
-@pytest_asyncio.fixture
-async def importing(registry_dsn: str, assets_dsn: str) -> AsyncIterator[Importing]:
+
+@asynccontextmanager
+async def importing_into(registry_dsn: str, assets_dsn: str) -> AsyncIterator[Importing]:
     settings = replace(NOWHERE, registry_dsn=registry_dsn, assets_dsn=assets_dsn)
     container = create_container(settings)
     organisation = build_organisation()
@@ -58,6 +73,12 @@ async def importing(registry_dsn: str, assets_dsn: str) -> AsyncIterator[Importi
         await uow.commit()
     yield Importing(container, build_attempt(organisation_id=organisation.id))
     await close_stores(container.stores)
+
+
+@pytest_asyncio.fixture
+async def importing(registry_dsn: str, assets_dsn: str) -> AsyncIterator[Importing]:
+    async with importing_into(registry_dsn, assets_dsn) as importing:
+        yield importing
 
 
 def pumps(serial_numbers: Iterable[str]) -> list[bytes]:
@@ -113,3 +134,29 @@ async def test_hostile_text_comes_back_as_it_was(importing: Importing) -> None:
         organisation_id=importing.attempt.organisation_id, device_id=created["id"]
     )
     assert (kept.serial_number, kept.name, kept.labels) == ("=1+1", device["name"], device["labels"])
+
+
+async def test_after_an_import_without_the_asset_store_the_assets_are_soon_there(
+    registry_dsn: str, assets_dsn: str
+) -> None:
+    # Socket paths have to be short.
+    with TemporaryDirectory(prefix="isb-") as folder:
+        real = parse_qs(urlsplit(assets_dsn).query)["host"][0]
+        proxy = FaultProxy(Path(folder) / POSTGRESQL_SOCKET, Path(real) / POSTGRESQL_SOCKET)
+        async with proxy, importing_into(registry_dsn, assets_dsn.replace(real, folder)) as importing:
+            await proxy.refuse()
+            told = await importing.run(pumps(str(uuid4()) for _ in range(2_000)))
+            assert {answer["status"] for answer in told} == {"created"}
+
+            async def all_described() -> None:
+                while len(await eventually(importing.described_devices)) < 2_000:  # noqa: ASYNC110  # only a look tells
+                    await asyncio.sleep(0.05)
+
+            stop = asyncio.Event()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(deliver_events(importing.container.workflows.commissioning(), stop=stop))
+                await proxy.heal()
+                await within(30, all_described())
+                stop.set()
+
+            assert await importing.described_devices() == {answer["id"] for answer in told}

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 from uuid import uuid4
@@ -13,10 +14,10 @@ from iotsphere.kernel.audit import AuditOutcome
 from iotsphere.kernel.errors import DomainError, RuleViolationError, TooLargeError, UnavailableError
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.registry.errors import SerialNumberTakenError
-from iotsphere.registry.model import Device, DeviceDraft, DeviceStatus
+from iotsphere.registry.model import Device, DeviceDraft, DeviceStatus, OutboxEvent
 from iotsphere.registry.provisioning import ProvisioningService
 from iotsphere.registry.service import CLAIM, DeviceRegistryService, OutboxService
-from iotsphere.worker.delivery import deliver_events
+from iotsphere.worker.delivery import Delivery, deliver_events
 from iotsphere.workflows.commissioning import CommissioningWorkflow
 from tests.factories.identity import build_attempt
 from tests.factories.registry import build_event
@@ -68,6 +69,19 @@ class Bench:
 
     async def register_many(self, *drafts: DeviceDraft) -> list[DeviceId | DomainError]:
         return await self.workflow.register_devices(attempt=build_attempt(organisation_id=OURS), drafts=drafts)
+
+    async def deliver_due_events(self) -> int:
+        events = await self.workflow.claim_due_events(limit=100)
+        await self.workflow.deliver_events(events=events)
+        return len(events)
+
+    def add_due_events(self, count: int, *, organisation_id: OrganisationId = OURS) -> list[OutboxEvent]:
+        payload = {"asset_type": "pump", "name": "Pump"}
+        events = [
+            build_event(organisation_id=organisation_id, payload=payload, due_at=self.clock.now) for _ in range(count)
+        ]
+        self.tables.outbox.update({event.id: event for event in events})
+        return events
 
     def asset_of(self, device: Device) -> Asset:
         [asset] = [asset for asset in self.assets.values() if asset.device_id == device.id]
@@ -220,7 +234,7 @@ async def test_without_the_asset_store_many_are_registered_and_their_assets_foll
 
     bench.assets_are_up = True
     bench.clock.advance(seconds=1)
-    assert await bench.workflow.deliver_due_events() == 2
+    assert await bench.deliver_due_events() == 2
 
     assert {asset.name for asset in bench.assets.values()} == {"SN-1", "SN-2"}
     assert bench.tables.outbox == {}
@@ -233,13 +247,13 @@ async def test_without_the_asset_store_a_device_is_registered_and_its_asset_foll
     assert bench.assets == {}
 
     bench.clock.advance(seconds=1)
-    assert await bench.workflow.deliver_due_events() == 1
+    assert await bench.deliver_due_events() == 1
     bench.assets_are_up = True
     bench.clock.advance(seconds=1)
-    assert await bench.workflow.deliver_due_events() == 1
+    assert await bench.deliver_due_events() == 1
     assert bench.asset_of(device).asset_type == "pump"
     bench.clock.advance(days=1)
-    assert await bench.workflow.deliver_due_events() == 0
+    assert await bench.deliver_due_events() == 0
 
 
 async def test_after_an_outage_of_any_length_the_asset_is_there_within_two_seconds(bench: Bench) -> None:
@@ -247,11 +261,11 @@ async def test_after_an_outage_of_any_length_the_asset_is_there_within_two_secon
     device = await bench.register()
     for _ in range(1_000):
         bench.clock.advance(seconds=1)
-        await bench.workflow.deliver_due_events()
+        await bench.deliver_due_events()
 
     bench.assets_are_up = True
     bench.clock.advance(seconds=1)
-    await bench.workflow.deliver_due_events()
+    await bench.deliver_due_events()
 
     assert bench.asset_of(device)
 
@@ -263,10 +277,10 @@ async def test_an_event_told_twice_makes_one_asset(bench: Bench) -> None:
     event = next(iter(bench.tables.outbox.values()))
     bench.clock.advance(seconds=1)
 
-    await bench.workflow.deliver_due_events()
+    await bench.deliver_due_events()
     bench.tables.outbox[event.id] = event
     bench.clock.now += CLAIM
-    await bench.workflow.deliver_due_events()
+    await bench.deliver_due_events()
 
     assert bench.asset_of(device)
     assert bench.tables.outbox == {}
@@ -284,7 +298,7 @@ async def test_when_the_registry_goes_down_meanwhile_the_claim_runs_out_by_itsel
     bench.registry_is_up = True
 
     bench.clock.now += CLAIM
-    await bench.workflow.deliver_due_events()
+    await bench.deliver_due_events()
 
     assert bench.asset_of(device)
 
@@ -294,7 +308,7 @@ async def test_an_event_that_is_refused_keeps_no_other_waiting(bench: Bench) -> 
     good = build_event(organisation_id=OURS, payload={"asset_type": "pump", "name": "Good"}, due_at=bench.clock())
     bench.tables.outbox.update({bad.id: bad, good.id: good})
 
-    assert await bench.workflow.deliver_due_events() == 2
+    assert await bench.deliver_due_events() == 2
 
     assert [asset.name for asset in bench.assets.values()] == ["Good"]
     assert list(bench.tables.outbox) == [bad.id]
@@ -330,17 +344,57 @@ async def test_the_worker_delivers_through_outages_of_the_registry_until_it_is_t
     assert bench.asset_of(device)
 
 
-async def test_the_worker_survives_an_event_that_nobody_foresaw(bench: Bench) -> None:
-    unforeseen = build_event(organisation_id=OURS, payload={"colour": "red"}, due_at=bench.clock())
-    good = build_event(organisation_id=OURS, payload={"asset_type": "pump", "name": "Good"}, due_at=bench.clock())
-    bench.tables.outbox.update({unforeseen.id: unforeseen, good.id: good})
-    stop = asyncio.Event()
+async def test_events_that_nobody_foresaw_keep_no_other_waiting(bench: Bench) -> None:
+    events = bench.add_due_events(60)
+    unforeseen = [replace(event, payload={"colour": "red"}) for event in (events[0], events[30], events[31])]
+    bench.tables.outbox.update({event.id: event for event in unforeseen})
+    delivery = Delivery(bench.workflow)
 
     with structlog.testing.capture_logs() as logs:
-        working = asyncio.create_task(deliver_events(bench.workflow, stop=stop))
-        await asyncio.wait_for(bench.asset_was_kept.wait(), timeout=10)
-        stop.set()
-        await working
+        while await delivery.go_on():
+            pass
 
-    assert [line["event"] for line in logs] == ["worker.event.failed"]
-    assert list(bench.tables.outbox) == [unforeseen.id]
+    assert len(bench.assets) == 57
+    assert set(bench.tables.outbox) == {event.id for event in unforeseen}
+    failed_alone = {line["event_ids"][0] for line in logs if line["count"] == 1}
+    assert {line["event"] for line in logs} == {"worker.events.failed"}
+    assert failed_alone == {str(event.id) for event in unforeseen}
+
+
+async def test_many_events_are_delivered_many_at_once(bench: Bench) -> None:
+    bench.add_due_events(600)
+    bench.add_due_events(10, organisation_id=OrganisationId(uuid4()))
+    delivery = Delivery(bench.workflow)
+
+    turns = 0
+    while await delivery.go_on():
+        turns += 1
+
+    assert turns < 20
+    assert bench.tables.outbox == {}
+    assert len(bench.assets) == 610
+    assert len([asset for asset in bench.assets.values() if asset.organisation_id == OURS]) == 600
+
+
+async def test_during_an_outage_one_event_goes_ahead_of_the_others(bench: Bench) -> None:
+    delivery = Delivery(bench.workflow)
+    for _ in range(5):
+        # Nothing is due, and nothing speaks against more at once.
+        await delivery.go_on()
+    bench.add_due_events(100)
+    bench.assets_are_up = False
+
+    def tried() -> int:
+        return sum(event.attempts for event in bench.tables.outbox.values())
+
+    assert not await delivery.go_on()
+    first = tried()
+    assert not await delivery.go_on()
+    assert not await delivery.go_on()
+    assert (first > 1, tried()) == (True, first + 2)
+
+    bench.assets_are_up = True
+    bench.clock.advance(seconds=1)
+    while await delivery.go_on():
+        pass
+    assert bench.tables.outbox == {}
