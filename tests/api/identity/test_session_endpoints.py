@@ -26,6 +26,12 @@ def bearer(pair: dict[str, Any]) -> Credentials:
     return {"Authorization": f"Bearer {pair['access_token']}"}
 
 
+async def issue_key(bench: ApiBench, role: str) -> Credentials:
+    """Have the administrator give an integration a key."""
+    issued = await bench.post("/api-keys", {"label": "Billing", "role": role})
+    return {"X-API-Key": issued.json["api_key"]}
+
+
 async def test_a_log_in_gives_a_pair_of_tokens(bench: ApiBench, user: User) -> None:
     pair = await log_in(bench)
 
@@ -107,9 +113,44 @@ async def test_who_logs_out_is_out(bench: ApiBench, user: User) -> None:
 
 
 async def test_a_key_cannot_log_out(bench: ApiBench) -> None:
-    key = bench.give_key(bench.add_device())
+    for key, code in [
+        (bench.give_key(bench.add_device()), "identity.device.not_allowed"),
+        (await issue_key(bench, "admin"), "identity.session.missing"),
+    ]:
+        before = bench.tables.copy()
 
-    assert (await bench.call("POST", "/api/v1/auth/logout", by=key)).refusal[0] == 403
+        refused = await bench.call("POST", "/api/v1/auth/logout", by=key)
+
+        assert refused.refusal == (403, code)
+        assert bench.tables.sessions == before.sessions
+        assert (await bench.get("/me", by=key)).status == 200
+
+
+async def test_a_key_changes_neither_its_maker_nor_itself(bench: ApiBench) -> None:
+    key = await issue_key(bench, "admin")
+    users = dict(bench.tables.users)
+
+    for change in (
+        {"name": "New"},
+        {"password": {"old": PASSWORD, "new": "battery staple"}},
+        {},
+    ):
+        assert (await bench.patch("/me", change, by=key)).refusal == (403, "identity.user.required")
+    assert bench.tables.users == users
+
+
+async def test_an_integration_is_told_who_it_is(bench: ApiBench) -> None:
+    issued = (await bench.post("/api-keys", {"label": "Billing", "role": "engineer"})).json
+
+    me = await bench.get("/me", by={"X-API-Key": issued["api_key"]})
+
+    assert (me.status, "ETag" in me.headers) == (200, False)
+    assert me.json == {
+        "kind": "integration",
+        "id": issued["id"],
+        "organisation_id": str(bench.ours.id),
+        "role": "engineer",
+    }
 
 
 async def test_a_device_is_told_who_it_is(bench: ApiBench) -> None:
