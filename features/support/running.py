@@ -70,6 +70,13 @@ class RunningPlatform:
         self._output.flush()
         return Path(self._output.name).read_text()
 
+    def conduct(self, *arguments: str) -> str:
+        """Run another command beside it, by its data folder alone, and give what it prints."""
+        command = [sys.executable, "-m", "iotsphere", *arguments, "--data-dir", str(self.data_dir)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
     def stop(self) -> int:
         """Ask it to end and give its exit status; more than ten seconds count as a failure."""
         self._process.send_signal(signal.SIGTERM)
