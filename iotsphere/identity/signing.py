@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from iotsphere.identity.model import ACCESS_TOKEN_LIFE, SigningKey, StoredSigningKey
 from iotsphere.identity.ports import IdentityUnitOfWork, IdentityUnitOfWorkFactory
@@ -58,9 +57,12 @@ class SigningKeyRing:
         await self._add_key(_local_attempt(), older_than=SIGNING_KEY_LIFE)
         async with self._unit_of_work() as uow:
             stored = await uow.signing_keys.list(for_update=True)
-            now = self._clock()
-            for key, successor in pairwise(stored):
-                if successor.created_at + SIGNS_AFTER + ACCESS_TOKEN_LIFE + LEEWAY <= now:
+            self._learn(stored)
+            # What cannot be read has replaced nothing: the keys before it sign on.
+            long_ago = self._clock() - SIGNS_AFTER - ACCESS_TOKEN_LIFE - LEEWAY
+            settled = [key.created_at for key in self._keys.values() if key.created_at <= long_ago]
+            for key in stored:
+                if settled and key.created_at < max(settled):
                     await uow.signing_keys.remove(key.id)
             await uow.commit()
 

@@ -167,6 +167,19 @@ async def test_a_stored_key_that_is_damaged_is_as_good_as_absent(bench: Bench) -
     assert await bench.is_good(ring, await bench.issue(ring))
 
 
+async def test_a_key_is_kept_while_nobody_here_can_read_the_one_after_it(bench: Bench) -> None:
+    ring = bench.ring()
+    key = await ring.signing_key()
+    bench.clock.advance(hours=1)
+    await bench.ring(NEXT_SECRET_KEY).rotate_key()
+    bench.clock.advance(days=1)
+
+    await ring.keep_keys()
+
+    assert await ring.signing_key() == key
+    assert key.id in bench.tables.signing_keys
+
+
 async def test_who_invents_key_ids_does_not_keep_the_registry_busy(bench: Bench) -> None:
     ring = bench.ring()
     await ring.signing_key()
