@@ -2,8 +2,7 @@
 
 import asyncio
 import re
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict
 from typing import Annotated
 
 import msgspec
@@ -14,27 +13,19 @@ from rich.table import Table
 from iotsphere.audit.model import ChainHead
 from iotsphere.cli.errors import CommandError
 from iotsphere.cli.session import WIDTH_OF_A_FILE, JsonOption, progress_bar
-from iotsphere.cli.up import DEFAULT_DATA_DIR, stores_to_provide
+from iotsphere.cli.settings import SETTING_OF, DataDirOption, complete, no_address_of
+from iotsphere.cli.up import stores_to_provide
 from iotsphere.config import Settings, read_settings
 from iotsphere.containers.application import create_container
 from iotsphere.containers.stores import close_stores
 from iotsphere.kernel.findings import Finding
-from iotsphere.localstack.addresses import find_addresses
-from iotsphere.localstack.errors import LocalStackError
-from iotsphere.localstack.stored_secrets import Secrets
 from iotsphere.workflows.examination import TRAIL, ExaminationWorkflow
 
 HEAD = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
-SETTING_OF = {
-    "registry": "registry_dsn",
-    "assets": "assets_dsn",
-    "telemetry": "telemetry_dsn",
-    "shadow": "shadow_url",
-}
 
 
 def doctor(
-    data_dir: Annotated[Path | None, typer.Option(help="Where 'up' keeps its data; DATA_DIR, or ./data.")] = None,
+    data_dir: DataDirOption = None,
     audit_head: Annotated[
         str | None, typer.Option(metavar="POSITION:SEAL", help="An end of the audit chain that was noted earlier.")
     ] = None,
@@ -62,23 +53,6 @@ def read_head(text: str) -> ChainHead:
     if written is None:
         raise CommandError("--audit-head: give the position and the seal as they were noted, such as 42:9f86d0....")
     return ChainHead(int(written[1]), bytes.fromhex(written[2]))
-
-
-def complete(settings: Settings, data_dir: Path | None) -> Settings:
-    """Find what the environment does not say where ``up`` runs.
-
-    :raises CommandError: the data folder cannot be read.
-    """
-    folder = (data_dir or settings.data_dir or DEFAULT_DATA_DIR).expanduser().absolute()
-    try:
-        running = find_addresses(folder)
-        secret_key = settings.secret_key or Secrets(folder).find("secret_key")
-    except OSError as error:
-        raise CommandError(f"The data folder {folder} cannot be read: {error.strerror}.") from error
-    except LocalStackError as error:
-        raise CommandError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
-    found = {name: getattr(settings, name) or getattr(running, name) for name in SETTING_OF.values()}
-    return replace(settings, secret_key=secret_key, **found)
 
 
 async def examine(settings: Settings, noted_head: ChainHead | None, *, hide_progress: bool) -> list[Finding]:
@@ -109,9 +83,7 @@ async def follow_chain(
 
 
 def _no_address(store: str) -> Finding:
-    setting = f"IOTSPHERE_{SETTING_OF[store].upper()}"
-    detail = f"{setting} is not set, and no platform runs on the data folder: see --data-dir."
-    return Finding(store, "answers", is_well=False, detail=detail)
+    return Finding(store, "answers", is_well=False, detail=no_address_of(store))
 
 
 def _what_is_missing(settings: Settings) -> str:

@@ -9,7 +9,9 @@ from rich.table import Table
 
 from iotsphere.cli.errors import CommandError
 from iotsphere.cli.session import JsonOption
-from iotsphere.config import Settings, read_complete_settings
+from iotsphere.cli.settings import DataDirOption, complete, no_address_of
+from iotsphere.cli.up import stores_to_provide
+from iotsphere.config import Settings, read_settings
 from iotsphere.containers.application import create_container
 from iotsphere.containers.stores import close_stores
 from iotsphere.identity.model import SigningKey
@@ -18,9 +20,12 @@ from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.times import format_time
 
 
-def rotate_signing_key(*, as_json: JsonOption = False) -> None:
-    """Make a new signing key. Tokens that older ones have signed stay good until they expire."""
-    key = asyncio.run(rotate(read_complete_settings()))
+def rotate_signing_key(*, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+    """Make a new signing key. Tokens that older ones have signed stay good until they expire.
+
+    The environment names the registry and has the secret key, or a platform that 'up' runs.
+    """
+    key = asyncio.run(rotate(complete(read_settings(), data_dir)))
     told = {
         "id": str(key.id),
         "created_at": format_time(key.created_at),
@@ -35,12 +40,16 @@ def rotate_signing_key(*, as_json: JsonOption = False) -> None:
 
 
 async def rotate(settings: Settings) -> SigningKey:
-    """:raises CommandError: the registry does not answer."""
+    """:raises CommandError: it is not said where the registry is or what the secret key is, or it does not answer."""
+    if settings.registry_dsn is None:
+        raise CommandError(no_address_of("registry"))
+    if settings.secret_key is None:
+        raise CommandError("IOTSPHERE_SECRET_KEY is not set, and the data folder has no secret key: see --data-dir.")
     container = create_container(settings)
     try:
         key: SigningKey = await container.identity.ring().rotate_key()
     except UnavailableError as error:
         raise CommandError(error.detail) from error
     finally:
-        await close_stores(container.stores)
+        await close_stores(container.stores, unknown=stores_to_provide(settings))
     return key

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from uuid import uuid4
 
 from iotsphere.identity.secrets import PlatformCipher
@@ -13,22 +14,16 @@ from tests.integration.registry.conftest import RegistryProcess
 
 
 async def test_the_command_makes_a_key_that_running_processes_find(
-    process: RegistryProcess, registry_dsn: str, assets_dsn: str, shadow_url: str
+    process: RegistryProcess, registry_dsn: str, tmp_path: Path
 ) -> None:
     cipher = PlatformCipher("signing-key", SECRET_KEY)
     ring = SigningKeyRing(unit_of_work=process.unit_of_work, cipher=cipher, clock=utc_now, new_id=uuid4)
     old = await ring.signing_key()
-    settings = {
-        "IOTSPHERE_REGISTRY_DSN": registry_dsn,
-        "IOTSPHERE_ASSETS_DSN": assets_dsn,
-        "IOTSPHERE_TELEMETRY_DSN": assets_dsn,
-        "IOTSPHERE_SHADOW_URL": shadow_url,
-        "IOTSPHERE_SECRET_KEY": SECRET_KEY,
-    }
+    settings = {"IOTSPHERE_REGISTRY_DSN": registry_dsn, "IOTSPHERE_SECRET_KEY": SECRET_KEY}
 
     ended = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "iotsphere", "rotate-signing-key", "--json"],
+        [sys.executable, "-m", "iotsphere", "rotate-signing-key", "--json", "--data-dir", str(tmp_path)],
         env=os.environ | settings,
         capture_output=True,
         check=True,
