@@ -18,7 +18,7 @@ def test_every_point_has_its_line() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.split(maxsplit=2)[1]))
 def test_what_shows_a_point_is_there(row: str) -> None:
-    shown_by = re.findall(r"`([^`]+)`", row.split(" | ")[-1])
+    shown_by = re.findall(r"`([^`]+)`", row.rsplit(" | ", maxsplit=1)[-1])
 
     assert shown_by
     assert [path for path in shown_by if not (ROOT / path).exists()] == []
