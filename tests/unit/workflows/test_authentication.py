@@ -6,16 +6,18 @@ import pytest
 from iotsphere.identity.errors import CredentialInvalidError
 from iotsphere.identity.key_cache import KeyCache
 from iotsphere.identity.keys import KeyService
-from iotsphere.identity.secrets import ApiKey, hash_secret
+from iotsphere.identity.secrets import ApiKey, ProvisioningKeyText, hash_secret
 from iotsphere.identity.service import SessionService
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.errors import DeviceSuspendedError
 from iotsphere.registry.model import Device, DeviceStatus
 from iotsphere.registry.service import DeviceRegistryService
+from iotsphere.throttling.errors import GuessesExceededError
+from iotsphere.throttling.service import WRONG_KEYS_OF_ONE_AT_ADDRESS
 from iotsphere.workflows.authentication import AuthenticationWorkflow
 from tests.factories.identity import build_attempt, build_integration_key, build_user
-from tests.factories.registry import build_credential, build_device
+from tests.factories.registry import build_credential, build_device, build_provisioning_key
 from tests.fakes.identity import ManualClock, RecordingPasswords, build_tokens
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
 from tests.fakes.throttling import build_throttle
@@ -133,3 +135,33 @@ async def test_a_wrong_key_says_nothing_of_the_device_and_is_no_contact(bench: B
         await bench.workflow.authenticate_key(address=ADDRESS, api_key=bench.api_key + "x")
 
     assert bench.tables.devices == {device.id: device}
+
+
+async def test_a_provisioning_key_is_recognised_spent_or_not_and_its_holder_is_no_device(bench: Bench) -> None:
+    key = build_provisioning_key(max_devices=1, provisioned=1, secret_hash=hash_secret("secret"))
+    bench.tables.provisioning_keys[key.id] = key
+
+    actor = await bench.workflow.authenticate_provisioner(
+        provisioning_key=str(ProvisioningKeyText(key.id, "secret")), address=ADDRESS
+    )
+
+    assert actor == Actor(ActorKind.PROVISIONING_KEY, key.id, key.organisation_id)
+
+
+async def test_wrong_provisioning_keys_are_soon_looked_up_no_more(bench: Bench) -> None:
+    key = build_provisioning_key(secret_hash=hash_secret("secret"))
+    bench.tables.provisioning_keys[key.id] = key
+    right = str(ProvisioningKeyText(key.id, "secret"))
+
+    async def show(text: str, address: str = ADDRESS) -> Actor:
+        return await bench.workflow.authenticate_provisioner(provisioning_key=text, address=address)
+
+    for guess in range(WRONG_KEYS_OF_ONE_AT_ADDRESS.burst):
+        with pytest.raises(CredentialInvalidError):
+            await show(f"{right}{guess}")
+
+    for text in (f"{right}x", right):
+        with pytest.raises(GuessesExceededError) as refusal:
+            await show(text)
+        assert refusal.value.retry_after_seconds > 0
+    assert await show(right, address="198.51.100.1")
