@@ -12,7 +12,7 @@ from marshmallow import fields, post_load, pre_load, validate
 from iotsphere.api.json_body import JsonMalformedError, decode_storable_json, encode_json
 from iotsphere.api.operation import load
 from iotsphere.api.registry.schemas import DeviceAnswer, RegisterDeviceBody
-from iotsphere.api.spool import is_too_long
+from iotsphere.api.spool import MAX_LINE_BYTES, is_too_long
 from iotsphere.kernel.errors import DomainError, MalformedInputError, RuleViolationError, TooLargeError
 from iotsphere.registry.model import Device, DeviceDraft, DeviceStatus
 
@@ -22,6 +22,8 @@ COLUMNS = tuple(DeviceAnswer().fields)
 READ_ONLY = frozenset(COLUMNS).difference(WRITABLE)
 # A spreadsheet takes a cell that begins so for a formula, and an apostrophe before it for the sign that it is none.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")  # noqa: RUF001  # those too
+# Columns of labels may be many, for each device has others; every row pays for every one of them.
+MAX_COLUMNS = 1000
 SHOWN_ERRORS = 8
 SHOWN_LENGTH = 128
 
@@ -85,11 +87,17 @@ def _draft_of(line: bytes) -> DeviceDraft | DomainError:
 
 
 class _TextLines:
-    """Lines as text. Of one that is none, the error is raised, and those behind it can still be asked for."""
+    """Lines as text. Of one that is none, the error is raised, and those behind it can still be asked for.
+
+    The lines of a record, which ``begin_record`` begins, are together no longer than one may be.
+    """
 
     def __init__(self, lines: Iterable[bytes]) -> None:
         self._lines = iter(lines)
-        self.count = self.size = 0
+        self.count = self.record_size = 0
+
+    def begin_record(self) -> None:
+        self.record_size = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -97,8 +105,9 @@ class _TextLines:
     def __next__(self) -> str:
         line = next(self._lines)
         self.count += 1
-        self.size += len(line)
-        if is_too_long(line):
+        is_continued = self.record_size > 0
+        self.record_size += len(line)
+        if is_too_long(line) or (is_continued and self.record_size > MAX_LINE_BYTES):
             raise LineTooLongError
         try:
             return (line.removeprefix(codecs.BOM_UTF8) if self.count == 1 else line).decode()
@@ -109,22 +118,23 @@ class _TextLines:
 def read_csv(lines: Iterable[bytes]) -> Iterator[Entry]:
     """Read CSV of which the first line names the columns; blank lines are passed over.
 
-    :raises RuleViolationError: a column is missing, unknown or there twice.
+    :raises RuleViolationError: a column is missing, unknown or there twice, or there are too many.
     :raises LineMalformedError: the first line cannot be read.
+    :raises LineTooLongError: it is too long.
     """
     texts = _TextLines(lines)
     records = csv.reader(texts, strict=True)
-    columns = [column.strip() for column in _next_record(records) or []]
+    columns = [column.strip() for column in _next_record(texts, records) or []]
     _check_columns(columns)
     return _entries(texts, records, columns)
 
 
 def _entries(texts: _TextLines, records: Iterator[list[str]], columns: list[str]) -> Iterator[Entry]:
     while True:
-        first, size = texts.count + 1, texts.size
+        first = texts.count + 1
         draft: DeviceDraft | DomainError
         try:
-            record = _next_record(records)
+            record = _next_record(texts, records)
             if record is None:
                 return
             if not record:
@@ -132,11 +142,12 @@ def _entries(texts: _TextLines, records: Iterator[list[str]], columns: list[str]
             draft = load(BODY, _from_record(columns, record))
         except DomainError as error:
             draft = error
-        yield Entry(first, texts.size - size, draft)
+        yield Entry(first, texts.record_size, draft)
 
 
-def _next_record(records: Iterator[list[str]]) -> list[str] | None:
+def _next_record(texts: _TextLines, records: Iterator[list[str]]) -> list[str] | None:
     """Give the cells of the next record, none of a blank line, and None at the end."""
+    texts.begin_record()
     try:
         return next(records, None)
     except csv.Error as error:
@@ -144,6 +155,9 @@ def _next_record(records: Iterator[list[str]]) -> list[str] | None:
 
 
 def _check_columns(columns: Sequence[str]) -> None:
+    if len(columns) > MAX_COLUMNS:
+        message = f"There may be {MAX_COLUMNS} columns at the most. Put labels into the column 'labels'."
+        raise RuleViolationError("The first line names too many columns.", {"columns": [message]})
     errors = {column: ["Missing column."] for column in ("serial_number", "device_type") if column not in columns}
     for column in columns:
         if column not in COLUMNS and not column.startswith("label."):

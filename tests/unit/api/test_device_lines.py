@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iotsphere.api.registry.lines import CSV_HEADER, Entry, read_csv, read_ndjson, short, write_csv, write_ndjson
+from iotsphere.api.registry.lines import (
+    CSV_HEADER,
+    MAX_COLUMNS,
+    Entry,
+    read_csv,
+    read_ndjson,
+    short,
+    write_csv,
+    write_ndjson,
+)
 from iotsphere.api.spool import MAX_LINE_BYTES
 from iotsphere.kernel.errors import DomainError, MalformedInputError, RuleViolationError
 from iotsphere.registry.model import Device, DeviceDraft, DeviceStatus
@@ -177,6 +186,22 @@ def test_a_bad_row_is_refused_by_itself(row: bytes, code: str) -> None:
 
 def test_a_quote_that_is_never_closed_takes_what_is_behind_it_along() -> None:
     assert codes(csv(HEADER + b'SN-1,pump,"open,,,\nSN-2,pump,,,,\n')) == [(2, "request.line.malformed")]
+
+
+def test_a_record_of_many_lines_is_no_longer_than_one_line_may_be() -> None:
+    half = b"x," * (MAX_LINE_BYTES // 4)
+    record = half + b'"\n",' + half + b"\n"
+
+    assert codes(csv(HEADER + record + b"SN-1,pump,,,,\n")) == [(2, "request.line.too_long"), (4, None)]
+
+
+def test_more_columns_than_anybody_needs_refuse_the_file_before_each_is_looked_at() -> None:
+    header = b"serial_number,device_type," + b",".join(b"label.%d" % number for number in range(MAX_COLUMNS))
+
+    with pytest.raises(RuleViolationError) as refused:
+        csv(header + b"\n")
+
+    assert list(refused.value.errors) == ["columns"]
 
 
 @pytest.mark.parametrize(
