@@ -1,5 +1,7 @@
 """Who may come in: the caller is recognised, and then their role and the device in the path are checked."""
 
+from collections.abc import Awaitable
+
 from dependency_injector.wiring import Provide, inject
 from quart import g, request
 
@@ -12,7 +14,7 @@ from iotsphere.identity.errors import (
 )
 from iotsphere.kernel.actor import Actor, Role
 from iotsphere.kernel.audit import Attempt
-from iotsphere.kernel.errors import MalformedInputError
+from iotsphere.kernel.errors import MalformedInputError, UnauthenticatedError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.registry.errors import DeviceNotFoundError
 from iotsphere.registry.service import DeviceRegistryService
@@ -51,7 +53,7 @@ async def admit(
     # Kept before anything is known of the caller: a refusal, too, has come from somewhere.
     attempt = note_attempt(None)
     if provisioning:
-        provisioner = await _authenticate_provisioner(attempt.address)
+        provisioner = await _counted(_authenticate_provisioner(attempt.address), attempt.address, throttle)
         attempt = note_attempt(provisioner)
         await throttle.admit(provisioner)
         return attempt
@@ -59,7 +61,7 @@ async def admit(
         if throttled:
             await throttle.admit_stranger(attempt.address)
         return attempt
-    actor = await _authenticate(attempt.address, authentication)
+    actor = await _counted(_authenticate(attempt.address, authentication), attempt.address, throttle)
     attempt = g.attempt = Attempt(actor, attempt.action, attempt.address, attempt.correlation_id)
     refuse_forgery(request.headers.get(CSRF_HEADER))
     await throttle.admit(actor)
@@ -67,7 +69,7 @@ async def admit(
         if not actor.may(allow):
             raise RoleTooLowError(f"This takes the role {allow.name.lower()} or a higher one.")
         if device_id is not None:
-            await _find_device(actor, device_id)
+            await _check_device(actor, device_id)
     elif device_id not in {None, actor.device_id}:
         # To a device, every other device looks as if it were not there.
         raise DeviceNotFoundError
@@ -85,10 +87,19 @@ async def admit_browser(throttle: Throttle = Provide["throttle"]) -> Attempt:
     :raises CredentialInvalidError: its session is over, or never was.
     """
     address = note_attempt(None).address
-    actor = await _authenticate_browser(address)
+    actor = await _counted(_authenticate_browser(), address, throttle)
     attempt = note_attempt(actor)
     await throttle.admit(actor)
     return attempt
+
+
+async def recognise_browser() -> Attempt:
+    """Recognise a browser by its cookie, for a request that was let in, and counted, for another reason.
+
+    :raises CredentialMissingError: there is no cookie.
+    :raises CredentialInvalidError: its session is over, or never was.
+    """
+    return note_attempt(await _authenticate_browser())
 
 
 def note_attempt(actor: Actor | None) -> Attempt:
@@ -107,24 +118,29 @@ async def _authenticate(address: str, authentication: AuthenticationWorkflow) ->
         return await authentication.authenticate_key(api_key=api_key, address=address)
     if authorization:
         return await authentication.authenticate_user(access_token=bearer_token(authorization))
-    return await _authenticate_browser(address)
+    return await _authenticate_browser()
+
+
+async def _counted(authenticating: Awaitable[Actor], address: str, throttle: Throttle) -> Actor:
+    """Count the request towards the limit of where it comes from if it turns out to be a stranger's.
+
+    Afterwards, so that nobody beside them can keep those out whose credential is good.
+    """
+    try:
+        return await authenticating
+    except UnauthenticatedError:
+        await throttle.admit_stranger(address)
+        raise
 
 
 @inject
 async def _authenticate_browser(
-    address: str,
     authentication: AuthenticationWorkflow = Provide["workflows.authentication"],
-    throttle: Throttle = Provide["throttle"],
 ) -> Actor:
     secret = session_secret()
     if secret is None:
         raise CredentialMissingError("Send 'Authorization: Bearer' with an access token, or X-API-Key.")
-    try:
-        actor = await authentication.authenticate_browser(secret=secret)
-    except CredentialInvalidError:
-        # Counted afterwards, so that nobody beside them can keep those out whose cookie is good.
-        await throttle.admit_stranger(address)
-        raise
+    actor = await authentication.authenticate_browser(secret=secret)
     g.session_secret = secret
     return actor
 
@@ -147,7 +163,7 @@ def bearer_token(authorization: str) -> str:
 
 
 @inject
-async def _find_device(
+async def _check_device(
     actor: Actor, device_id: DeviceId, devices: DeviceRegistryService = Provide["registry.devices"]
 ) -> None:
-    g.device = await devices.get_device(organisation_id=actor.organisation_id, device_id=device_id)
+    await devices.get_device(organisation_id=actor.organisation_id, device_id=device_id)

@@ -6,7 +6,7 @@ from dependency_injector.wiring import Provide, inject
 from marshmallow import EXCLUDE
 from quart import Blueprint, Response, request, send_from_directory
 
-from iotsphere.api.admission import admit, admit_browser
+from iotsphere.api.admission import admit, admit_browser, recognise_browser
 from iotsphere.api.browser import CSRF_HEADER, drop_session, keep_session, refuse_forgery
 from iotsphere.api.errors import status_of
 from iotsphere.api.recording import record_refusal
@@ -61,7 +61,7 @@ async def log_in(authentication: AuthenticationWorkflow = Provide["workflows.aut
 async def _end_former_session(sessions: SessionService = Provide["identity.sessions"]) -> None:
     """End the session whose cookie the new one replaces: nobody could log out of it any more."""
     try:
-        attempt = await admit_browser()
+        attempt = await recognise_browser()
     except UnauthenticatedError:
         return
     await sessions.log_out(attempt=attempt)

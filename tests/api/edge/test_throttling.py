@@ -16,7 +16,7 @@ from dependency_injector import providers
 from iotsphere.cli.roles.serve import behind_proxies, hypercorn_config
 from iotsphere.identity.errors import PasswordsBusyError
 from iotsphere.throttling.model import SECOND, Limit, RequestLimits
-from tests.api.bench import NOWHERE, Answer, ApiBench
+from tests.api.bench import NOWHERE, Answer, ApiBench, Credentials
 from tests.fakes.identity import RecordingPasswords
 from tests.fakes.throttling import build_throttle
 
@@ -80,6 +80,28 @@ async def test_strangers_are_limited_by_address_where_no_credential_is_asked_for
 
     assert [answer.status for answer in answers] == [401, 401, 429]
     assert (await log_in(bench)).refusal == EXCEEDED
+    assert (await bench.get("/devices")).status == 200
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        None,
+        {"Authorization": "Bearer made.up"},
+        {"Authorization": "Basic made-up"},
+        {"Cookie": f"iotsphere_session={'x' * 43}"},
+        {"X-API-Key": "made up"},
+    ],
+)
+async def test_strangers_are_limited_by_address_where_a_credential_is_asked_for_too(
+    bench: ApiBench, by: Credentials | None
+) -> None:
+    limit(bench, address=Limit("address", 30 * SECOND, 2))
+
+    answers = [await bench.get("/devices", by=by) for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [401, 401, 429]
+    assert (await bench.post("/provision", {"serial_number": "SN-1"}, by=None)).status == 429
     assert (await bench.get("/devices")).status == 200
 
 

@@ -6,13 +6,16 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
+from dependency_injector import providers
 
 from iotsphere.cli.roles.serve import behind_proxies
 from iotsphere.identity.model import BROWSER_SESSION_LIFE, REMEMBERED_SESSION_LIFE, User
 from iotsphere.identity.secrets import make_secret
 from iotsphere.kernel.audit import AuditOutcome
+from iotsphere.throttling.model import SECOND, Limit, RequestLimits
 from tests.api.bench import ApiBench
 from tests.api.web.visitor import PASSWORD, Visitor, add_user, cookies_set, text_of
+from tests.fakes.throttling import build_throttle
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -152,6 +155,16 @@ async def test_a_second_log_in_ends_the_session_that_it_replaces(bench: ApiBench
     assert [(await each.get("/")).status for each in (visitor, elsewhere)] == [200, 200]
     visitor.cookies = former
     assert (await visitor.get("/")).status == 303
+
+
+async def test_a_log_in_counts_once_whatever_cookie_comes_with_it(bench: ApiBench, user: User) -> None:
+    limits = RequestLimits(address=Limit("address", 30 * SECOND, 1))
+    bench.container.throttle.override(providers.Object(build_throttle(limits)))
+    visitor = Visitor(bench)
+    visitor.cookies = {"iotsphere_session": make_secret()}
+
+    assert (await visitor.log_in(user)).status == 303
+    assert (await visitor.get("/")).status == 200
 
 
 async def test_a_wrong_password_and_a_wrong_address_look_the_same_as_at_the_api(
