@@ -64,6 +64,8 @@ class AuthenticationWorkflow:
         :raises DeviceSuspendedError: the key is right, and the device is suspended.
         """
         holder = self._keys.recall(api_key=api_key) or await self._look_up(api_key, address)
+        if holder.device_status == DeviceStatus.SUSPENDED:
+            raise _suspended(holder.actor)
         if holder.actor.device_id is not None:
             await self._receive_device(holder.actor.device_id, holder.device_status)
         return holder.actor
@@ -82,10 +84,15 @@ class AuthenticationWorkflow:
             return await self._keys.look_up(api_key=api_key)
 
     async def _receive_device(self, device_id: DeviceId, status: str | None) -> None:
-        if status == DeviceStatus.SUSPENDED:
-            raise DeviceSuspendedError
         if status == DeviceStatus.PROVISIONED:
             # At once: when its request is answered, the device is active.
             await self._devices.record_contact(device_id=device_id)
         else:
             self._contacts.note_contact(device_id=device_id)
+
+
+def _suspended(device: Actor) -> DeviceSuspendedError:
+    """Make the refusal; the trail is told whose device it was, for nobody has been let in who could be named."""
+    error = DeviceSuspendedError()
+    error.target, error.organisation_id = device.name, device.organisation_id
+    return error

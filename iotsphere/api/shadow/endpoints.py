@@ -22,7 +22,6 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page
 from iotsphere.shadow.model import (
     NAME,
-    REPORTED,
     NamedShadow,
     Shadow,
     ShadowChange,
@@ -41,11 +40,16 @@ PATH = {"name": {"pattern": f"^{NAME.pattern}$"}}
 blueprint = Blueprint("shadow", __name__)
 
 
-def _repaired(offered: Mapping[str, Any], change: ShadowChange) -> Change | None:
-    """Tell of what people write in the device's place; who desired what, the shadow's history tells."""
-    if offered["actor"].kind is ActorKind.DEVICE or REPORTED not in offered["body"].sections:
+def _updated(offered: Mapping[str, Any], change: ShadowChange) -> Change | None:
+    """Tell of what people write; what a device reports of itself is its data."""
+    if offered["actor"].kind is ActorKind.DEVICE:
         return None
-    return f"device:{offered['device_id']}", {"shadow": offered.get("name"), "version": change.version}
+    changed = sorted(offered["body"].sections)
+    return f"device:{offered['device_id']}", {
+        "shadow": offered.get("name"),
+        "version": change.version,
+        "changed": changed,
+    }
 
 
 def _deleted(offered: Mapping[str, Any], shadow: Shadow) -> Change:
@@ -73,7 +77,7 @@ async def get_shadow(
     answer=ShadowChangeAnswer(),
     versioned=True,
     conditional=True,
-    audited=_repaired,
+    audited=_updated,
     path=PATH,
     also={409: ProblemAnswer()},
 )

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from iotsphere.audit.service import REFUSALS_OF_A_STRANGER
 from iotsphere.kernel.audit import AuditEntry, AuditOutcome
+from iotsphere.registry.model import DeviceStatus
 from tests.api.bench import ApiBench, Credentials
 from tests.fakes.shadow import InMemoryShadowRepository
 
@@ -73,6 +74,19 @@ async def test_a_failed_login_is_recorded_where_the_account_is_and_without_what_
     assert (unknown.organisation_id, unknown.target) == (None, None)
     assert "hunter2" not in repr(entries)
     assert "x@y" not in repr(entries)
+
+
+async def test_a_suspended_device_that_is_turned_away_is_recorded_where_it_belongs(bench: ApiBench) -> None:
+    device = bench.add_device(status=DeviceStatus.SUSPENDED)
+    with recorded(bench) as entries:
+        assert (await bench.get("/me", by=bench.give_key(device))).status == 403
+
+    [entry] = entries
+    assert (entry.organisation_id, entry.target, entry.code) == (
+        bench.ours.id,
+        f"device:{device.id}",
+        "registry.device.suspended",
+    )
 
 
 async def test_a_stranger_cannot_flood_the_trail(bench: ApiBench) -> None:
@@ -158,9 +172,7 @@ async def test_a_repeated_request_is_recorded_once(bench: ApiBench) -> None:
     assert [entry.action for entry in entries] == ["add_asset"]
 
 
-async def test_writing_in_a_devices_place_and_deleting_is_recorded_and_wishing_is_not(
-    bench: ApiBench, shadows: None
-) -> None:
+async def test_what_people_do_to_a_shadow_is_recorded(bench: ApiBench, shadows: None) -> None:
     path = f"/devices/{bench.add_device().id}"
     with recorded(bench) as entries:
         await bench.patch(f"{path}/shadow", {"state": {"desired": {"a": 1}}}, by="operator")
@@ -169,8 +181,9 @@ async def test_writing_in_a_devices_place_and_deleting_is_recorded_and_wishing_i
         assert (await bench.delete(f"{path}/shadow", by="operator")).status == 200
 
     assert [(entry.action, entry.details) for entry in entries] == [
-        ("update_shadow", {"shadow": None, "version": 2}),
-        ("update_named_shadow", {"shadow": "b", "version": 1}),
+        ("update_shadow", {"shadow": None, "version": 1, "changed": ["desired"]}),
+        ("update_shadow", {"shadow": None, "version": 2, "changed": ["reported"]}),
+        ("update_named_shadow", {"shadow": "b", "version": 1, "changed": ["desired", "reported"]}),
         ("delete_shadow", {"shadow": None, "version": 3}),
     ]
 
