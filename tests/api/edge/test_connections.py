@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from iotsphere import app
+from iotsphere.api.operation import TRUSTED_SECONDS
 from iotsphere.cli.roles.serve import hypercorn_config
 from tests.api.bench import NOWHERE, ApiBench
 
@@ -101,3 +102,21 @@ async def test_an_offer_to_speak_websocket_is_answered_as_the_request_that_it_is
     await writer.wait_closed()
     assert head.split()[1] == status
     assert b"x-correlation-id: offer-1" in head
+
+
+async def test_who_is_shut_out_while_their_body_is_on_its_way_is_refused(bench: ApiBench, port: int) -> None:
+    body = b'{"serial_number":"SN-1","device_type":"pump"}'
+    head = REFUSED_EARLY.replace(b"Length: 2", b"Length: %d" % len(body)).removesuffix(b"\r\n")
+    token = bench.credentials["operator"]["Authorization"].encode()
+    reader, writer = await connect(port)
+    writer.write(head + b"Authorization: " + token + b"\r\n\r\n" + body[:10])
+    await writer.drain()
+    # Long enough to be let in, and to be no longer believed to be who was let in.
+    await asyncio.sleep(TRUSTED_SECONDS + 0.1)
+    assert (await bench.post("/auth/logout", by="operator")).status == 204
+    writer.write(body[10:])
+
+    assert (await head_of_answer(reader)).startswith(b"http/1.1 401 ")
+    assert bench.tables.devices == {}
+    writer.close()
+    await writer.wait_closed()
