@@ -1,10 +1,12 @@
 """What has to go on in a process while it recognises callers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
+from prometheus_client import Counter
 
 from iotsphere.identity.key_cache import KeyWatch
 from iotsphere.kernel.errors import UnavailableError
@@ -13,21 +15,23 @@ from iotsphere.registry.contacts import ContactService
 log = structlog.get_logger()
 
 WRITE_INTERVAL_SECONDS = 1.0
+FAILURES = Counter("iotsphere_upkeep_failures", "How often work that recognising callers rests on had to begin anew")
 
 
 class AuthenticationUpkeep:
     """Listens for changed keys, and writes down which devices were heard of."""
 
-    def __init__(self, *, watch: KeyWatch, contacts: ContactService) -> None:
+    def __init__(
+        self, *, watch: KeyWatch, contacts: ContactService, interval_seconds: float = WRITE_INTERVAL_SECONDS
+    ) -> None:
         self._watch = watch
         self._contacts = contacts
+        self._interval_seconds = interval_seconds
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep at it for as long as the block lasts; contacts that are not written down by its end are then."""
-        tasks = [asyncio.create_task(work) for work in (self._watch.keep_watching(), self._keep_writing())]
-        for task in tasks:
-            task.add_done_callback(_report)
+        tasks = [asyncio.create_task(self._keep_up(work)) for work in (self._watch.keep_watching, self._keep_writing)]
         try:
             yield
         finally:
@@ -36,9 +40,23 @@ class AuthenticationUpkeep:
             await asyncio.wait(tasks)
             await self._write_contacts(also_resting=True)
 
+    async def _keep_up(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin work anew that should never end, whatever has ended it, and say so."""
+        while True:
+            task = asyncio.create_task(work())
+            try:
+                await asyncio.wait([task])
+            finally:
+                # Where it is we who are to end.
+                task.cancel()
+                await asyncio.wait([task])
+            FAILURES.inc()
+            log.error("authentication.upkeep.failed", exc_info=task.exception())
+            await asyncio.sleep(self._interval_seconds)
+
     async def _keep_writing(self) -> None:
         while True:
-            await asyncio.sleep(WRITE_INTERVAL_SECONDS)
+            await asyncio.sleep(self._interval_seconds)
             await self._write_contacts()
 
     async def _write_contacts(self, *, also_resting: bool = False) -> None:
@@ -46,9 +64,3 @@ class AuthenticationUpkeep:
             await self._contacts.write_contacts(also_resting=also_resting)
         except UnavailableError as error:
             log.warning("registry.contacts.postponed", detail=error.detail)
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    """Say at once that something which should never end has ended."""
-    if not task.cancelled():
-        log.error("authentication.upkeep.failed", exc_info=task.exception())

@@ -1,0 +1,80 @@
+"""What goes on beside the requests goes on whatever happens, and to the end."""
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from iotsphere.identity.key_cache import KeyCache, KeyWatch
+from iotsphere.registry.contacts import ContactService
+from iotsphere.workflows.upkeep import AuthenticationUpkeep
+from tests.factories.registry import build_device
+from tests.fakes.identity import ManualClock
+from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
+
+
+class RegistryThatFailsOnce:
+    """A registry whose first transaction fails in a way that nobody has thought of."""
+
+    def __init__(self, tables: RegistryTables) -> None:
+        self.begin = partial(InMemoryRegistryUnitOfWork, tables)
+        self.asked = 0
+        self.is_asked_again = asyncio.Event()
+
+    def __call__(self) -> InMemoryRegistryUnitOfWork:
+        self.asked += 1
+        if self.asked == 1:
+            raise RuntimeError("could not read block 7")
+        self.is_asked_again.set()
+        return self.begin()
+
+
+class UnintelligibleFeed:
+    def __init__(self) -> None:
+        self.asked = 0
+        self.is_asked_again = asyncio.Event()
+
+    def listen(self, tell: Any) -> Any:
+        self.asked += 1
+        if self.asked > 1:
+            self.is_asked_again.set()
+        raise RuntimeError("a word that nobody understands")
+
+
+def failures() -> float:
+    return REGISTRY.get_sample_value("iotsphere_upkeep_failures_total") or 0
+
+
+async def test_what_fails_unforeseen_is_told_and_begun_anew() -> None:
+    tables, before = RegistryTables(), failures()
+    device = build_device()
+    tables.devices[device.id] = device
+    registry, feed = RegistryThatFailsOnce(tables), UnintelligibleFeed()
+    contacts = ContactService(unit_of_work=registry, clock=ManualClock())
+    watch = KeyWatch(cache=KeyCache(), feed=feed)
+    contacts.note_contact(device_id=device.id)
+
+    with capture_logs() as logs:
+        async with AuthenticationUpkeep(watch=watch, contacts=contacts, interval_seconds=0.001).running():
+            async with asyncio.timeout(10):
+                await registry.is_asked_again.wait()
+                await feed.is_asked_again.wait()
+
+    assert failures() >= before + 2
+    assert {line["event"] for line in logs} == {"authentication.upkeep.failed"}
+    assert {str(line["exc_info"]) for line in logs} == {"could not read block 7", "a word that nobody understands"}
+
+
+async def test_contacts_are_written_at_the_end() -> None:
+    tables, clock = RegistryTables(), ManualClock()
+    device = build_device()
+    tables.devices[device.id] = device
+    contacts = ContactService(unit_of_work=partial(InMemoryRegistryUnitOfWork, tables), clock=clock)
+    watch = KeyWatch(cache=KeyCache(), feed=UnintelligibleFeed())
+
+    async with AuthenticationUpkeep(watch=watch, contacts=contacts, interval_seconds=3600).running():
+        contacts.note_contact(device_id=device.id)
+
+    assert tables.devices[device.id].last_seen_at == clock.now
