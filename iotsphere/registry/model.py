@@ -151,6 +151,10 @@ class IssuedCredential:
     credential: Credential
     api_key: str
 
+    @property
+    def version(self) -> int:
+        return self.credential.version
+
 
 @dataclass(frozen=True, slots=True)
 class ProvisioningKey:
@@ -190,6 +194,10 @@ class IssuedProvisioningKey:
 
     key: ProvisioningKey
     text: str
+
+    @property
+    def version(self) -> int:
+        return self.key.version
 
 
 class EventKind(StrEnum):

@@ -97,6 +97,7 @@ async def change_device(
     answer=IssuedCredentialAnswer(),
     status=201,
     creates=True,
+    versioned=True,
 )
 @inject
 async def issue_credential(
@@ -141,6 +142,7 @@ async def get_credential(
     answer=IssuedCredentialAnswer(),
     status=201,
     creates=True,
+    versioned=True,
     conditional=True,
 )
 @inject

@@ -33,6 +33,7 @@ blueprint = Blueprint("provisioning", __name__)
     answer=IssuedProvisioningKeyAnswer(),
     status=201,
     creates=True,
+    versioned=True,
     location="/api/v1/provisioning-keys/{id}",
 )
 @inject

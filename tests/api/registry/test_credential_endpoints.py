@@ -205,12 +205,14 @@ async def test_a_rotation_whose_answer_was_lost_gives_the_same_key_again(bench: 
 
 async def test_a_credential_is_shown_and_changed_under_its_tag(bench: ApiBench) -> None:
     device = bench.add_device()
-    issued = (await bench.post(f"/devices/{device.id}/credentials", {})).json
+    answer = await bench.post(f"/devices/{device.id}/credentials", {})
+    issued = answer.json
     path = f"/devices/{device.id}/credentials/{issued.pop('id')}"
     del issued["api_key"]
 
     shown = await bench.get(path)
 
+    assert shown.headers["ETag"] == answer.headers["ETag"] == '"1"'
     assert {name: value for name, value in shown.json.items() if name != "id"} == issued
     assert (await bench.get(path, headers={"If-None-Match": shown.headers["ETag"]})).status == 304
     await bench.post(f"{path}/rotate", {"grace_seconds": 60}, headers={"If-Match": shown.headers["ETag"]})

@@ -213,9 +213,11 @@ async def test_a_revoked_key_is_refused_and_its_devices_stay(bench: ApiBench) ->
 
 
 async def test_a_key_is_revoked_under_its_tag(bench: ApiBench) -> None:
-    issued = (await bench.post("/provisioning-keys", GOOD)).json
+    answer = await bench.post("/provisioning-keys", GOOD)
+    issued = answer.json
     path = f"/provisioning-keys/{issued['id']}"
     before = (await bench.get(path)).headers["ETag"]
+    assert answer.headers["ETag"] == before
     assert (await bench.get(path, headers={"If-None-Match": before})).status == 304
 
     await provision(bench, {"X-Provisioning-Key": issued["provisioning_key"]})
