@@ -30,23 +30,29 @@ class Deployment:
         return f"http://127.0.0.1:{self.settings.port}"
 
     @contextmanager
-    def running(self) -> Iterator[httpx.AsyncClient]:
+    def running(self, *roles: str) -> Iterator[httpx.AsyncClient]:
         environment = child_environment(self.settings)
-        for role in ("serve", "worker"):
+        for role in roles or ("serve", "worker"):
             command = [sys.executable, "-m", "iotsphere", role]
             self.processes.append(subprocess.Popen(command, env=environment))
-        yield httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=10)
-        for process in self.processes:
-            process.terminate()
+        try:
+            yield httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=10)
+        finally:
+            for process in self.processes:
+                process.terminate()
         for process in self.processes:
             assert process.wait(timeout=10) == 0
         self.processes.clear()
 
 
-def settings_for(dsns: dict[str, str], shadow_url: str) -> Settings:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def settings_for(dsns: dict[str, str], shadow_url: str) -> Settings:
     return Settings(
         registry_dsn=dsns["registry"],
         assets_dsn=dsns["assets"],
@@ -56,7 +62,7 @@ def settings_for(dsns: dict[str, str], shadow_url: str) -> Settings:
         admin_email=EMAIL,
         admin_password=PASSWORD,
         host="127.0.0.1",
-        port=port,
+        port=free_port(),
         data_dir=None,
         cache_dir=read_settings().cache_dir,
         log_level="warning",
