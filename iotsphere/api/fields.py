@@ -54,7 +54,16 @@ def text(*, longest: int, shortest: int = 1, **options: Any) -> fields.String:
     return fields.String(validate=validate.Length(min=shortest, max=longest), **options)
 
 
-VISIBLE = validate.Regexp(r"[^\s\x00-\x1f\x7f-\x9f\ufeff]{1,128}\Z", error="Must be 1 to 128 visible characters.")
+# What Unicode wants shown as nothing (Default_Ignorable_Code_Point). With such characters in them, two serial numbers
+# look the same, or one reads backwards.
+INVISIBLE = (
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+VISIBLE = validate.Regexp(
+    rf"[^\s\x00-\x1f\x7f-\x9f{INVISIBLE}]{{1,128}}\Z", error="Must be 1 to 128 visible characters."
+)
 TYPE_NAME = validate.Regexp(
     r"[a-z][a-z0-9-]{0,62}\Z", error="Must be a lower-case letter, then up to 62 of a-z, 0-9 and -."
 )

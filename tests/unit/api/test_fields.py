@@ -63,6 +63,12 @@ def test_nothing_else_is_a_serial_number(text: str) -> None:
         VISIBLE(text)
 
 
+@pytest.mark.parametrize("character", ["\u200b", "\u202e", "\u00ad", "\ufeff", "\u2066", "\u3164", "\U000e0041"])
+def test_a_serial_number_hides_nothing(character: str) -> None:
+    with pytest.raises(ValidationError):
+        VISIBLE(f"SN-{character}1")
+
+
 @pytest.mark.parametrize("text", ["", "A", "1a", "-a", "a_b", "a b", "a\n", "ä", "a" * 64])
 def test_a_type_name_is_small_letters_digits_and_hyphens(text: str) -> None:
     TYPE_NAME("a")
