@@ -47,6 +47,8 @@ OUTAGES = (
     exc.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    # What is asked of a connection whose server has said farewell, in the moment before it hangs up.
+    asyncpg.InternalClientError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -60,7 +62,13 @@ OUTAGES = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
 )
-DRIVER_ERRORS = (OSError, exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)
+DRIVER_ERRORS = (
+    OSError,
+    exc.SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 # No connection or no lock was to be had in time, or the statement was too much: to others the store is well.
 BUSY = (
     exc.TimeoutError,
