@@ -77,6 +77,10 @@ class MediaTypeUnsupportedError(DomainError):
     title = "Unsupported media type"
 
 
+class RequestTooLargeError(TooLargeError):
+    code = "request.body.too_large"
+
+
 def status_of(error: DomainError) -> HTTPStatus:
     if isinstance(error, MediaTypeUnsupportedError):
         return HTTPStatus.UNSUPPORTED_MEDIA_TYPE

@@ -22,7 +22,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from iotsphere.api.admission import admit
 from iotsphere.api.conditional import entity_tag, expected_version, is_unmodified
-from iotsphere.api.errors import MediaTypeUnsupportedError
+from iotsphere.api.errors import MediaTypeUnsupportedError, RequestTooLargeError
 from iotsphere.api.fields import NoQuery
 from iotsphere.api.idempotency import answer_once
 from iotsphere.api.json_body import decode_storable_json, encode_json
@@ -186,12 +186,17 @@ async def read_body(media_types: tuple[str, ...], max_bytes: int) -> bytes:
     """Read a body of a known kind and a bounded size.
 
     :raises MediaTypeUnsupportedError: the body is declared as something else.
+    :raises RequestTooLargeError: it is larger.
     """
     if request.mimetype not in media_types:
         raise MediaTypeUnsupportedError(f"Send the body as {' or '.join(media_types)}.")
-    body = cast("bytes", await request.get_data(cache=False))
+    too_large = RequestTooLargeError(f"The body may have {max_bytes} bytes at the most.")
+    try:
+        body = cast("bytes", await request.get_data(cache=False))
+    except RequestEntityTooLarge as error:
+        raise too_large from error
     if len(body) > max_bytes:
-        raise RequestEntityTooLarge(f"The body may have {max_bytes} bytes at the most.")
+        raise too_large
     return body
 
 

@@ -11,6 +11,8 @@ from quart.asgi import ASGIHTTPConnection
 from quart.wrappers.request import Body
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from iotsphere.api.errors import RequestTooLargeError
+
 MAX_UNREAD_BYTES = 256 * 1024
 NOT_ASCII = re.compile(rb"[\x80-\xff]")
 SCHEME_AND_HOST = re.compile(r"\A[a-z][a-z0-9+.-]*://[^/]*", re.IGNORECASE)
@@ -49,10 +51,10 @@ class PacedBody(Body):
     async def pieces(self, max_bytes: int) -> AsyncIterator[bytes]:
         """Read it piece by piece, as it comes.
 
-        :raises RequestEntityTooLarge: it is larger than the limit, which may show only after some pieces.
+        :raises RequestTooLargeError: it is larger than the limit, which may show only after some pieces.
         """
         received = 0
-        too_large = RequestEntityTooLarge(f"The body may have {max_bytes} bytes at the most.")
+        too_large = RequestTooLargeError(f"The body may have {max_bytes} bytes at the most.")
         if self._expected > max_bytes:
             raise too_large
         async for piece in self:

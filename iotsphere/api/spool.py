@@ -14,17 +14,13 @@ from typing import cast
 from quart import request
 from werkzeug.exceptions import RequestTimeout
 
-from iotsphere.api.errors import MediaTypeUnsupportedError
+from iotsphere.api.errors import MediaTypeUnsupportedError, RequestTooLargeError
 from iotsphere.api.request import RoutableRequest
-from iotsphere.kernel.errors import TooLargeError, UnavailableError
+from iotsphere.kernel.errors import UnavailableError
 
 MAX_LINE_BYTES = 1024 * 1024
 RECEIVE_SECONDS = 600
 UTF_8 = {"utf-8", "utf8"}
-
-
-class TooManyLinesError(TooLargeError):
-    code = "request.body.too_large"
 
 
 class Spool:
@@ -51,7 +47,7 @@ class Spool:
     async def receive(self, pieces: AsyncIterator[bytes], *, max_lines: int) -> None:
         """Take in a body.
 
-        :raises TooManyLinesError: it has more lines.
+        :raises RequestTooLargeError: it has more lines.
         :raises RequestTimeout: it has not come within ten minutes.
         :raises UnavailableError: there is no room for it.
         """
@@ -60,7 +56,9 @@ class Spool:
                 async for piece in pieces:
                     self._append(piece)
                     if self.line_count > max_lines:
-                        raise TooManyLinesError(f"The body may have {max_lines} lines at the most. Send it in parts.")
+                        raise RequestTooLargeError(
+                            f"The body may have {max_lines} lines at the most. Send it in parts."
+                        )
             self._file.seek(0)
         except TimeoutError as error:
             raise RequestTimeout from error
@@ -90,8 +88,7 @@ async def spool_body(media_types: tuple[str, ...], *, max_bytes: int, max_lines:
     """Take in the body of the present request.
 
     :raises MediaTypeUnsupportedError: it is declared as something else, packed, or not in UTF-8.
-    :raises RequestEntityTooLarge: it has more bytes.
-    :raises TooManyLinesError: it has more lines.
+    :raises RequestTooLargeError: it has more bytes or lines.
     """
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()

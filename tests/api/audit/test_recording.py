@@ -8,12 +8,17 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
+from iotsphere.api.operation import MAX_BODY_BYTES
+from iotsphere.api.registry.bulk import MAX_IMPORT_BYTES
+from iotsphere.app import MAX_REQUEST_BYTES
 from iotsphere.audit.service import REFUSALS_OF_A_STRANGER
 from iotsphere.kernel.audit import AuditEntry, AuditOutcome
 from iotsphere.registry.model import DeviceStatus
 from tests.api.bench import ApiBench, Credentials
 from tests.fakes.shadow import InMemoryShadowRepository
 
+JSON_SENT = {"Content-Type": "application/json"}
+LINES_SENT = {"Content-Type": "application/x-ndjson"}
 TICKET = {"X-Correlation-ID": "ticket-42"}
 
 
@@ -101,7 +106,11 @@ async def test_a_stranger_cannot_flood_the_trail(bench: ApiBench) -> None:
     ("method", "path", "sent", "status"),
     [
         ("PATCH", "/devices/{device}", {"json": {"nonsense": 1}}, 422),
-        ("PATCH", "/devices/{device}", {"data": b"{", "headers": {"Content-Type": "application/json"}}, 400),
+        ("PATCH", "/devices/{device}", {"data": b"{", "headers": JSON_SENT}, 400),
+        ("PATCH", "/devices/{device}", {"data": b" " * (MAX_BODY_BYTES + 1), "headers": JSON_SENT}, 413),
+        ("PATCH", "/devices/{device}", {"data": b" " * (MAX_REQUEST_BYTES + 1), "headers": JSON_SENT}, 413),
+        ("POST", "/devices/import", {"data": b"\n" * 100_001, "headers": LINES_SENT}, 413),
+        ("POST", "/devices/import", {"data": b" " * (MAX_IMPORT_BYTES + 1), "headers": LINES_SENT}, 413),
         ("PATCH", "/devices/{device}", {"json": {"name": "P"}, "headers": {"If-Match": '"99"'}}, 412),
         ("DELETE", "/devices/{device}/credentials/{unknown}", {}, 404),
         ("POST", "/devices", {"json": {"serial_number": "SN-1", "device_type": "pump"}}, 409),
