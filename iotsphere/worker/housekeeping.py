@@ -20,10 +20,10 @@ async def keep_house(
 ) -> None:
     """Forget answers after their 24 hours, sessions that are over, and keys that sign no more, until told to stop."""
     while not stop.is_set():
-        try:
-            await idempotency.forget_old()
-            await sessions.forget_ended()
-            await ring.keep_keys()
-        except UnavailableError as error:
-            log.warning("worker.housekeeping.postponed", detail=error.detail)
+        for duty in (idempotency.forget_old, sessions.forget_ended, ring.keep_keys):
+            try:
+                await duty()
+            # One that takes too long keeps the others from nothing.
+            except UnavailableError as error:
+                log.warning("worker.housekeeping.postponed", duty=duty.__name__, detail=error.detail)
         await pause(INTERVAL_SECONDS, unless=stop)

@@ -85,4 +85,18 @@ async def test_with_the_registry_away_it_is_put_off() -> None:
     with capture_logs() as logs:
         await House(UnreachableUnitOfWork).keep_once()
 
-    assert [line["event"] for line in logs] == ["worker.housekeeping.postponed"]
+    assert [line["event"] for line in logs] == ["worker.housekeeping.postponed"] * 3
+
+
+async def test_what_cannot_be_forgotten_keeps_no_signing_key_from_being_replaced() -> None:
+    house = House()
+    await house.ring.signing_key()
+    house.clock.now += SIGNING_KEY_LIFE + timedelta(seconds=1)
+    unreachable = House(UnreachableUnitOfWork)
+    house.idempotency, house.sessions = unreachable.idempotency, unreachable.sessions
+
+    with capture_logs() as logs:
+        await house.keep_once()
+
+    assert len(house.tables.signing_keys) == 2
+    assert [line["duty"] for line in logs] == ["forget_old", "forget_ended"]
