@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from iotsphere.identity.errors import IdempotencyKeyBusyError, IdempotencyKeyReusedError
 from iotsphere.identity.model import IdempotencyRecord
@@ -11,7 +11,8 @@ from iotsphere.identity.secrets import CipherTextLostError, PlatformCipher
 from iotsphere.kernel.clock import Clock
 
 REMEMBERED_FOR = timedelta(hours=24)
-# A request that has not answered by then has died with its process, and its key is free again.
+# A request that has not answered by then has most likely died with its process, and its key is free again. Should it
+# end after all, it leaves alone what another has begun under the key.
 ABANDONED_AFTER = timedelta(seconds=30)
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.02
@@ -38,7 +39,7 @@ class IdempotencyService:
         :raises IdempotencyKeyBusyError: the request that has the key did not end in time.
         """
         deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
-        while (record := await self._claim(actor, key, fingerprint)) is not None:
+        while (record := await self._claim(actor, key, fingerprint, now=(started_at := self._clock()))) is not None:
             if record.fingerprint != fingerprint:
                 raise IdempotencyKeyReusedError("The idempotency key was used for another request. Make a new one.")
             if record.answer is not None:
@@ -46,7 +47,7 @@ class IdempotencyService:
             if asyncio.get_running_loop().time() > deadline:
                 raise IdempotencyKeyBusyError("The first request with this idempotency key is still at work.")
             await asyncio.sleep(POLL_SECONDS)
-        task = asyncio.create_task(self._work_and_remember(actor, key, work))
+        task = asyncio.create_task(self._work_and_remember(actor, key, started_at, work))
         self._at_work.add(task)
         task.add_done_callback(self._at_work.discard)
         return await asyncio.shield(task)
@@ -66,8 +67,7 @@ class IdempotencyService:
                 "See whether the request was done, and make a new key."
             ) from error
 
-    async def _claim(self, actor: str, key: str, fingerprint: bytes) -> IdempotencyRecord | None:
-        now = self._clock()
+    async def _claim(self, actor: str, key: str, fingerprint: bytes, *, now: datetime) -> IdempotencyRecord | None:
         async with self._unit_of_work() as uow:
             record = await uow.idempotency.claim(
                 actor,
@@ -80,15 +80,17 @@ class IdempotencyService:
             await uow.commit()
         return record
 
-    async def _work_and_remember(self, actor: str, key: str, work: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def _work_and_remember(
+        self, actor: str, key: str, started_at: datetime, work: Callable[[], Awaitable[bytes]]
+    ) -> bytes:
         try:
             answer = await work()
         except BaseException:
             async with self._unit_of_work() as uow:
-                await uow.idempotency.remove(actor, key)
+                await uow.idempotency.remove(actor, key, started_at=started_at)
                 await uow.commit()
             raise
         async with self._unit_of_work() as uow:
-            await uow.idempotency.save_answer(actor, key, self._cipher.encrypt(answer))
+            await uow.idempotency.save_answer(actor, key, self._cipher.encrypt(answer), started_at=started_at)
             await uow.commit()
         return answer

@@ -154,9 +154,11 @@ class IdempotencyRepository(Protocol):
         :returns: None when the key is now the caller's.
         """
 
-    async def save_answer(self, actor: str, key: str, answer: bytes) -> None: ...
+    async def save_answer(self, actor: str, key: str, answer: bytes, *, started_at: datetime) -> None:
+        """Keep the answer of the request that claimed the key at ``started_at``, if the key is still its own."""
 
-    async def remove(self, actor: str, key: str) -> None: ...
+    async def remove(self, actor: str, key: str, *, started_at: datetime) -> None:
+        """Free the key for the others, if it is still that of the request that claimed it at ``started_at``."""
 
     async def remove_before(self, moment: datetime) -> None: ...
 

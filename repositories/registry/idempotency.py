@@ -42,11 +42,13 @@ class SqlAlchemyIdempotencyRepository:
         # Removed in between by the request that had it: the caller claims it again and finds it free.
         return IdempotencyRecord(found.fingerprint, found.answer) if found else IdempotencyRecord(fingerprint, None)
 
-    async def save_answer(self, actor: str, key: str, answer: bytes) -> None:
-        await self._connection.execute(sa.update(records).where(*_is(actor, key)).values(answer=answer))
+    async def save_answer(self, actor: str, key: str, answer: bytes, *, started_at: datetime) -> None:
+        its_own = (*_is(actor, key), records.c.started_at == started_at)
+        await self._connection.execute(sa.update(records).where(*its_own).values(answer=answer))
 
-    async def remove(self, actor: str, key: str) -> None:
-        await self._connection.execute(sa.delete(records).where(*_is(actor, key)))
+    async def remove(self, actor: str, key: str, *, started_at: datetime) -> None:
+        its_own = (*_is(actor, key), records.c.started_at == started_at)
+        await self._connection.execute(sa.delete(records).where(*its_own))
 
     async def remove_before(self, moment: datetime) -> None:
         await self._connection.execute(sa.delete(records).where(records.c.started_at < moment))

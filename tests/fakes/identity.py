@@ -297,12 +297,17 @@ class InMemoryIdempotencyRepository:
         self._stored[actor, key] = KeptIdempotencyRecord(fingerprint, now)
         return None
 
-    async def save_answer(self, actor: str, key: str, answer: bytes) -> None:
-        if (actor, key) in self._stored:
+    async def save_answer(self, actor: str, key: str, answer: bytes, *, started_at: datetime) -> None:
+        if self._is_still_of(started_at, actor, key):
             self._stored[actor, key] = replace(self._stored[actor, key], answer=answer)
 
-    async def remove(self, actor: str, key: str) -> None:
-        self._stored.pop((actor, key), None)
+    async def remove(self, actor: str, key: str, *, started_at: datetime) -> None:
+        if self._is_still_of(started_at, actor, key):
+            del self._stored[actor, key]
+
+    def _is_still_of(self, started_at: datetime, actor: str, key: str) -> bool:
+        kept = self._stored.get((actor, key))
+        return kept is not None and kept.started_at == started_at
 
     async def remove_before(self, moment: datetime) -> None:
         for name in [name for name, kept in self._stored.items() if kept.started_at < moment]:

@@ -25,9 +25,15 @@ async def claim(
     return record
 
 
-async def save_answer(store: RegistryStore, answer: bytes, *, actor: str = ACTOR, key: str = KEY) -> None:
+async def save_answer(store: RegistryStore, answer: bytes, *, started_at: datetime = FIRST_DAY) -> None:
     async with store.unit_of_work() as uow:
-        await uow.idempotency.save_answer(actor, key, answer)
+        await uow.idempotency.save_answer(ACTOR, KEY, answer, started_at=started_at)
+        await uow.commit()
+
+
+async def remove(store: RegistryStore, *, started_at: datetime = FIRST_DAY) -> None:
+    async with store.unit_of_work() as uow:
+        await uow.idempotency.remove(ACTOR, KEY, started_at=started_at)
         await uow.commit()
 
 
@@ -66,9 +72,7 @@ async def test_a_removed_key_is_free(store: RegistryStore) -> None:
     await claim(store)
     await claim(store, actor="user:2")
 
-    async with store.unit_of_work() as uow:
-        await uow.idempotency.remove(ACTOR, KEY)
-        await uow.commit()
+    await remove(store)
 
     assert await claim(store, actor="user:2") is not None
     assert await claim(store) is None
@@ -78,6 +82,19 @@ async def test_an_answer_to_a_key_that_is_gone_is_dropped(store: RegistryStore) 
     await save_answer(store, b"late")
 
     assert await claim(store) is None
+
+
+async def test_who_lost_the_key_neither_answers_for_its_new_owner_nor_frees_it(store: RegistryStore) -> None:
+    later = FIRST_DAY + ABANDONED_AFTER + timedelta(microseconds=1)
+    await claim(store)
+    assert await claim(store, fingerprint=b"second", now=later) is None
+
+    await save_answer(store, b"late")
+    await remove(store)
+
+    assert await claim(store, now=later) == IdempotencyRecord(b"second", answer=None)
+    await save_answer(store, b"answer", started_at=later)
+    assert await claim(store, now=later) == IdempotencyRecord(b"second", answer=b"answer")
 
 
 async def test_old_records_can_be_removed(store: RegistryStore) -> None:

@@ -125,6 +125,39 @@ async def test_a_request_that_died_with_its_process_frees_the_key_after_a_while(
     assert await bench.ask() == b"answer 1"
 
 
+@pytest.mark.parametrize("is_refused", [False, True])
+async def test_work_that_ends_after_its_key_was_given_on_leaves_the_other_request_alone(
+    bench: Bench, is_refused: bool
+) -> None:
+    may_end = asyncio.Event()
+
+    async def slow() -> bytes:
+        bench.began.set()
+        await may_end.wait()
+        if is_refused:
+            raise TakenError("Taken.")
+        return b"slow answer"
+
+    asking = asyncio.create_task(bench.service.answer_once(actor="user:1", key="key", fingerprint=b"slow", work=slow))
+    await bench.began.wait()
+    bench.clock.now += ABANDONED_AFTER + timedelta(seconds=1)
+    bench.began.clear()
+    bench.may_end.clear()
+    another = asyncio.create_task(bench.ask())
+    await bench.began.wait()
+
+    claimed = dict(bench.tables.idempotency)
+    may_end.set()
+    await asyncio.wait([asking])
+    assert isinstance(asking.exception(), TakenError) if is_refused else asking.result() == b"slow answer"
+    assert bench.tables.idempotency == claimed
+    bench.may_end.set()
+
+    assert await another == b"answer 1"
+    assert await bench.ask() == b"answer 1"
+    assert bench.done == 1
+
+
 async def test_answers_are_kept_encrypted(bench: Bench) -> None:
     await bench.ask()
 
