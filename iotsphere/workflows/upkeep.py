@@ -1,4 +1,4 @@
-"""What has to go on in a process while it recognises callers."""
+"""What has to go on in a process whatever happens, such as what recognising callers rests on."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -15,7 +15,31 @@ from iotsphere.registry.contacts import ContactService
 log = structlog.get_logger()
 
 WRITE_INTERVAL_SECONDS = 1.0
-FAILURES = Counter("iotsphere_upkeep_failures", "How often work that recognising callers rests on had to begin anew")
+RESTART_INTERVAL_SECONDS = 1.0
+FAILURES = Counter("iotsphere_upkeep_failures", "How often work that has to go on had to begin anew")
+
+
+async def keep_up(
+    work: Callable[[], Coroutine[Any, Any, None]],
+    *,
+    stop: asyncio.Event,
+    interval_seconds: float = RESTART_INTERVAL_SECONDS,
+) -> None:
+    """Begin work anew that should not end before it is told to stop, whatever has ended it, and say so."""
+    while not stop.is_set():
+        task = asyncio.create_task(work())
+        try:
+            await asyncio.wait([task])
+        finally:
+            # Where it is we who are to end.
+            task.cancel()
+            await asyncio.wait([task])
+        error = task.exception()
+        if error is None and stop.is_set():
+            return
+        FAILURES.inc()
+        log.error("upkeep.failed", exc_info=error)
+        await asyncio.sleep(interval_seconds)
 
 
 class AuthenticationUpkeep:
@@ -31,7 +55,10 @@ class AuthenticationUpkeep:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep at it for as long as the block lasts; contacts that are not written down by its end are then."""
-        tasks = [asyncio.create_task(self._keep_up(work)) for work in (self._watch.keep_watching, self._keep_writing)]
+        tasks = [
+            asyncio.create_task(keep_up(work, stop=asyncio.Event(), interval_seconds=self._interval_seconds))
+            for work in (self._watch.keep_watching, self._keep_writing)
+        ]
         try:
             yield
         finally:
@@ -39,20 +66,6 @@ class AuthenticationUpkeep:
                 task.cancel()
             await asyncio.wait(tasks)
             await self._write_contacts(also_resting=True)
-
-    async def _keep_up(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Begin work anew that should never end, whatever has ended it, and say so."""
-        while True:
-            task = asyncio.create_task(work())
-            try:
-                await asyncio.wait([task])
-            finally:
-                # Where it is we who are to end.
-                task.cancel()
-                await asyncio.wait([task])
-            FAILURES.inc()
-            log.error("authentication.upkeep.failed", exc_info=task.exception())
-            await asyncio.sleep(self._interval_seconds)
 
     async def _keep_writing(self) -> None:
         while True:

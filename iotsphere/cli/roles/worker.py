@@ -1,26 +1,39 @@
 """``iotsphere worker``: works in the background."""
 
 import asyncio
+from functools import partial
 
 from iotsphere.cli.roles import run_role
 from iotsphere.cli.signals import stop_requested
 from iotsphere.config import Settings
-from iotsphere.containers.application import create_container
+from iotsphere.containers.application import Application, create_container
 from iotsphere.containers.stores import close_stores
 from iotsphere.worker.delivery import deliver_events
 from iotsphere.worker.housekeeping import keep_house
 from iotsphere.worker.sealing import seal_trail
+from iotsphere.workflows.upkeep import keep_up
 
 
 async def work(settings: Settings) -> None:
     """Carry news between the stores, seal the audit trail, and keep house, until told to stop."""
     container = create_container(settings)
-    identity, stop = container.identity, stop_requested()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(seal_trail(container.audit.sealing(), stop=stop))
-        tasks.create_task(deliver_events(container.workflows.commissioning(), stop=stop))
-        tasks.create_task(keep_house(identity.idempotency(), identity.sessions(), identity.ring(), stop=stop))
+    await go_on(container, stop=stop_requested())
     await close_stores(container.stores)
+
+
+async def go_on(container: Application, *, stop: asyncio.Event) -> None:
+    """Go on until told to stop, with each task by itself: one that fails is begun anew, and ends no other."""
+    identity = container.identity
+    # What has to be forgotten: answers after their 24 hours, sessions that are over, and keys that sign no more.
+    duties = identity.idempotency().forget_old, identity.sessions().forget_ended, identity.ring().keep_keys
+    begin = [
+        partial(seal_trail, container.audit.sealing(), stop=stop),
+        partial(deliver_events, container.workflows.commissioning(), stop=stop),
+        *(partial(keep_house, duty, stop=stop) for duty in duties),
+    ]
+    async with asyncio.TaskGroup() as tasks:
+        for task in begin:
+            tasks.create_task(keep_up(task, stop=stop))
 
 
 if __name__ == "__main__":

@@ -47,7 +47,8 @@ class House:
 
     async def keep_once(self) -> None:
         """Go round once: the end is asked for when the round has begun."""
-        keeping = asyncio.create_task(keep_house(self.idempotency, self.sessions, self.ring, stop=self.stop))
+        duties = self.idempotency.forget_old, self.sessions.forget_ended, self.ring.keep_keys
+        keeping = asyncio.gather(*(keep_house(duty, stop=self.stop) for duty in duties))
         await asyncio.sleep(0)
         self.stop.set()
         await asyncio.wait_for(keeping, timeout=5)

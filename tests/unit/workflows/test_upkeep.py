@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from iotsphere.identity.key_cache import KeyCache, KeyWatch
 from iotsphere.registry.contacts import ContactService
-from iotsphere.workflows.upkeep import AuthenticationUpkeep
+from iotsphere.workflows.upkeep import AuthenticationUpkeep, keep_up
 from tests.factories.registry import build_device
 from tests.fakes.identity import ManualClock
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
@@ -63,7 +63,7 @@ async def test_what_fails_unforeseen_is_told_and_begun_anew() -> None:
                 await feed.is_asked_again.wait()
 
     assert failures() >= before + 2
-    assert {line["event"] for line in logs} == {"authentication.upkeep.failed"}
+    assert {line["event"] for line in logs} == {"upkeep.failed"}
     assert {str(line["exc_info"]) for line in logs} == {"could not read block 7", "a word that nobody understands"}
 
 
@@ -78,3 +78,32 @@ async def test_contacts_are_written_at_the_end() -> None:
         contacts.note_contact(device_id=device.id)
 
     assert tables.devices[device.id].last_seen_at == clock.now
+
+
+async def test_what_ends_because_it_was_told_to_has_not_failed() -> None:
+    stop, before = asyncio.Event(), failures()
+
+    async def wait() -> None:
+        await stop.wait()
+
+    with capture_logs() as logs:
+        keeping = asyncio.create_task(keep_up(wait, stop=stop))
+        await asyncio.sleep(0)
+        stop.set()
+        await asyncio.wait_for(keeping, timeout=5)
+
+    assert (logs, failures()) == ([], before)
+
+
+async def test_what_fails_when_it_is_told_to_stop_is_told_and_not_begun_again() -> None:
+    stop, before = asyncio.Event(), failures()
+
+    async def fail() -> None:
+        stop.set()
+        raise RuntimeError("could not read block 7")
+
+    with capture_logs() as logs:
+        await asyncio.wait_for(keep_up(fail, stop=stop, interval_seconds=0), timeout=5)
+
+    assert [str(line["exc_info"]) for line in logs] == ["could not read block 7"]
+    assert failures() == before + 1
