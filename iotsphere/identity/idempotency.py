@@ -14,6 +14,8 @@ REMEMBERED_FOR = timedelta(hours=24)
 # A request that has not answered by then has most likely died with its process, and its key is free again. Should it
 # end after all, it leaves alone what another has begun under the key.
 ABANDONED_AFTER = timedelta(seconds=30)
+# However much has piled up, a statement has to end in time.
+FORGOTTEN_AT_ONCE = 500
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.02
 
@@ -54,9 +56,11 @@ class IdempotencyService:
 
     async def forget_old(self) -> None:
         """Remove what need not be remembered any more."""
-        async with self._unit_of_work() as uow:
-            await uow.idempotency.remove_before(self._clock() - REMEMBERED_FOR)
-            await uow.commit()
+        moment, removed = self._clock() - REMEMBERED_FOR, FORGOTTEN_AT_ONCE
+        while removed == FORGOTTEN_AT_ONCE:
+            async with self._unit_of_work() as uow:
+                removed = await uow.idempotency.remove_before(moment, limit=FORGOTTEN_AT_ONCE)
+                await uow.commit()
 
     def _decrypted(self, answer: bytes) -> bytes:
         try:

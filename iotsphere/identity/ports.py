@@ -76,8 +76,11 @@ class SessionRepository(Protocol):
     async def revoke_all(self, user_id: UserId, *, but: UUID | None, now: datetime) -> None:
         """Revoke all of a user's sessions but one, if one is named."""
 
-    async def remove_ended(self, *, now: datetime) -> None:
-        """Remove the expired ones. Revoked ones stay until then, to be told from those that never were."""
+    async def remove_ended(self, *, now: datetime, limit: int) -> int:
+        """Remove expired ones, at most so many, and give how many those were.
+
+        Revoked ones stay until they expire, to be told from those that never were.
+        """
 
     async def add_refresh_token(self, token_hash: bytes, session_id: UUID) -> None: ...
 
@@ -160,7 +163,8 @@ class IdempotencyRepository(Protocol):
     async def remove(self, actor: str, key: str, *, started_at: datetime) -> None:
         """Free the key for the others, if it is still that of the request that claimed it at ``started_at``."""
 
-    async def remove_before(self, moment: datetime) -> None: ...
+    async def remove_before(self, moment: datetime, *, limit: int) -> int:
+        """Remove records begun before the moment, at most so many, and give how many those were."""
 
 
 class IdentityUnitOfWork(Protocol):

@@ -29,6 +29,8 @@ from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.identifiers import IdSource
 
+# Each with its refresh tokens, which may be thousands; however much has piled up, a statement has to end in time.
+FORGOTTEN_AT_ONCE = 50
 SESSION_OVER = "The session is over. Log in again."
 
 
@@ -110,9 +112,11 @@ class SessionService:
 
     async def forget_ended(self) -> None:
         """Remove sessions that nobody can use any more, with their refresh tokens."""
-        async with self._unit_of_work() as uow:
-            await uow.sessions.remove_ended(now=self._clock())
-            await uow.commit()
+        now, removed = self._clock(), FORGOTTEN_AT_ONCE
+        while removed == FORGOTTEN_AT_ONCE:
+            async with self._unit_of_work() as uow:
+                removed = await uow.sessions.remove_ended(now=now, limit=FORGOTTEN_AT_ONCE)
+                await uow.commit()
 
     async def authenticate(self, *, access_token: str) -> Actor:
         """Tell whose access token this is, with the role that they have now.

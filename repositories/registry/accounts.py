@@ -157,8 +157,9 @@ class SqlAlchemySessionRepository:
             .values(revoked_at=now)
         )
 
-    async def remove_ended(self, *, now: datetime) -> None:
-        await self._connection.execute(sa.delete(sessions).where(sessions.c.expires_at <= now))
+    async def remove_ended(self, *, now: datetime, limit: int) -> int:
+        ended = sa.select(sessions.c.id).where(sessions.c.expires_at <= now).limit(limit)
+        return (await self._connection.execute(sa.delete(sessions).where(sessions.c.id.in_(ended)))).rowcount
 
     async def add_refresh_token(self, token_hash: bytes, session_id: UUID) -> None:
         await self._connection.execute(sa.insert(refresh_tokens).values(token_hash=token_hash, session_id=session_id))

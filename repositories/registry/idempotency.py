@@ -50,8 +50,12 @@ class SqlAlchemyIdempotencyRepository:
         its_own = (*_is(actor, key), records.c.started_at == started_at)
         await self._connection.execute(sa.delete(records).where(*its_own))
 
-    async def remove_before(self, moment: datetime) -> None:
-        await self._connection.execute(sa.delete(records).where(records.c.started_at < moment))
+    async def remove_before(self, moment: datetime, *, limit: int) -> int:
+        is_old = records.c.started_at < moment
+        old = sa.select(records.c.actor, records.c.key).where(is_old).limit(limit)
+        # Asked again of what is removed: the key may have been claimed anew in between.
+        removal = sa.delete(records).where(sa.tuple_(records.c.actor, records.c.key).in_(old), is_old)
+        return (await self._connection.execute(removal)).rowcount
 
 
 def _is(actor: str, key: str) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:

@@ -219,11 +219,13 @@ class InMemorySessionRepository:
             if kept.session.user_id == user_id and session_id != but:
                 await self.revoke(session_id, now=now)
 
-    async def remove_ended(self, *, now: datetime) -> None:
-        for session_id in [key for key, kept in self._stored.items() if kept.session.expires_at <= now]:
+    async def remove_ended(self, *, now: datetime, limit: int) -> int:
+        ended = [key for key, kept in self._stored.items() if kept.session.expires_at <= now][:limit]
+        for session_id in ended:
             del self._stored[session_id]
         for token_hash in [key for key, token in self._tokens.items() if token.session_id not in self._stored]:
             del self._tokens[token_hash]
+        return len(ended)
 
     async def add_refresh_token(self, token_hash: bytes, session_id: UUID) -> None:
         self._tokens[token_hash] = KeptRefreshToken(session_id)
@@ -309,6 +311,8 @@ class InMemoryIdempotencyRepository:
         kept = self._stored.get((actor, key))
         return kept is not None and kept.started_at == started_at
 
-    async def remove_before(self, moment: datetime) -> None:
-        for name in [name for name, kept in self._stored.items() if kept.started_at < moment]:
+    async def remove_before(self, moment: datetime, *, limit: int) -> int:
+        old = [name for name, kept in self._stored.items() if kept.started_at < moment][:limit]
+        for name in old:
             del self._stored[name]
+        return len(old)

@@ -102,8 +102,16 @@ async def test_old_records_can_be_removed(store: RegistryStore) -> None:
     await claim(store, key="young")
 
     async with store.unit_of_work() as uow:
-        await uow.idempotency.remove_before(FIRST_DAY)
+        assert await uow.idempotency.remove_before(FIRST_DAY, limit=9) == 1
         await uow.commit()
 
     assert await claim(store, key="old", now=FIRST_DAY) is None
     assert await claim(store, key="young") is not None
+
+
+async def test_no_more_old_records_are_removed_than_asked_for(store: RegistryStore) -> None:
+    for number in range(3):
+        await claim(store, key=str(number))
+
+    async with store.unit_of_work() as uow:
+        assert [await uow.idempotency.remove_before(FIRST_DAY + DAY, limit=2) for _ in range(3)] == [2, 1, 0]

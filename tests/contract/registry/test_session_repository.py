@@ -136,7 +136,7 @@ async def test_a_browsers_secret_ends_with_its_session(store: RegistryStore, bro
 
 async def test_a_browsers_session_that_has_expired_is_removed(store: RegistryStore, browser: Session) -> None:
     async with store.unit_of_work() as uow:
-        await uow.sessions.remove_ended(now=browser.expires_at)
+        await uow.sessions.remove_ended(now=browser.expires_at, limit=9)
         await uow.commit()
 
     assert await find_holder(store) is None
@@ -155,9 +155,17 @@ async def test_expired_sessions_are_removed_with_their_tokens_and_live_ones_stay
     async with store.unit_of_work() as uow:
         await uow.sessions.add(expired)
         await uow.sessions.add_refresh_token(OTHER_TOKEN, expired.id)
-        await uow.sessions.remove_ended(now=NOW)
+        assert await uow.sessions.remove_ended(now=NOW, limit=9) == 1
         await uow.commit()
 
     earlier = FIRST_DAY + timedelta(minutes=1)
     assert await find_token(store, token=OTHER_TOKEN, now=earlier) is None
     assert await find_user(store, session) == user
+
+
+async def test_no_more_expired_sessions_are_removed_than_asked_for(store: RegistryStore, user: User) -> None:
+    async with store.unit_of_work() as uow:
+        for _ in range(3):
+            await uow.sessions.add(build_session(user_id=user.id, expires_at=NOW))
+
+        assert [await uow.sessions.remove_ended(now=NOW, limit=2) for _ in range(3)] == [2, 1, 0]

@@ -17,13 +17,13 @@ from iotsphere.identity.model import (
     User,
 )
 from iotsphere.identity.secrets import hash_secret
-from iotsphere.identity.service import SessionService
+from iotsphere.identity.service import FORGOTTEN_AT_ONCE, SessionService
 from iotsphere.identity.tokens import sign_token
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import UnavailableError
-from tests.factories.identity import build_attempt, build_user
-from tests.fakes.identity import ManualClock, RecordingPasswords, build_tokens
+from tests.factories.identity import build_attempt, build_session, build_user
+from tests.fakes.identity import KeptSession, ManualClock, RecordingPasswords, build_tokens
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables, UnreachableUnitOfWork
 
 EMAIL, PASSWORD = "odile@waterworks.example", "correct horse"
@@ -317,6 +317,16 @@ async def test_a_bad_token_is_refused_without_asking_the_store() -> None:
         await service.authenticate_browser(secret="made up")
     with pytest.raises(UnavailableError):
         await service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
+
+
+async def test_however_many_sessions_are_over_all_are_forgotten(bench: Bench) -> None:
+    for _ in range(2 * FORGOTTEN_AT_ONCE):
+        session = build_session(expires_at=bench.clock.now)
+        bench.tables.sessions[session.id] = KeptSession(session)
+
+    await bench.service.forget_ended()
+
+    assert bench.tables.sessions == {}
 
 
 async def test_sessions_that_are_over_are_forgotten_and_the_others_go_on(bench: Bench) -> None:
