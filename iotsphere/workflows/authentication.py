@@ -62,9 +62,12 @@ class AuthenticationWorkflow:
         :raises CredentialInvalidError: wrong, expired or revoked, or the device is retired.
         :raises GuessesExceededError: too many keys were wrong that came from the address.
         :raises DeviceSuspendedError: the key is right, and the device is suspended.
+        :raises RateLimitedError: likewise, and it has asked too often.
         """
         holder = self._keys.recall(api_key=api_key) or await self._look_up(api_key, address)
         if holder.device_status == DeviceStatus.SUSPENDED:
+            # Counted like the request of one that is let in: who is turned away may ask again and again.
+            await self._throttle.admit(holder.actor)
             raise _suspended(holder.actor)
         if holder.actor.device_id is not None:
             await self._receive_device(holder.actor.device_id, holder.device_status)

@@ -15,6 +15,7 @@ from dependency_injector import providers
 
 from iotsphere.cli.roles.serve import behind_proxies, hypercorn_config
 from iotsphere.identity.errors import PasswordsBusyError
+from iotsphere.registry.model import DeviceStatus
 from iotsphere.throttling.model import SECOND, Limit, RequestLimits
 from tests.api.bench import NOWHERE, Answer, ApiBench, Credentials
 from tests.fakes.identity import RecordingPasswords
@@ -53,6 +54,15 @@ async def test_the_keys_of_a_device_have_one_limit_and_other_devices_theirs(benc
     answers = [await bench.get(path, by=key) for path, key in zip(paths, keys, strict=True)]
 
     assert [answer.status for answer in answers] == [200, 200, 429, 200]
+
+
+async def test_a_suspended_device_has_its_limit_like_any_other(bench: ApiBench) -> None:
+    limit(bench, key=Limit("key", 30 * SECOND, 2))
+    key = bench.give_key(bench.add_device(status=DeviceStatus.SUSPENDED))
+
+    answers = [await bench.get("/me", by=key) for _ in range(3)]
+
+    assert [answer.refusal for answer in answers] == [(403, "registry.device.suspended")] * 2 + [EXCEEDED]
 
 
 async def test_an_organisation_has_one_limit_and_the_other_its_own(bench: ApiBench) -> None:
