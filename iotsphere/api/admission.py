@@ -55,7 +55,8 @@ async def admit(
     if provisioning:
         provisioner = await _counted(_authenticate_provisioner(attempt.address), attempt.address, throttle)
         attempt = note_attempt(provisioner)
-        await throttle.admit(provisioner)
+        if throttled:
+            await throttle.admit(provisioner)
         return attempt
     if allow is None:
         if throttled:
@@ -64,18 +65,23 @@ async def admit(
     actor = await _counted(_authenticate(attempt.address, authentication), attempt.address, throttle)
     attempt = g.attempt = Attempt(actor, attempt.action, attempt.address, attempt.correlation_id)
     refuse_forgery(request.headers.get(CSRF_HEADER))
-    await throttle.admit(actor)
+    if throttled:
+        await throttle.admit(actor)
     if actor.device_id is None:
-        if not actor.may(allow):
-            raise RoleTooLowError(f"This takes the role {allow.name.lower()} or a higher one.")
-        if device_id is not None:
-            await _check_device(actor, device_id)
+        await _check_role(actor, allow, device_id)
     elif device_id not in {None, actor.device_id}:
         # To a device, every other device looks as if it were not there.
         raise DeviceNotFoundError
     elif not device_may:
         raise DeviceNotAllowedError("A device's key does not allow this.")
     return attempt
+
+
+async def _check_role(actor: Actor, allow: Role, device_id: DeviceId | None) -> None:
+    if not actor.may(allow):
+        raise RoleTooLowError(f"This takes the role {allow.name.lower()} or a higher one.")
+    if device_id is not None:
+        await _check_device(actor, device_id)
 
 
 @inject

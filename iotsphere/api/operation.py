@@ -6,10 +6,12 @@ tag. The view itself loads nothing and checks nothing: it calls a service. ``iot
 declarations.
 """
 
+import asyncio
 import hashlib
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import wraps
 from http import HTTPStatus
@@ -37,7 +39,7 @@ NDJSON = "application/x-ndjson"
 CSV = "text/csv"
 MAX_BODY_BYTES = 1024 * 1024
 MAX_REMEMBERED_LINES = 10_000
-# For so long a body may be on its way before its sender is recognised anew: a key is refused a second after its end.
+# Who takes longer than that is recognised anew: a key is refused a second after its end.
 TRUSTED_SECONDS = 0.5
 
 View = Callable[..., Awaitable[Any]]
@@ -103,10 +105,46 @@ class Operation:
         return self.versioned and not self.conditional and self.status == HTTPStatus.OK
 
 
+class Admission:
+    """The caller's being let in, which holds for a moment and is then to be had anew; it counts as one request."""
+
+    def __init__(self, declared: Operation, path: Mapping[str, Any]) -> None:
+        self._declared = declared
+        self._path = path
+        self._admitted: tuple[Attempt, float] | None = None
+        self._context = copy_context()
+
+    async def renew(self) -> Attempt:
+        """Let the caller in, unless that was done just now; raises what ``admit`` raises."""
+        if self._admitted is None or time.monotonic() - self._admitted[1] > TRUSTED_SECONDS:
+            attempt = await admit(
+                self._path.get("device_id"),
+                allow=self._declared.allow,
+                device_may=self._declared.device_may,
+                provisioning=self._declared.provisioning,
+                throttled=self._declared.throttled and self._admitted is None,
+            )
+            self._admitted = attempt, time.monotonic()
+        return self._admitted[0]
+
+    async def find_refusal(self) -> DomainError | None:
+        """Tell, and record, why the caller is not let in any more, also when the answer has begun."""
+        # By then the framework has taken the request out of the context.
+        return await asyncio.create_task(self._find_refusal(), context=self._context)
+
+    async def _find_refusal(self) -> DomainError | None:
+        try:
+            await self.renew()
+        except DomainError as error:
+            await record_refusal(error, self._path)
+            return error
+        return None
+
+
 def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
     """Declare a view as an operation.
 
-    It receives whichever of ``actor``, ``attempt``, ``query``, ``body``, ``raw_body``, ``spool`` and
+    It receives whichever of ``actor``, ``attempt``, ``admission``, ``query``, ``body``, ``raw_body``, ``spool`` and
     ``expected_version`` it names, besides what stands in the path.
     """
     declared = Operation(summary=summary, **declaration)
@@ -115,16 +153,16 @@ def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
         names = frozenset(inspect.signature(view).parameters)
 
         async def serve(path: Mapping[str, Any]) -> Response:
-            attempt = await _admit(declared, path)
-            admitted_at = time.monotonic()
+            admission = Admission(declared, path)
+            await admission.renew()
             given = await _read_request(declared)
-            if time.monotonic() - admitted_at > TRUSTED_SECONDS:
-                # Who takes long to send a body may have lost meanwhile what let them in.
-                attempt = await _admit(declared, path)
-            actor = attempt.actor
-            offered = {**path, **given, "actor": actor, "attempt": attempt}
+            # Who takes long to send a body may have lost meanwhile what let them in.
+            actor = (await admission.renew()).actor
 
             async def call() -> Response:
+                # So may who has waited for another request with their idempotency key.
+                attempt = await admission.renew()
+                offered = {**path, **given, "actor": attempt.actor, "attempt": attempt, "admission": admission}
                 value = await view(**{name: offered[name] for name in names & offered.keys()})
                 change = declared.audited(offered, value) if declared.audited else None
                 if change is not None:
@@ -150,16 +188,6 @@ def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
         return handle
 
     return declare
-
-
-async def _admit(declared: Operation, path: Mapping[str, Any]) -> Attempt:
-    return await admit(
-        path.get("device_id"),
-        allow=declared.allow,
-        device_may=declared.device_may,
-        provisioning=declared.provisioning,
-        throttled=declared.throttled,
-    )
 
 
 async def _read_request(declared: Operation) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Devices by the thousand over HTTP: a file of them in, a file of them out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from itertools import repeat
 from typing import Any
 
 from dependency_injector.wiring import Provide, inject
@@ -9,7 +10,7 @@ from marshmallow import Schema, fields
 from quart import Blueprint, Response, request
 
 from iotsphere.api.json_body import encode_json
-from iotsphere.api.operation import CSV, NDJSON, operation
+from iotsphere.api.operation import CSV, NDJSON, Admission, operation
 from iotsphere.api.registry.lines import (
     CSV_HEADER,
     Entry,
@@ -24,7 +25,7 @@ from iotsphere.api.registry.schemas import DeviceAnswer, DeviceFilterQuery
 from iotsphere.api.spool import Spool
 from iotsphere.kernel.actor import Actor, Role
 from iotsphere.kernel.audit import Attempt
-from iotsphere.kernel.errors import DomainError, RuleViolationError
+from iotsphere.kernel.errors import DomainError, RuleViolationError, UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page
 from iotsphere.registry.model import Device, DeviceDraft
@@ -71,18 +72,30 @@ class ImportedLineAnswer(Schema):
 )
 @inject
 async def import_devices(
-    attempt: Attempt, spool: Spool, commissioning: CommissioningWorkflow = Provide["workflows.commissioning"]
+    attempt: Attempt,
+    admission: Admission,
+    spool: Spool,
+    commissioning: CommissioningWorkflow = Provide["workflows.commissioning"],
 ) -> Response:
     entries = read_csv(spool) if request.mimetype == CSV else read_ndjson(spool)
-    return _streamed(_import(attempt, entries, commissioning), NDJSON)
+    return _streamed(_import(attempt, admission.find_refusal, entries, commissioning), NDJSON)
 
 
 async def _import(
-    attempt: Attempt, entries: Iterator[Entry], commissioning: CommissioningWorkflow
+    attempt: Attempt,
+    find_refusal: Callable[[], Awaitable[DomainError | None]],
+    entries: Iterator[Entry],
+    commissioning: CommissioningWorkflow,
 ) -> AsyncIterator[bytes]:
+    refusal: DomainError | None = None
     async for batch in _batches(entries):
+        # Who lost meanwhile what let them in registers no more; an outage may be over by the next batch.
+        if refusal is None or isinstance(refusal, UnavailableError):
+            refusal = await find_refusal()
         drafts = [entry.draft for entry in batch if isinstance(entry.draft, DeviceDraft)]
-        outcomes = iter(await commissioning.register_devices(attempt=attempt, drafts=drafts))
+        outcomes: Iterator[DeviceId | DomainError] = (
+            repeat(refusal) if refusal else iter(await commissioning.register_devices(attempt=attempt, drafts=drafts))
+        )
         answers = (
             _answer(entry.number, entry.draft if isinstance(entry.draft, DomainError) else next(outcomes))
             for entry in batch

@@ -1,10 +1,12 @@
 """``Idempotency-Key`` on what creates something."""
 
 import asyncio
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from iotsphere.identity.idempotency import IdempotencyService
 from tests.api.bench import ApiBench
 
 KEY = {"Idempotency-Key": "key 1"}
@@ -88,6 +90,24 @@ async def test_who_goes_away_in_the_middle_finds_the_answer_later(bench: ApiBenc
     assert (asking.cancelled(), answer.status) == (True, 201)
     assert answer.headers["Location"] == f"/api/v1/devices/{answer.json['id']}"
     assert len(bench.tables.devices) == 1
+
+
+async def test_who_is_shut_out_while_waiting_for_the_first_does_not_do_the_work_themselves(
+    bench: ApiBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_once = IdempotencyService.answer_once
+
+    async def answer_later(self: IdempotencyService, **given: Any) -> bytes:
+        bench.tables.sessions.clear()
+        return await answer_once(self, **given)
+
+    monkeypatch.setattr(IdempotencyService, "answer_once", answer_later)
+    monkeypatch.setattr("iotsphere.api.operation.TRUSTED_SECONDS", -1)
+
+    refused = await bench.post("/devices", NEW, headers=KEY)
+
+    assert refused.refusal == (401, "identity.credential.invalid")
+    assert (bench.tables.devices, bench.tables.idempotency) == ({}, {})
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "é", "a\tb"])

@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
@@ -19,10 +20,12 @@ from quart.testing.connections import TestHTTPConnection as Connection
 
 from iotsphere.api.operation import MAX_REMEMBERED_LINES
 from iotsphere.api.registry.bulk import MAX_IMPORT_BYTES, MAX_IMPORT_LINES
+from iotsphere.kernel.actor import Role
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page
 from iotsphere.registry.model import Device
+from iotsphere.workflows.commissioning import CommissioningWorkflow
 from tests.api.bench import Answer, ApiBench
 from tests.fakes.registry import InMemoryDeviceRepository, InMemoryRegistryUnitOfWork, RegistryTables
 from tests.unit.api.test_device_lines import DEVICES
@@ -85,6 +88,36 @@ async def test_every_line_is_answered_for_and_a_bad_one_costs_no_other(bench: Ap
     assert (device["name"], device["labels"], device["status"]) == ("Boiler", {"a": "b"}, "suspended")
     asset = (await bench.get(f"/devices/{last['id']}/asset")).json
     assert asset["properties"] == {"kw": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("loss", "code"), [("session", "identity.credential.invalid"), ("role", "identity.role.too_low")]
+)
+@pytest.mark.parametrize("key", [None, "once"])
+async def test_an_import_registers_nothing_more_when_its_caller_may_no_longer(
+    bench: ApiBench, monkeypatch: pytest.MonkeyPatch, loss: str, code: str, key: str | None
+) -> None:
+    tables, register = bench.tables, CommissioningWorkflow.register_devices
+
+    async def register_and_lose(self: CommissioningWorkflow, **given: Any) -> Any:
+        outcomes = await register(self, **given)
+        if loss == "session":
+            tables.sessions.clear()
+        tables.users |= {user.id: replace(user, role=Role.VIEWER) for user in tables.users.values()}
+        return outcomes
+
+    monkeypatch.setattr(CommissioningWorkflow, "register_devices", register_and_lose)
+    monkeypatch.setattr("iotsphere.api.registry.bulk.BATCH_LINES", 2)
+    monkeypatch.setattr("iotsphere.api.operation.TRUSTED_SECONDS", -1)
+    body = lines(*(pump(str(number)) for number in range(5)), pump(""), pump("last"))
+
+    told = answers(await import_file(bench, body, key=key))
+
+    assert [answer["line"] for answer in told] == list(range(1, 8))
+    assert [answer.get("code") for answer in told] == [None] * 2 + [code] * 3 + ["request.payload.invalid", code]
+    assert {device.serial_number for device in tables.devices.values()} == {"0", "1"}
+    [refused] = [entry for entry in tables.audit.values() if entry.code == code]
+    assert (refused.action, refused.correlation_id) == ("import_devices", "the-import")
 
 
 async def test_what_an_import_registers_is_in_the_trail_and_what_it_found_taken(bench: ApiBench) -> None:

@@ -38,12 +38,17 @@ class Importing:
     attempt: Attempt
 
     async def run(self, lines: Iterable[bytes]) -> list[dict[str, Any]]:
-        told = _import(self.attempt, read_ndjson(lines), self.container.workflows.commissioning())
-        return [json.loads(line) async for piece in told for line in piece.splitlines()]
+        return [json.loads(line) async for piece in self._import(lines) for line in piece.splitlines()]
 
     async def run_and_forget(self, lines: Iterable[bytes]) -> None:
-        async for _ in _import(self.attempt, read_ndjson(lines), self.container.workflows.commissioning()):
+        async for _ in self._import(lines):
             pass
+
+    def _import(self, lines: Iterable[bytes]) -> AsyncIterator[bytes]:
+        async def find_refusal() -> None:
+            """Find none: the caller may go on."""
+
+        return _import(self.attempt, find_refusal, read_ndjson(lines), self.container.workflows.commissioning())
 
     async def serial_numbers(self) -> list[str]:
         devices, found, cursor = self.container.registry.devices(), [], None
