@@ -78,7 +78,7 @@ class SessionService:
             await uow.commit()
         return BrowserLogIn(secret, int(life.total_seconds()))
 
-    async def refresh(self, *, refresh_token: str) -> TokenPair:
+    async def refresh(self, *, refresh_token: str, attempt: Attempt) -> TokenPair:
         """Trade a refresh token for a new pair. Shown a second time, it ends the session: one of two has stolen it.
 
         :raises CredentialInvalidError: the token is unknown, used, or its session is over.
@@ -91,8 +91,11 @@ class SessionService:
             if found.used_at is None:
                 await uow.sessions.mark_used(token_hash, now=self._clock())
                 return await self._issue(uow, found.session.id, key)
-            owner = await uow.users.find_by_session(found.session.id, now=self._clock())
-            await uow.sessions.revoke(found.session.id, now=self._clock())
+            now, session_id = self._clock(), found.session.id
+            owner = await uow.users.find_by_session(session_id, now=now)
+            await uow.sessions.revoke(session_id, now=now)
+            by = owner and owner.as_actor()
+            await uow.audit.add(attempt.done(f"session:{session_id}", at=now, by=by, has_reused_token=True))
             await uow.commit()
         raise _stolen(owner)
 

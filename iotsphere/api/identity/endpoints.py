@@ -67,8 +67,10 @@ async def log_in(
     also={401: ProblemAnswer()},
 )
 @inject
-async def refresh(body: dict[str, Any], sessions: SessionService = Provide["identity.sessions"]) -> TokenPair:
-    return await sessions.refresh(**body)
+async def refresh(
+    attempt: Attempt, body: dict[str, Any], sessions: SessionService = Provide["identity.sessions"]
+) -> TokenPair:
+    return await sessions.refresh(**body, attempt=attempt)
 
 
 @blueprint.post("/auth/logout")

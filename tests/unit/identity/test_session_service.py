@@ -131,7 +131,7 @@ async def test_a_refresh_gives_a_new_pair_of_the_same_session(bench: Bench) -> N
     first = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
     bench.clock.advance(minutes=10)
 
-    second = await bench.service.refresh(refresh_token=first.refresh_token)
+    second = await bench.service.refresh(attempt=build_attempt(), refresh_token=first.refresh_token)
     bench.clock.advance(minutes=10)
 
     assert second.refresh_token != first.refresh_token
@@ -143,15 +143,21 @@ async def test_a_refresh_gives_a_new_pair_of_the_same_session(bench: Bench) -> N
 
 async def test_a_refresh_token_shown_twice_ends_the_session_for_both(bench: Bench) -> None:
     stolen = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
-    thiefs = await bench.service.refresh(refresh_token=stolen.refresh_token)
+    thiefs = await bench.service.refresh(attempt=build_attempt(), refresh_token=stolen.refresh_token)
 
     with pytest.raises(CredentialInvalidError) as refusal:
-        await bench.service.refresh(refresh_token=stolen.refresh_token)
+        await bench.service.refresh(attempt=build_attempt(), refresh_token=stolen.refresh_token)
     assert refusal.value.target == f"user:{bench.user.id}"
     assert refusal.value.organisation_id == bench.user.organisation_id
+    ended = list(bench.tables.audit.values())[-1]
+    assert (ended.target, ended.details) == (
+        f"session:{next(iter(bench.tables.sessions))}",
+        {"has_reused_token": True},
+    )
+    assert (ended.outcome, ended.organisation_id) == ("done", bench.user.organisation_id)
 
     with pytest.raises(CredentialInvalidError):
-        await bench.service.refresh(refresh_token=thiefs.refresh_token)
+        await bench.service.refresh(attempt=build_attempt(), refresh_token=thiefs.refresh_token)
     for pair in (stolen, thiefs):
         with pytest.raises(CredentialInvalidError):
             await bench.service.authenticate(access_token=pair.access_token)
@@ -160,12 +166,12 @@ async def test_a_refresh_token_shown_twice_ends_the_session_for_both(bench: Benc
 async def test_a_stolen_session_ends_alone(bench: Bench) -> None:
     stolen = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
     other = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
-    await bench.service.refresh(refresh_token=stolen.refresh_token)
+    await bench.service.refresh(attempt=build_attempt(), refresh_token=stolen.refresh_token)
 
     with pytest.raises(CredentialInvalidError):
-        await bench.service.refresh(refresh_token=stolen.refresh_token)
+        await bench.service.refresh(attempt=build_attempt(), refresh_token=stolen.refresh_token)
 
-    assert await bench.service.refresh(refresh_token=other.refresh_token)
+    assert await bench.service.refresh(attempt=build_attempt(), refresh_token=other.refresh_token)
 
 
 @pytest.mark.parametrize("refresh_token", ["", "made up", "\0", "é" * 256])
@@ -176,7 +182,7 @@ async def test_a_refresh_token_that_was_never_given_out_is_refused_and_changes_n
     before = bench.tables.copy()
 
     with pytest.raises(CredentialInvalidError):
-        await bench.service.refresh(refresh_token=refresh_token)
+        await bench.service.refresh(attempt=build_attempt(), refresh_token=refresh_token)
 
     assert bench.tables == before
 
@@ -184,19 +190,19 @@ async def test_a_refresh_token_that_was_never_given_out_is_refused_and_changes_n
 async def test_a_session_ends_after_its_life_however_often_it_was_refreshed(bench: Bench) -> None:
     pair = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
     bench.clock.now += SESSION_LIFE - timedelta(seconds=1)
-    pair = await bench.service.refresh(refresh_token=pair.refresh_token)
+    pair = await bench.service.refresh(attempt=build_attempt(), refresh_token=pair.refresh_token)
 
     bench.clock.advance(seconds=1)
 
     with pytest.raises(CredentialInvalidError):
-        await bench.service.refresh(refresh_token=pair.refresh_token)
+        await bench.service.refresh(attempt=build_attempt(), refresh_token=pair.refresh_token)
     with pytest.raises(CredentialInvalidError):
         await bench.service.authenticate(access_token=pair.access_token)
 
 
 async def test_who_logs_out_is_out_with_every_token_of_the_session(bench: Bench) -> None:
     first = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
-    second = await bench.service.refresh(refresh_token=first.refresh_token)
+    second = await bench.service.refresh(attempt=build_attempt(), refresh_token=first.refresh_token)
     elsewhere = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
 
     attempt = await attempt_with(bench, second)
@@ -207,7 +213,7 @@ async def test_who_logs_out_is_out_with_every_token_of_the_session(bench: Bench)
         with pytest.raises(CredentialInvalidError):
             await bench.service.authenticate(access_token=pair.access_token)
         with pytest.raises(CredentialInvalidError):
-            await bench.service.refresh(refresh_token=pair.refresh_token)
+            await bench.service.refresh(attempt=build_attempt(), refresh_token=pair.refresh_token)
     assert await bench.service.authenticate(access_token=elsewhere.access_token)
 
 
@@ -341,5 +347,5 @@ async def test_sessions_that_are_over_are_forgotten_and_the_others_go_on(bench: 
     assert list(bench.tables.refresh_tokens) == [hash_secret(live.refresh_token)]
     assert len(bench.tables.sessions) == 1
     with pytest.raises(CredentialInvalidError):
-        await bench.service.refresh(refresh_token=expired.refresh_token)
-    assert await bench.service.refresh(refresh_token=live.refresh_token)
+        await bench.service.refresh(attempt=build_attempt(), refresh_token=expired.refresh_token)
+    assert await bench.service.refresh(attempt=build_attempt(), refresh_token=live.refresh_token)
