@@ -3,10 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+from iotsphere.identity.acting import check_still_administers
 from iotsphere.identity.errors import (
     LastAdministratorError,
     OrganisationNameTakenError,
     OrganisationNotFoundError,
+    PasswordOwnError,
     PasswordUnfitError,
     PasswordWrongError,
     PlatformAdministratorRequiredError,
@@ -68,10 +70,13 @@ class AccountService:
         :raises OrganisationNameTakenError: another organisation has the name.
         :raises EmailTakenError: the administrator's address is in use.
         :raises PasswordUnfitError: the administrator's password is their address.
+        :raises CredentialInvalidError: who acts has been taken away meanwhile.
+        :raises RoleTooLowError: who acts is no administrator any more.
         """
         organisation = self._organisation(name)
         admin = await self._user(organisation.id, email=admin_email, password=admin_password, role=Role.ADMIN)
         async with self._unit_of_work() as uow:
+            await check_still_administers(uow, attempt.caller)
             await uow.organisations.add(organisation)
             await uow.users.add(admin)
             await uow.audit.add(attempt.done(f"organisation:{organisation.id}", at=self._clock(), name=name))
@@ -117,9 +122,12 @@ class AccountService:
 
         :raises EmailTakenError: the address is in use, in whatever organisation.
         :raises PasswordUnfitError: the password is the address.
+        :raises CredentialInvalidError: who acts has been taken away meanwhile.
+        :raises RoleTooLowError: who acts is no administrator any more.
         """
         user = await self._user(attempt.organisation_id, email=email, password=password, role=role, name=name)
         async with self._unit_of_work() as uow:
+            await check_still_administers(uow, attempt.caller)
             await uow.users.add(user)
             await uow.audit.add(attempt.done(f"user:{user.id}", at=user.created_at, role=role.name.lower()))
             await uow.commit()
@@ -149,14 +157,21 @@ class AccountService:
         :raises UserNotFoundError: there is none in the actor's organisation.
         :raises PlatformAdministratorRequiredError: the user administers the platform, and the actor does not.
         :raises LastAdministratorError: nobody would be left to administer.
+        :raises PasswordOwnError: the password is the actor's own.
         :raises PasswordUnfitError: the password is the user's address.
+        :raises CredentialInvalidError: who acts has been taken away meanwhile.
+        :raises RoleTooLowError: who acts is no administrator any more.
         :raises PreconditionFailedError: the user has another version than expected.
         """
         actor = attempt.caller
+        if password is not None and (actor.kind, actor.id) == (ActorKind.USER, user_id):
+            # Or whoever has got hold of a session could keep its user out of the account.
+            raise PasswordOwnError("Your own password takes the old one. Use PATCH /me.")
         known = await self.get_user(actor=actor, user_id=user_id)
         password_hash = None if password is None else await self._new_hash(password, known.email)
         async with self._unit_of_work() as uow:
             administrators = await uow.users.list_administrators(actor.organisation_id)
+            await check_still_administers(uow, actor)
             user = await uow.users.get(actor.organisation_id, user_id, for_update=True)
             _check_may_change(actor, user, expected_version)
             if role not in {None, Role.ADMIN} and user.is_indispensable(administrators):

@@ -2,20 +2,16 @@
 
 from datetime import datetime
 
-from iotsphere.identity.errors import (
-    ApiKeyNotFoundError,
-    CredentialInvalidError,
-    RoleAboveMakerError,
-    UserNotFoundError,
-)
-from iotsphere.identity.model import IntegrationKey, IssuedIntegrationKey, User
-from iotsphere.identity.ports import IdentityUnitOfWork, IdentityUnitOfWorkFactory
+from iotsphere.identity.acting import lock_acting_user
+from iotsphere.identity.errors import RoleAboveMakerError
+from iotsphere.identity.model import IntegrationKey, IssuedIntegrationKey
+from iotsphere.identity.ports import IdentityUnitOfWorkFactory
 from iotsphere.identity.secrets import ApiKey, hash_secret, make_secret
-from iotsphere.kernel.actor import Actor, ActorKind, Role
+from iotsphere.kernel.actor import Role
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import PreconditionFailedError
-from iotsphere.kernel.identifiers import CredentialId, IdSource, OrganisationId, UserId
+from iotsphere.kernel.identifiers import CredentialId, IdSource, OrganisationId
 from iotsphere.kernel.pagination import Page
 
 
@@ -38,7 +34,7 @@ class ApiKeyService:
         actor = attempt.caller
         key_id, secret = CredentialId(self._new_id()), make_secret()
         async with self._unit_of_work() as uow:
-            maker = await _maker(uow, actor)
+            maker = await lock_acting_user(uow, actor)
             if not actor.may(role) or role > maker.role:
                 raise RoleAboveMakerError("A key may have your own role at the most.")
             key = IntegrationKey(
@@ -83,14 +79,3 @@ class ApiKeyService:
                 raise PreconditionFailedError(f"The API key is at version {IntegrationKey.version}.")
             await uow.audit.add(attempt.done(f"integration:{key_id}", at=now))
             await uow.commit()
-
-
-async def _maker(uow: IdentityUnitOfWork, actor: Actor) -> User:
-    """Give, and lock, the user whose key it will be: one that a key makes belongs to the user whose key that is."""
-    try:
-        user_id = UserId(actor.id)
-        if actor.kind is not ActorKind.USER:
-            user_id = (await uow.api_keys.get(actor.organisation_id, CredentialId(actor.id))).made_by
-        return await uow.users.get(actor.organisation_id, user_id, for_update=True)
-    except (ApiKeyNotFoundError, UserNotFoundError) as error:
-        raise CredentialInvalidError("The credential is no longer valid.") from error

@@ -87,6 +87,10 @@ class PasswordWrongError(NotPermittedError):
     code = "identity.password.wrong"
 
 
+class PasswordOwnError(NotPermittedError):
+    code = "identity.password.own"
+
+
 class PasswordUnfitError(RuleViolationError):
     code = "identity.password.unfit"
 

@@ -95,7 +95,9 @@ class ApiKeyRepository(Protocol):
 
     async def add(self, key: IntegrationKey) -> None: ...
 
-    async def get(self, organisation_id: OrganisationId, key_id: CredentialId) -> IntegrationKey:
+    async def get(
+        self, organisation_id: OrganisationId, key_id: CredentialId, *, for_update: bool = False
+    ) -> IntegrationKey:
         """:raises ApiKeyNotFoundError: there is none, or not in this organisation."""
 
     async def list(

@@ -94,7 +94,7 @@ class SessionService:
             now, session_id = self._clock(), found.session.id
             owner = await uow.users.find_by_session(session_id, now=now)
             await uow.sessions.revoke(session_id, now=now)
-            by = owner and owner.as_actor()
+            by = owner.as_actor() if owner else None
             await uow.audit.add(attempt.done(f"session:{session_id}", at=now, by=by, has_reused_token=True))
             await uow.commit()
         raise _stolen(owner)

@@ -35,9 +35,11 @@ class SqlAlchemyApiKeyRepository:
             )
         )
 
-    async def get(self, organisation_id: OrganisationId, key_id: CredentialId) -> IntegrationKey:
+    async def get(
+        self, organisation_id: OrganisationId, key_id: CredentialId, *, for_update: bool = False
+    ) -> IntegrationKey:
         query = sa.select(api_keys).where(*_is(organisation_id, key_id))
-        row = (await self._connection.execute(query)).first()
+        row = (await self._connection.execute(query.with_for_update() if for_update else query)).first()
         if row is None:
             raise ApiKeyNotFoundError
         return _row_to_key(row)

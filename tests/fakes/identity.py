@@ -249,7 +249,9 @@ class InMemoryApiKeyRepository:
     async def add(self, key: IntegrationKey) -> None:
         self._stored[key.id] = key
 
-    async def get(self, organisation_id: OrganisationId, key_id: CredentialId) -> IntegrationKey:
+    async def get(
+        self, organisation_id: OrganisationId, key_id: CredentialId, *, for_update: bool = False
+    ) -> IntegrationKey:
         key = self._stored.get(key_id)
         if key is None or key.organisation_id != organisation_id:
             raise ApiKeyNotFoundError

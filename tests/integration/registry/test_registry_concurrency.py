@@ -32,7 +32,7 @@ from iotsphere.identity.model import (
 from iotsphere.identity.secrets import PlatformCipher
 from iotsphere.identity.service import SessionService
 from iotsphere.identity.signing import SIGNING_KEY_LIFE, SigningKeyRing
-from iotsphere.kernel.actor import Role
+from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import SigningKeyId
@@ -46,7 +46,7 @@ from iotsphere.registry.errors import (
 from iotsphere.registry.model import Device, DeviceFilter, DeviceStatus, IssuedCredential
 from iotsphere.registry.service import OutboxService
 from repositories.sql import COMMAND_SECONDS
-from tests.factories.identity import build_actor, build_attempt, build_user
+from tests.factories.identity import build_actor, build_attempt, build_integration_key, build_user
 from tests.factories.registry import FIRST_DAY, build_event
 from tests.fakes.identity import SECRET_KEY, RecordingPasswords, build_tokens
 from tests.integration.registry.conftest import RegistryProcess, eventually, within
@@ -168,13 +168,14 @@ async def test_of_refreshes_with_one_token_at_once_one_wins_and_the_session_ends
     pair = await sessions.log_in()
 
     answers = await asyncio.gather(
-        *(sessions.service.refresh(refresh_token=pair.refresh_token) for _ in range(10)), return_exceptions=True
+        *(sessions.service.refresh(attempt=build_attempt(), refresh_token=pair.refresh_token) for _ in range(10)),
+        return_exceptions=True,
     )
 
     [won] = [answer for answer in answers if isinstance(answer, TokenPair)]
     assert {type(answer) for answer in answers} == {TokenPair, CredentialInvalidError}
     with pytest.raises(CredentialInvalidError):
-        await sessions.service.refresh(refresh_token=won.refresh_token)
+        await sessions.service.refresh(attempt=build_attempt(), refresh_token=won.refresh_token)
     for token in (won.access_token, pair.access_token):
         with pytest.raises(CredentialInvalidError):
             await sessions.service.authenticate(access_token=token)
@@ -183,7 +184,9 @@ async def test_of_refreshes_with_one_token_at_once_one_wins_and_the_session_ends
 async def test_refreshes_of_different_sessions_do_not_meet(sessions: Sessions) -> None:
     pairs = [await sessions.log_in() for _ in range(5)]
 
-    refreshed = await asyncio.gather(*(sessions.service.refresh(refresh_token=pair.refresh_token) for pair in pairs))
+    refreshed = await asyncio.gather(
+        *(sessions.service.refresh(attempt=build_attempt(), refresh_token=pair.refresh_token) for pair in pairs)
+    )
 
     assert len({pair.refresh_token for pair in refreshed}) == 5
 
@@ -194,14 +197,14 @@ async def test_a_log_out_during_a_refresh_ends_the_session_all_the_same(sessions
         actor = await sessions.service.authenticate(access_token=pair.access_token)
 
         refreshed, _ = await asyncio.gather(
-            sessions.service.refresh(refresh_token=pair.refresh_token),
+            sessions.service.refresh(attempt=build_attempt(), refresh_token=pair.refresh_token),
             sessions.service.log_out(attempt=replace(build_attempt(), actor=actor)),
             return_exceptions=True,
         )
 
         token = refreshed.refresh_token if isinstance(refreshed, TokenPair) else pair.refresh_token
         with pytest.raises(CredentialInvalidError):
-            await sessions.service.refresh(refresh_token=token)
+            await sessions.service.refresh(attempt=build_attempt(), refresh_token=token)
 
 
 def accounts(process: RegistryProcess) -> AccountService:
@@ -210,10 +213,40 @@ def accounts(process: RegistryProcess) -> AccountService:
     )
 
 
+async def add_administrator(process: RegistryProcess, organisation: Organisation) -> User:
+    admin = build_user(organisation_id=organisation.id, role=Role.ADMIN)
+    async with process.unit_of_work() as uow:
+        await uow.users.add(admin)
+        await uow.commit()
+    return admin
+
+
+async def test_a_key_that_is_being_revoked_makes_no_other(process: RegistryProcess, ours: Organisation) -> None:
+    admin = await add_administrator(process, ours)
+    key = build_integration_key(organisation_id=ours.id, made_by=admin.id, role=Role.ADMIN)
+    async with process.unit_of_work() as uow:
+        await uow.api_keys.add(key)
+        await uow.commit()
+    service = ApiKeyService(unit_of_work=process.unit_of_work, clock=utc_now, new_id=uuid4)
+    attempt = replace(build_attempt(), actor=Actor(ActorKind.INTEGRATION, key.id, ours.id, role=Role.ADMIN))
+
+    async with process.unit_of_work() as uow:
+        await uow.api_keys.revoke(ours.id, key.id, now=utc_now())
+        issuing = asyncio.create_task(
+            service.issue_key(attempt=attempt, label="Heir", role=Role.ADMIN, expires_at=None)
+        )
+        await asyncio.wait([issuing], timeout=0.3)
+        assert not issuing.done()
+        await uow.commit()
+
+    with pytest.raises(CredentialInvalidError):
+        await issuing
+
+
 async def test_an_address_in_two_spellings_at_once_is_given_to_one(
     process: RegistryProcess, ours: Organisation
 ) -> None:
-    actor = build_actor(organisation_id=ours.id)
+    actor = (await add_administrator(process, ours)).as_actor()
     address = f"{uuid4()}@waterworks.example"
 
     answers = await asyncio.gather(
@@ -234,13 +267,14 @@ async def test_an_address_in_two_spellings_at_once_is_given_to_one(
     assert {type(answer) for answer in answers} == {User, EmailTakenError}
 
 
-async def test_organisations_of_one_name_at_once_are_one(process: RegistryProcess) -> None:
+async def test_organisations_of_one_name_at_once_are_one(process: RegistryProcess, ours: Organisation) -> None:
+    attempt = replace(build_attempt(), actor=(await add_administrator(process, ours)).as_actor())
     name = f"Waterworks {uuid4()}"
 
     answers = await asyncio.gather(
         *(
             accounts(process).found_organisation(
-                attempt=build_attempt(),
+                attempt=attempt,
                 name=name,
                 admin_email=f"{uuid4()}@waterworks.example",
                 admin_password="correct horse",
@@ -272,7 +306,7 @@ async def test_of_administrators_who_all_go_at_once_one_stays(
     service = accounts(process)
 
     def go(number: int, admin: User) -> Coroutine[Any, Any, object]:
-        attempt = build_attempt(organisation_id=ours.id)
+        attempt = replace(build_attempt(), actor=admin.as_actor())
         if way == "removed" or (way == "both" and number % 2):
             return service.remove_user(attempt=attempt, user_id=admin.id, expected_version=None)
         return service.change_user(attempt=attempt, user_id=admin.id, expected_version=None, role=Role.VIEWER)

@@ -8,18 +8,21 @@ import pytest
 
 from iotsphere.identity.accounts import AccountService
 from iotsphere.identity.errors import (
+    CredentialInvalidError,
     EmailTakenError,
     LastAdministratorError,
     OrganisationNameTakenError,
     OrganisationNotFoundError,
+    PasswordOwnError,
     PasswordUnfitError,
     PlatformAdministratorRequiredError,
+    RoleTooLowError,
     UserNotFoundError,
 )
 from iotsphere.identity.model import User
-from iotsphere.kernel.actor import Role
+from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.audit import Attempt
-from iotsphere.kernel.errors import PreconditionFailedError
+from iotsphere.kernel.errors import DomainError, PreconditionFailedError
 from iotsphere.kernel.identifiers import UserId
 from tests.factories.identity import (
     build_actor,
@@ -83,15 +86,16 @@ async def test_of_two_first_starts_at_once_the_second_finds_the_platform_founded
 
 
 async def test_an_organisation_comes_with_its_administrator(bench: Bench) -> None:
+    founder = admit(bench, role=Role.ADMIN)
     organisation, admin = await bench.service.found_organisation(
-        attempt=build_attempt(),
+        attempt=attempt_of(founder),
         name="Waterworks",
         admin_email="ada@waterworks.example",
         admin_password="correct horse",
     )
 
     assert bench.tables.organisations == {organisation.id: organisation}
-    assert bench.tables.users == {admin.id: admin}
+    assert bench.tables.users == {founder.id: founder, admin.id: admin}
     assert (admin.organisation_id, admin.role, admin.is_platform_administrator) == (
         organisation.id,
         Role.ADMIN,
@@ -100,38 +104,40 @@ async def test_an_organisation_comes_with_its_administrator(bench: Bench) -> Non
 
 
 async def test_an_organisation_is_not_kept_when_its_administrator_is_refused(bench: Bench) -> None:
+    founder = admit(bench, role=Role.ADMIN)
     taken = build_user(email="ada@waterworks.example")
     bench.tables.users[taken.id] = taken
 
     with pytest.raises(EmailTakenError):
         await bench.service.found_organisation(
-            attempt=build_attempt(),
+            attempt=attempt_of(founder),
             name="Waterworks",
             admin_email="Ada@Waterworks.example",
             admin_password="correct horse",
         )
 
     assert bench.tables.organisations == {}
-    assert bench.tables.users == {taken.id: taken}
+    assert bench.tables.users == {founder.id: founder, taken.id: taken}
 
 
 async def test_an_organisation_of_a_taken_name_brings_no_user(bench: Bench) -> None:
+    founder = admit(bench, role=Role.ADMIN)
     taken = build_organisation(name="Waterworks")
     bench.tables.organisations[taken.id] = taken
 
     with pytest.raises(OrganisationNameTakenError):
         await bench.service.found_organisation(
-            attempt=build_attempt(),
+            attempt=attempt_of(founder),
             name="Waterworks",
             admin_email="ada@waterworks.example",
             admin_password="correct horse",
         )
 
-    assert bench.tables.users == {}
+    assert bench.tables.users == {founder.id: founder}
 
 
 async def test_a_user_joins_the_organisation_of_who_adds_them(bench: Bench) -> None:
-    actor = build_actor()
+    actor = admit(bench, role=Role.ADMIN).as_actor()
 
     user = await bench.service.add_user(
         attempt=replace(build_attempt(), actor=actor),
@@ -148,26 +154,29 @@ async def test_a_user_joins_the_organisation_of_who_adds_them(bench: Bench) -> N
 
 async def test_a_user_without_a_name_goes_by_the_address(bench: Bench) -> None:
     user = await bench.service.add_user(
-        attempt=build_attempt(), email="vi@waterworks.example", password="correct horse", role=Role.VIEWER, name=None
+        attempt=attempt_of(admit(bench, role=Role.ADMIN)),
+        email="vi@waterworks.example",
+        password="correct horse",
+        role=Role.VIEWER,
+        name=None,
     )
 
     assert user.name == "vi@waterworks.example"
 
 
 async def test_a_taken_address_is_refused_and_nothing_is_kept(bench: Bench) -> None:
-    taken = build_user(email="vi@waterworks.example")
-    bench.tables.users[taken.id] = taken
+    admin, taken = admit(bench, role=Role.ADMIN), admit(bench, email="vi@waterworks.example")
 
     with pytest.raises(EmailTakenError):
         await bench.service.add_user(
-            attempt=build_attempt(),
+            attempt=attempt_of(admin),
             email="VI@waterworks.example",
             password="correct horse",
             role=Role.VIEWER,
             name=None,
         )
 
-    assert list(bench.tables.users) == [taken.id]
+    assert list(bench.tables.users) == [admin.id, taken.id]
 
 
 async def test_nobody_sees_the_users_of_another_organisation(bench: Bench) -> None:
@@ -332,6 +341,54 @@ async def test_nobody_changes_the_users_of_another_organisation(bench: Bench) ->
             )
         with pytest.raises(UserNotFoundError):
             await bench.service.remove_user(attempt=attempt_of(stranger), user_id=user_id, expected_version=None)
+
+    assert bench.tables == before
+
+
+@pytest.mark.parametrize("is_integration", [False, True])
+async def test_who_is_demoted_or_taken_away_while_a_password_is_hashed_changes_nothing(
+    bench: Bench, is_integration: bool
+) -> None:
+    admin = admit(bench, role=Role.ADMIN, is_platform_administrator=True)
+    admit(bench, organisation_id=admin.organisation_id, role=Role.ADMIN)
+    user = admit(bench, organisation_id=admin.organisation_id)
+    key = build_integration_key(organisation_id=admin.organisation_id, made_by=admin.id, role=Role.ADMIN)
+    bench.tables.api_keys[key.id] = key
+    attempt = attempt_of(admin)
+    if is_integration:
+        by = Actor(ActorKind.INTEGRATION, key.id, admin.organisation_id, role=Role.ADMIN)
+        attempt = replace(attempt, actor=by)
+    changes = (
+        partial(bench.service.add_user, email="a@b.example", password="correct horse", role=Role.ADMIN, name=None),
+        partial(bench.service.change_user, user_id=user.id, expected_version=None, password="correct horse"),
+        partial(bench.service.found_organisation, name="Own", admin_email="a@b.example", admin_password="a password"),
+    )
+
+    async def refused(refusal: type[DomainError]) -> None:
+        kept = bench.tables.copy()
+        for change in changes:
+            with pytest.raises(refusal):
+                await change(attempt=attempt)
+        assert bench.tables == kept
+
+    bench.tables.users[admin.id] = replace(admin, role=Role.OPERATOR)
+    await refused(RoleTooLowError)
+    del bench.tables.users[admin.id]
+    await refused(CredentialInvalidError)
+    if is_integration:
+        bench.tables.users[admin.id] = admin
+        del bench.tables.api_keys[key.id]
+        await refused(CredentialInvalidError)
+
+
+async def test_ones_own_password_is_not_set_without_the_old_one(bench: Bench) -> None:
+    admin = admit(bench, role=Role.ADMIN)
+    before = bench.tables.copy()
+
+    with pytest.raises(PasswordOwnError, match="PATCH /me"):
+        await bench.service.change_user(
+            attempt=attempt_of(admin), user_id=admin.id, expected_version=None, password="battery staple"
+        )
 
     assert bench.tables == before
 
