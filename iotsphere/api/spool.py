@@ -9,7 +9,7 @@ import hashlib
 import tempfile
 import weakref
 from collections.abc import AsyncIterator, Iterator
-from typing import cast
+from typing import ClassVar, cast
 
 from quart import request
 from werkzeug.exceptions import RequestTimeout
@@ -17,9 +17,13 @@ from werkzeug.exceptions import RequestTimeout
 from iotsphere.api.errors import MediaTypeUnsupportedError, RequestTooLargeError
 from iotsphere.api.request import RoutableRequest
 from iotsphere.kernel.errors import UnavailableError
+from iotsphere.registry.errors import ImportBusyError
 
 MAX_LINE_BYTES = 1024 * 1024
 RECEIVE_SECONDS = 600
+# Of one process: so many files of the largest size there has to be room for.
+MAX_SPOOLS = 4
+RETRY_AFTER_SECONDS = 5
 UTF_8 = {"utf-8", "utf8"}
 
 
@@ -27,9 +31,18 @@ class Spool:
     """The lines of a body. Nobody else can open the file, and it goes with the last reference to this object.
 
     ``digest`` tells one body from another.
+
+    :raises ImportBusyError: there are as many as there may be at once.
     """
 
+    _open: ClassVar["weakref.WeakSet[Spool]"] = weakref.WeakSet()
+
     def __init__(self) -> None:
+        if len(self._open) >= MAX_SPOOLS:
+            raise ImportBusyError(
+                "Too many files are being imported. Try again shortly.", retry_after_seconds=RETRY_AFTER_SECONDS
+            )
+        self._open.add(self)
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as this object
         self._hash = hashlib.sha256()
         self._newlines = 0
@@ -89,6 +102,7 @@ async def spool_body(media_types: tuple[str, ...], *, max_bytes: int, max_lines:
 
     :raises MediaTypeUnsupportedError: it is declared as something else, packed, or not in UTF-8.
     :raises RequestTooLargeError: it has more bytes or lines.
+    :raises ImportBusyError: too many others are being worked through.
     """
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()

@@ -3,6 +3,7 @@ from iotsphere.kernel.errors import (
     NotFoundError,
     NotPermittedError,
     RuleViolationError,
+    TooManyRequestsError,
     UnauthenticatedError,
 )
 
@@ -14,6 +15,10 @@ class DeviceNotFoundError(NotFoundError):
 
     def __init__(self) -> None:
         super().__init__("There is no such device. Check the id, and the organisation that you act for.")
+
+
+class ImportBusyError(TooManyRequestsError):
+    code = "registry.import.busy"
 
 
 class SerialNumberTakenError(ConflictError):

@@ -6,7 +6,7 @@ import io
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +20,7 @@ from quart.testing.connections import TestHTTPConnection as Connection
 
 from iotsphere.api.operation import MAX_REMEMBERED_LINES
 from iotsphere.api.registry.bulk import MAX_IMPORT_BYTES, MAX_IMPORT_LINES
+from iotsphere.api.spool import MAX_SPOOLS
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
@@ -263,6 +264,34 @@ async def test_who_goes_away_leaves_what_is_registered_and_no_file(bench: ApiBen
     assert len(bench.tables.devices) == 500
     assert asyncio.all_tasks() == tasks
     assert temporary_files() == files
+
+
+async def test_so_many_files_at_once_and_no_more(bench: ApiBench) -> None:
+    files = temporary_files()
+    async with AsyncExitStack() as others:
+        connections: list[Any] = [connection(bench) for _ in range(MAX_SPOOLS)]
+        sending = [await others.enter_async_context(other) for other in connections]
+        for other in sending:
+            await other.send(lines(pump("a")))
+        await files_are_open(len(files) + MAX_SPOOLS)
+
+        refused = await import_file(bench, lines(pump("b")))
+        await sending.pop().disconnect()
+        await files_are_open(len(files) + MAX_SPOOLS - 1)
+        told = answers(await import_file(bench, lines(pump("b"))))
+        for other in sending:
+            await other.disconnect()
+
+    assert refused.refusal == (429, "registry.import.busy")
+    assert refused.headers["Retry-After"] == "5"
+    assert [line["status"] for line in told] == ["created"]
+    assert temporary_files() == files
+
+
+async def files_are_open(count: int) -> None:
+    async with asyncio.timeout(30):
+        while len(temporary_files()) != count:  # noqa: ASYNC110  # only a look tells
+            await asyncio.sleep(0.01)
 
 
 def temporary_files() -> list[str]:
