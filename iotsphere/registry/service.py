@@ -1,6 +1,6 @@
 """The device registry: which devices there are."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,8 @@ from iotsphere.registry.ports import RegistryUnitOfWorkFactory
 # How long whoever took an event has for carrying it out before the next may try.
 CLAIM = timedelta(seconds=5)
 LONGEST_DELAY = timedelta(seconds=1)
+# So many of the serial numbers that were found taken are named in the trail.
+TAKEN_SHOWN = 5
 
 
 class DeviceRegistryService:
@@ -79,7 +81,7 @@ class DeviceRegistryService:
             registered = [(device, event) if device.id in added else None for device, event in made]
             if added:
                 await uow.outbox.add(*(event for _, event in filter(None, registered)))
-            await uow.audit.add(*(_entry(attempt, device, is_added=device.id in added) for device, _ in made))
+            await uow.audit.add(*_entries(attempt, [device for device, _ in made], added, now=now))
             await uow.commit()
         return registered
 
@@ -157,12 +159,18 @@ def make_device(
     return device, event
 
 
-def _entry(attempt: Attempt, device: Device, *, is_added: bool) -> AuditEntry:
-    if is_added:
-        return attempt.done(f"device:{device.id}", at=device.created_at, serial_number=device.serial_number)
-    return attempt.refused(
-        SerialNumberTakenError.code, at=device.created_at, target=f"serial_number:{device.serial_number}"
-    )
+def _entries(
+    attempt: Attempt, devices: Sequence[Device], added: Collection[DeviceId], *, now: datetime
+) -> Iterator[AuditEntry]:
+    """Give an entry for each device that was added, and one for all that were not: those may be tried at no cost."""
+    taken = [device.serial_number for device in devices if device.id not in added]
+    for device in devices:
+        if device.id in added:
+            yield attempt.done(f"device:{device.id}", at=now, serial_number=device.serial_number)
+    if taken:
+        yield attempt.refused(
+            SerialNumberTakenError.code, at=now, count=len(taken), serial_numbers=taken[:TAKEN_SHOWN]
+        )
 
 
 class OutboxService:

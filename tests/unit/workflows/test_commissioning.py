@@ -200,11 +200,19 @@ async def test_of_many_each_is_refused_by_itself_and_of_two_alike_the_first_wins
     ]
     assert {device.serial_number for device in bench.tables.devices.values()} == {"taken", "new"}
     assert len(bench.assets) == 2
-    refused = [entry for entry in bench.tables.audit.values() if entry.outcome is AuditOutcome.REFUSED]
-    assert {(entry.target, entry.code) for entry in refused} == {
-        ("serial_number:taken", "registry.device.serial_number_taken"),
-        ("serial_number:new", "registry.device.serial_number_taken"),
-    }
+    [refused] = [entry for entry in bench.tables.audit.values() if entry.outcome is AuditOutcome.REFUSED]
+    assert (refused.target, refused.code) == (None, "registry.device.serial_number_taken")
+    assert refused.details == {"count": 2, "serial_numbers": ["taken", "new"]}
+
+
+async def test_of_many_that_are_taken_the_trail_has_the_count_and_names_the_first(bench: Bench) -> None:
+    await bench.register_many(*drafts(*(str(number) for number in range(9))))
+    bench.tables.audit.clear()
+
+    await bench.register_many(*drafts(*(str(number) for number in range(9))))
+
+    [refused] = bench.tables.audit.values()
+    assert refused.details == {"count": 9, "serial_numbers": ["0", "1", "2", "3", "4"]}
 
 
 async def test_of_none_nothing_is_asked(bench: Bench) -> None:
