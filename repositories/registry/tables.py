@@ -42,7 +42,7 @@ sessions = sa.Table(
     # Of the cookie, where the session is a browser's.
     sa.Column("secret_hash", sa.LargeBinary, unique=True),
     sa.Column("created_at", TIME, nullable=False),
-    sa.Column("expires_at", TIME, nullable=False),
+    sa.Column("expires_at", TIME, nullable=False, index=True),
     sa.Column("revoked_at", TIME),
 )
 

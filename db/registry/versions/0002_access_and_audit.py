@@ -65,6 +65,7 @@ CREATE TRIGGER audit_trail_emptied BEFORE TRUNCATE ON audit_entries
 def upgrade() -> None:
     op.add_column("sessions", sa.Column("secret_hash", sa.LargeBinary(), nullable=True))
     op.create_unique_constraint(op.f("uq_sessions_secret_hash"), "sessions", ["secret_hash"])
+    op.create_index(op.f("ix_sessions_expires_at"), "sessions", ["expires_at"])
     op.add_column("credentials", sa.Column("rotated_at", TIME, nullable=True))
     for field in ("device_type", "status"):
         op.create_index(
@@ -185,5 +186,6 @@ def downgrade() -> None:
     for field in ("device_type", "status"):
         op.drop_index(f"ix_devices_organisation_id_{field}_created_at_id", "devices")
     op.drop_column("credentials", "rotated_at")
+    op.drop_index(op.f("ix_sessions_expires_at"), "sessions")
     op.drop_constraint(op.f("uq_sessions_secret_hash"), "sessions")
     op.drop_column("sessions", "secret_hash")
