@@ -1,6 +1,7 @@
 """Files of devices in and out."""
 
 import asyncio
+import gc
 import csv
 import io
 import json
@@ -295,7 +296,8 @@ async def files_are_open(count: int) -> None:
 
 
 def temporary_files() -> list[str]:
-    """Give the files without a name that this process has open."""
+    """Give the files without a name that this process has open; one that only garbage holds is as good as closed."""
+    gc.collect()
     found = []
     for descriptor in Path("/proc/self/fd").iterdir():
         try:
