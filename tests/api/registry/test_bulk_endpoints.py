@@ -1,8 +1,8 @@
 """Files of devices in and out."""
 
 import asyncio
-import gc
 import csv
+import gc
 import io
 import json
 import tempfile
