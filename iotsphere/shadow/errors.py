@@ -1,4 +1,11 @@
-from iotsphere.kernel.errors import ConflictError, NotFoundError, NotPermittedError, TooLargeError, UnavailableError
+from iotsphere.kernel.errors import (
+    ConflictError,
+    DomainError,
+    NotFoundError,
+    NotPermittedError,
+    TooLargeError,
+    UnavailableError,
+)
 
 
 class ShadowNotFoundError(NotFoundError):
@@ -45,3 +52,51 @@ class ShadowChangeUnconfirmedError(UnavailableError):
             "The shadow store did not confirm the change in time. It may have been made: read the shadow before "
             "you try again.",
         )
+
+
+class StoreUnverifiedError(Exception):
+    """A sign within the platform: the server was restarted, emptied or exchanged since it was verified."""
+
+
+class ShadowUnrestoredError(Exception):
+    """A sign within the platform: the shadow has to be restored from the journal before it is used."""
+
+
+class ShadowsRebuildingError(UnavailableError):
+    code = "shadow.store.rebuilding"
+
+    def __init__(self) -> None:
+        DomainError.__init__(
+            self, "The shadow store has lost data and is being rebuilt from its journal. Try again shortly."
+        )
+        self.store = "shadow"
+
+
+class ShadowJournalFullError(UnavailableError):
+    code = "shadow.journal.full"
+
+    def __init__(self) -> None:
+        DomainError.__init__(
+            self,
+            "Too many changes wait for the journal, which does not keep up. Nothing was changed; try again later.",
+        )
+        self.store = "shadow"
+
+
+class ShadowJournalBehindError(UnavailableError):
+    code = "shadow.journal.behind"
+
+    def __init__(self) -> None:
+        DomainError.__init__(self, "The journal does not hold the latest changes yet. Try again shortly.")
+        self.store = "telemetry"
+
+
+class ShadowVersionNotFoundError(NotFoundError):
+    code = "shadow.version.not_found"
+
+
+class RefusalForbiddenError(NotPermittedError):
+    code = "shadow.refusal.forbidden"
+
+    def __init__(self) -> None:
+        super().__init__("Only the device itself can refuse what is desired of it.")

@@ -1,22 +1,46 @@
-from typing import Protocol
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Protocol, Self
+from uuid import UUID
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page
-from iotsphere.shadow.model import NamedShadow, Shadow, ShadowKey
+from iotsphere.shadow.model import (
+    DesiredRequest,
+    Generation,
+    NamedShadow,
+    RequestState,
+    Shadow,
+    ShadowChange,
+    ShadowHead,
+    ShadowKey,
+    Violation,
+)
 
 
 class ShadowRepository(Protocol):
-    """Every method raises UnavailableError when the store does not answer within the time it is given."""
+    """Live shadows. Every method raises UnavailableError when the store does not answer within the time it is given.
+
+    All but ``list`` raise StoreUnverifiedError when the store may not be the one that was verified last.
+    """
 
     async def find(self, key: ShadowKey) -> Shadow | None:
-        """Give the shadow, also a deleted one; None if it was never written."""
+        """Give the shadow, also a deleted one; None if it was never written.
 
-    async def save(self, key: ShadowKey, shadow: Shadow, *, replacing: int, fsynced: bool) -> bool:
-        """Store the shadow if the stored one still has the version ``replacing``, 0 for none.
+        :raises ShadowUnrestoredError: the store is being rebuilt, and this one has not been restored yet.
+        """
 
-        False means that another write came first, and that nothing was stored. With ``fsynced``, True is given only
-        when the change is on the disk.
+    async def save(self, change: ShadowChange, *, replacing: int, fsynced: bool) -> ShadowChange | None:
+        """Store the shadow of a change, and append the change to the stream, as one.
 
+        Give the change with its generation and position; None if the stored shadow has not the version ``replacing``
+        (0 for none), so that another write came first and nothing was stored. With ``fsynced``, it is given only when
+        the change is on the disk.
+
+        :raises ShadowUnrestoredError: the store is being rebuilt, and this one has not been restored yet.
+        :raises ShadowJournalFullError: too much waits for the journal.
         :raises ShadowChangeUnconfirmedError: it is not known whether it was stored.
         """
 
@@ -25,3 +49,153 @@ class ShadowRepository(Protocol):
 
         :raises CursorMalformedError: the cursor is none of this list.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowStoreCondition:
+    """What a look at the store found: None and 0 where it holds nothing.
+
+    ``run`` names one run of the server, which ends when it is stopped; ``position`` is the last change in its stream.
+    """
+
+    run: str
+    generation: int | None
+    position: int
+    is_rebuilding: bool
+
+
+class ShadowStoreKeeper(Protocol):
+    """The store as a whole: which life it is in, and how it is brought back. Raises UnavailableError as above."""
+
+    async def look(self) -> ShadowStoreCondition:
+        """Look at the server over one connection, and prepare it for reading and writing in its present run."""
+
+    def adopt(self, condition: ShadowStoreCondition, *, generation: int) -> None:
+        """From now on read and write in this generation, and in this run of the server."""
+
+    async def begin(self, generation: int, *, is_rebuilding: bool) -> None:
+        """Let the store be in this generation, unless it is in this or a later one already."""
+
+    async def restore(self, heads: Sequence[ShadowHead], *, generation: int) -> None:
+        """Put back what the store does not hold, or holds an older version of, as of this generation."""
+
+    async def end_rebuilding(self, *, generation: int) -> None: ...
+
+    async def adopt_old_layout(self, *, generation: int) -> int:
+        """Take over what a platform before the change stream has kept, and give how many shadows that were."""
+
+    async def find_oldest_waiting(self) -> int | None:
+        """Give the position of the oldest change that is not in the journal yet, None if all are."""
+
+    async def renew_presence(self, writer_id: UUID) -> int | None:
+        """Say that a writer is there, and do what ``find_oldest_waiting`` does.
+
+        :raises StoreUnverifiedError: the store may not be the one that was verified last.
+        """
+
+    async def find_present(self, writers: Collection[UUID]) -> set[UUID]: ...
+
+
+class ChangeStream(Protocol):
+    """Changes on their way to the journal. Each is handed out again until it is settled, whoever asks."""
+
+    async def read(self, consumer: str, *, limit: int, wait_seconds: float) -> list[ShadowChange]:
+        """Take changes that nobody has taken, or that were taken long ago and not settled; [] if there are none."""
+
+    async def settle(self, changes: Sequence[ShadowChange]) -> None:
+        """Let go of changes that are in the journal."""
+
+
+class ShadowJournal(Protocol):
+    """Every change of every shadow, in the telemetry database. Repeating and reordering make no difference."""
+
+    async def append(self, changes: Sequence[ShadowChange]) -> None: ...
+
+    async def find_head(self, key: ShadowKey) -> ShadowHead | None: ...
+
+    async def list_heads(self, *, after: ShadowKey | None, limit: int) -> list[ShadowHead]:
+        """Give heads in the order of their keys, from behind ``after`` on."""
+
+    async def list_named(self, device_id: DeviceId, *, limit: int, cursor: str | None) -> Page[NamedShadow]:
+        """Do what ``ShadowRepository.list`` does, for as long as that cannot; its cursors are its own."""
+
+    async def list(
+        self, key: ShadowKey, *, start: datetime | None, end: datetime | None, limit: int, cursor: str | None
+    ) -> Page[ShadowChange]:
+        """List changes, the newest first, with ``start`` inclusive and ``end`` exclusive."""
+
+    async def find_version_at(self, key: ShadowKey, at: datetime) -> int | None:
+        """Give the last version that was made at that time or before it."""
+
+    async def list_since_kept(self, key: ShadowKey, *, version: int) -> Sequence[ShadowChange]:
+        """Give the last change at or before a version whose whole shadow is kept, and those behind it, up to it.
+
+        [] if the version, or one in between, is missing. Only the first holds its whole shadow.
+        """
+
+    async def list_requests(
+        self, key: ShadowKey, *, state: RequestState | None, limit: int, cursor: str | None
+    ) -> Page[DesiredRequest]:
+        """List what was ever desired, the newest first."""
+
+    async def find_generation(self) -> Generation | None:
+        """Give the latest generation."""
+
+    async def add_generation(self, number: int) -> None:
+        """Begin a generation; nothing happens if it was begun already."""
+
+    async def decide_version_jump(self, number: int, *, jump: int) -> int:
+        """Decide by how much versions go on, unless it was decided already, and give what holds.
+
+        It is 0 if every writer of the generations before has closed.
+        """
+
+    async def end_rebuilding(self, number: int) -> None: ...
+
+    async def open_writer(self, writer_id: UUID, *, generation: int) -> None: ...
+
+    async def close_writers(self, writers: Collection[UUID], *, generation: int) -> None:
+        """Note that the journal holds all that these have written in the generation."""
+
+    async def list_open_writers(self) -> Sequence[UUID]: ...
+
+
+class JournalUnitOfWork(Protocol):
+    journal: ShadowJournal
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    async def commit(self) -> None: ...
+
+
+JournalUnitOfWorkFactory = Callable[[], JournalUnitOfWork]
+
+
+class ShadowRules(Protocol):
+    """What the type of a device says of its shadow."""
+
+    async def check(self, key: ShadowKey, shadow: Shadow, *, sections: Collection[str]) -> list[Violation]:
+        """Tell where the named sections break the schema of the device's type; [] where there is none.
+
+        :raises UnavailableError: the desired section is asked about, and the schema cannot be known.
+        """
+
+
+class ShadowRecovery(Protocol):
+    """Brings the store back; ``iotsphere/shadow/recovery.py`` does."""
+
+    async def verify(self) -> None:
+        """Make sure that the store holds what was acknowledged, and begin to rebuild it if it does not.
+
+        :raises ShadowsRebuildingError: it takes longer than a request should wait.
+        """
+
+    async def restore(self, key: ShadowKey) -> None:
+        """Restore one shadow ahead of the others."""
+
+    def remember(self, change: ShadowChange) -> None:
+        """Remember an acknowledged change until the journal has it."""

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
-from iotsphere.kernel.actor import Actor, ActorKind
+from iotsphere.kernel.actor import ActorKind
+from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import PreconditionFailedError
 from iotsphere.kernel.identifiers import DeviceId
@@ -17,7 +18,16 @@ from iotsphere.shadow.errors import (
     ShadowVersionConflictError,
 )
 from iotsphere.shadow.limits import check_patch, check_size
-from iotsphere.shadow.model import DESIRED, NamedShadow, Shadow, ShadowChange, ShadowDocument, ShadowKey, ShadowPatch
+from iotsphere.shadow.model import (
+    DESIRED,
+    ChangeKind,
+    NamedShadow,
+    Shadow,
+    ShadowChange,
+    ShadowDocument,
+    ShadowKey,
+    ShadowPatch,
+)
 from iotsphere.shadow.ports import ShadowRepository
 
 # A change that keeps losing to others, or waits for a slow disk, is given up rather than left hanging.
@@ -33,13 +43,13 @@ class DeviceShadowService:
     async def get_shadow(self, *, key: ShadowKey) -> ShadowDocument:
         """:raises ShadowNotFoundError: it was deleted, or has a name and was never written."""
         shadow = _existing(key, await self._shadows.find(key))
-        return shadow.show(self._now())
+        return shadow.show(self._clock())
 
     async def list_named_shadows(self, *, device_id: DeviceId, limit: int, cursor: str | None) -> Page[NamedShadow]:
         return await self._shadows.list(device_id, limit=limit, cursor=cursor)
 
     async def update_shadow(
-        self, *, key: ShadowKey, actor: Actor, patch: ShadowPatch, expected_version: int | None = None
+        self, *, attempt: Attempt, key: ShadowKey, patch: ShadowPatch, expected_version: int | None = None
     ) -> ShadowChange:
         """Merge a patch into a shadow, which need not exist.
 
@@ -51,40 +61,45 @@ class DeviceShadowService:
         :raises ShadowVersionConflictError: the shadow is not at the version that the patch names.
         :raises PreconditionFailedError: the shadow is not at the expected version.
         """
-        if actor.kind is ActorKind.DEVICE and DESIRED in patch.sections:
+        if attempt.caller.kind is ActorKind.DEVICE and DESIRED in patch.sections:
             raise DesiredStateForbiddenError
         check_patch(patch)
 
-        def merge_patch(current: Shadow) -> Shadow:
+        def merge_patch(current: Shadow) -> ShadowChange:
             if patch.version is not None and patch.version != current.version:
                 raise ShadowVersionConflictError(expected=patch.version, current=current.version)
-            changed = current.change(patch.sections, self._now())
+            changed = current.change(patch.sections, self._clock())
             check_size(changed.state)
-            return changed
+            return _change(attempt, key, ChangeKind.UPDATED, changed, patch)
 
-        changed = await self._write(key, merge_patch, expected_version, fsynced=DESIRED in patch.sections)
-        return ShadowChange(
-            patch.state, patch.metadata(changed.changed_at), changed.version, changed.changed_at, patch.client_token
-        )
+        return await self._write(key, merge_patch, expected_version, fsynced=DESIRED in patch.sections)
 
-    async def delete_shadow(self, *, key: ShadowKey, actor: Actor, expected_version: int | None = None) -> Shadow:
-        """Delete a shadow and give what is left of it: its version, which goes on if it is written again.
+    async def delete_shadow(
+        self, *, attempt: Attempt, key: ShadowKey, expected_version: int | None = None
+    ) -> ShadowChange:
+        """Delete a shadow; its version goes on if it is written again.
 
         :raises ShadowDeletionForbiddenError: the caller is a device.
         :raises ShadowNotFoundError: it was deleted, or has a name and was never written.
         :raises PreconditionFailedError: it is not at the expected version.
         """
-        if actor.kind is ActorKind.DEVICE:
+        if attempt.caller.kind is ActorKind.DEVICE:
             raise ShadowDeletionForbiddenError
 
-        def delete(current: Shadow) -> Shadow:
-            return _existing(key, current if current.version else None).delete(self._now())
+        def delete(current: Shadow) -> ShadowChange:
+            existing = _existing(key, current if current.version else None)
+            return _change(attempt, key, ChangeKind.DELETED, existing.delete(self._clock()))
 
         return await self._write(key, delete, expected_version, fsynced=True)
 
     async def _write(
-        self, key: ShadowKey, change: Callable[[Shadow], Shadow], expected_version: int | None, *, fsynced: bool
-    ) -> Shadow:
+        self,
+        key: ShadowKey,
+        make_change: Callable[[Shadow], ShadowChange],
+        expected_version: int | None,
+        *,
+        fsynced: bool,
+    ) -> ShadowChange:
         """Read, change and store until no other write came between."""
         # Other processes are met by comparing versions. Within this one, taking turns is fair and saves the races.
         turn = self._turns.setdefault(key, asyncio.Lock())
@@ -94,14 +109,25 @@ class DeviceShadowService:
                     current = await self._shadows.find(key) or Shadow()
                     if expected_version is not None and expected_version != current.version:
                         raise PreconditionFailedError(f"The shadow is at version {current.version}.")
-                    changed = change(current)
-                    if await self._shadows.save(key, changed, replacing=current.version, fsynced=fsynced):
-                        return changed
+                    change = make_change(current)
+                    stored = await self._shadows.save(change, replacing=current.version, fsynced=fsynced)
+                    if stored is not None:
+                        return stored
         except TimeoutError as error:
             raise ShadowChangeUnconfirmedError from error
 
-    def _now(self) -> int:
-        return int(self._clock().timestamp())
+
+def _change(
+    attempt: Attempt, key: ShadowKey, kind: ChangeKind, shadow: Shadow, patch: ShadowPatch | None = None
+) -> ShadowChange:
+    return ShadowChange(
+        key=key,
+        kind=kind,
+        shadow=shadow,
+        actor=attempt.caller.name,
+        correlation_id=attempt.correlation_id,
+        patch=patch,
+    )
 
 
 def _existing(key: ShadowKey, shadow: Shadow | None) -> Shadow:

@@ -8,7 +8,7 @@ from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 from iotsphere.shadow.errors import ShadowChangeUnconfirmedError
-from iotsphere.shadow.model import NamedShadow, Shadow, ShadowKey
+from iotsphere.shadow.model import NamedShadow, Shadow, ShadowChange, ShadowKey
 from repositories.shadow.store import FSYNC_SECONDS, READ_SECONDS, WRITE_SECONDS, ShadowStore
 
 # KEYS: the shadow; for a named one also the index of names.
@@ -48,7 +48,8 @@ class RedisShadowRepository:
             document = await self._store.reads.hget(_redis_key(key), "document")
         return None if document is None else DOCUMENT.decode(document)
 
-    async def save(self, key: ShadowKey, shadow: Shadow, *, replacing: int, fsynced: bool) -> bool:
+    async def save(self, change: ShadowChange, *, replacing: int, fsynced: bool) -> ShadowChange | None:
+        key, shadow = change.key, change.shadow
         keys = [_redis_key(key)]
         values: list[str | bytes | int] = [replacing, shadow.version, msgspec.json.encode(shadow)]
         if key.name is not None:
@@ -62,7 +63,7 @@ class RedisShadowRepository:
                     await _wait_for_disk(connection)
         except UnavailableError as error:
             raise ShadowChangeUnconfirmedError from error
-        return bool(is_stored)
+        return change if is_stored else None
 
     async def list(self, device_id: DeviceId, *, limit: int, cursor: str | None) -> Page[NamedShadow]:
         (last,) = decode_cursor(cursor, tuple[int]) if cursor is not None else (0,)

@@ -30,3 +30,65 @@ ledger = sa.Table(
     sa.Column("conflicts", sa.BigInteger, nullable=False),
     sa.Column("rejected", sa.BigInteger, nullable=False),
 )
+
+shadow_generations = sa.Table(
+    "shadow_generations",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("began_at", TIME, server_default=sa.text("clock_timestamp()"), nullable=False),
+    sa.Column("position", sa.BigInteger, server_default="0", nullable=False),
+    sa.Column("version_jump", sa.BigInteger),
+    sa.Column("rebuilt_at", TIME),
+)
+
+shadow_writers = sa.Table(
+    "shadow_writers",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("generation", sa.BigInteger, primary_key=True),
+    sa.Column("opened_at", TIME, server_default=sa.text("clock_timestamp()"), nullable=False),
+    sa.Column("closed_at", TIME),
+)
+
+# The shadow without a name has the name "".
+shadow_changes = sa.Table(
+    "shadow_changes",
+    metadata,
+    sa.Column("device_id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.Text(collation="C"), primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),
+    sa.Column("at", TIME, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("correlation_id", sa.Text, nullable=False),
+    sa.Column("patch", sa.JSON),
+    sa.Column("shadow", sa.JSON),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Index(None, "device_id", "name", "at"),
+)
+
+shadow_heads = sa.Table(
+    "shadow_heads",
+    metadata,
+    sa.Column("device_id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.Text(collation="C"), primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("shadow", sa.JSON, nullable=False),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+)
+
+shadow_requests = sa.Table(
+    "shadow_requests",
+    metadata,
+    sa.Column("device_id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.Text(collation="C"), primary_key=True),
+    sa.Column("requested_version", sa.BigInteger, primary_key=True),
+    sa.Column("path", sa.Text(collation="C"), primary_key=True),
+    sa.Column("value", sa.JSON),
+    sa.Column("requested_by", sa.Text),
+    sa.Column("requested_at", TIME),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("settled_version", sa.BigInteger),
+    sa.Column("settled_at", TIME),
+    sa.Column("refusal", sa.JSON),
+)

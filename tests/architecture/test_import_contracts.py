@@ -22,7 +22,7 @@ BREACHES = {
     "store-independence": ("repositories/assets/assets.py", "import repositories.registry.devices"),
     "registry-owner": ("repositories/registry/devices.py", "import iotsphere.assets.model"),
     "assets-owner": ("repositories/assets/assets.py", "import iotsphere.registry.model"),
-    "telemetry-owner": ("repositories/telemetry/tables.py", "import iotsphere.shadow.model"),
+    "telemetry-owner": ("repositories/telemetry/tables.py", "import iotsphere.assets.model"),
     "shadow-owner": ("repositories/shadow/store.py", "import sqlalchemy"),
     "throttling-owner": ("repositories/throttling/store.py", "import iotsphere.identity.model"),
     "private-registry-tables": ("iotsphere/containers/stores.py", "import repositories.registry.tables"),

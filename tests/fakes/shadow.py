@@ -4,7 +4,7 @@ import asyncio
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
-from iotsphere.shadow.model import NamedShadow, Shadow, ShadowKey
+from iotsphere.shadow.model import NamedShadow, Shadow, ShadowChange, ShadowKey
 
 
 class InMemoryShadowRepository:
@@ -17,18 +17,19 @@ class InMemoryShadowRepository:
         await _others_first()
         return self.stored.get(key)
 
-    async def save(self, key: ShadowKey, shadow: Shadow, *, replacing: int, fsynced: bool) -> bool:
+    async def save(self, change: ShadowChange, *, replacing: int, fsynced: bool) -> ShadowChange | None:
+        key, shadow = change.key, change.shadow
         await _others_first()
         current = self.stored.get(key)
         if (current.version if current else 0) != replacing:
-            return False
+            return None
         self.stored[key] = shadow
         if shadow.is_deleted:
             self.made.pop(key, None)
         elif key not in self.made:
             self._sequence += 1
             self.made[key] = self._sequence
-        return True
+        return change
 
     async def list(self, device_id: DeviceId, *, limit: int, cursor: str | None) -> Page[NamedShadow]:
         (last,) = decode_cursor(cursor, tuple[int]) if cursor is not None else (0,)

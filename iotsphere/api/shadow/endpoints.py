@@ -17,13 +17,13 @@ from iotsphere.api.shadow.schemas import (
     ShadowChangeAnswer,
     UpdateShadowBody,
 )
-from iotsphere.kernel.actor import Actor, ActorKind, Role
+from iotsphere.kernel.actor import ActorKind, Role
+from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page
 from iotsphere.shadow.model import (
     NAME,
     NamedShadow,
-    Shadow,
     ShadowChange,
     ShadowDocument,
     ShadowKey,
@@ -52,8 +52,8 @@ def _updated(offered: Mapping[str, Any], change: ShadowChange) -> Change | None:
     }
 
 
-def _deleted(offered: Mapping[str, Any], shadow: Shadow) -> Change:
-    return f"device:{offered['device_id']}", {"shadow": offered.get("name"), "version": shadow.version}
+def _deleted(offered: Mapping[str, Any], change: ShadowChange) -> Change:
+    return f"device:{offered['device_id']}", {"shadow": offered.get("name"), "version": change.version}
 
 
 @blueprint.get(UNNAMED)
@@ -83,7 +83,7 @@ async def get_shadow(
 )
 @inject
 async def update_shadow(
-    actor: Actor,
+    attempt: Attempt,
     device_id: DeviceId,
     body: ShadowPatch,
     expected_version: int | None,
@@ -91,7 +91,7 @@ async def update_shadow(
     shadows: DeviceShadowService = Provide["shadow"],
 ) -> ShadowChange:
     return await shadows.update_shadow(
-        key=ShadowKey(device_id, name), actor=actor, patch=body, expected_version=expected_version
+        attempt=attempt, key=ShadowKey(device_id, name), patch=body, expected_version=expected_version
     )
 
 
@@ -107,13 +107,15 @@ async def update_shadow(
 )
 @inject
 async def delete_shadow(
-    actor: Actor,
+    attempt: Attempt,
     device_id: DeviceId,
     expected_version: int | None,
     name: str | None = None,
     shadows: DeviceShadowService = Provide["shadow"],
-) -> Shadow:
-    return await shadows.delete_shadow(key=ShadowKey(device_id, name), actor=actor, expected_version=expected_version)
+) -> ShadowChange:
+    return await shadows.delete_shadow(
+        attempt=attempt, key=ShadowKey(device_id, name), expected_version=expected_version
+    )
 
 
 @blueprint.get("/devices/<uuid:device_id>/shadows")

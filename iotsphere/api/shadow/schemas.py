@@ -39,11 +39,13 @@ class ShadowAnswer(Schema):
 
 
 class ShadowChangeAnswer(Schema):
-    state = fields.Dict(allow_none=True, metadata={"description": "The part that was sent."})
+    state = fields.Dict(attribute="patch.state", allow_none=True, metadata={"description": "The part that was sent."})
     metadata = fields.Dict(metadata={"description": "Of the part that was sent."})
     version = fields.Integer()
     timestamp = fields.Integer(metadata={"description": "When it was changed, in epoch seconds."})
-    client_token = fields.String(metadata={"description": "Where one was sent.", "optional": True})
+    client_token = fields.String(
+        attribute="patch.client_token", metadata={"description": "Where one was sent.", "optional": True}
+    )
 
     @post_dump
     def _leave_out_no_token(self, answer: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -54,7 +56,7 @@ class ShadowChangeAnswer(Schema):
 
 class DeletedShadowAnswer(Schema):
     version = fields.Integer(metadata={"description": "It goes on if the shadow is written again."})
-    timestamp = fields.Integer(attribute="changed_at", metadata={"description": "In epoch seconds."})
+    timestamp = fields.Integer(metadata={"description": "In epoch seconds."})
 
 
 class NamedShadowAnswer(Schema):

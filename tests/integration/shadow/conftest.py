@@ -20,8 +20,9 @@ from repositories.availability import StoreGate
 from repositories.shadow.probe import RedisShadowProbe
 from repositories.shadow.shadows import RedisShadowRepository
 from repositories.shadow.store import ShadowStore
+from tests.factories.shadow import attempt_of
 
-OPERATOR = Actor(ActorKind.USER, UUID(int=3), OrganisationId(UUID(int=1)), role=Role.OPERATOR)
+ATTEMPT = attempt_of(Actor(ActorKind.USER, UUID(int=3), OrganisationId(UUID(int=1)), role=Role.OPERATOR))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from iotsphere.shadow.errors import ShadowVersionConflictError
 from iotsphere.shadow.model import ShadowChange, ShadowKey, ShadowPatch
-from tests.integration.shadow.conftest import OPERATOR, Process
+from tests.integration.shadow.conftest import ATTEMPT, Process
 
 WRITERS = 20
 PATCHES = 20
@@ -22,7 +22,7 @@ async def processes(shadow_url: str) -> AsyncIterator[list[Process]]:
 
 
 async def write(process: Process, key: ShadowKey, patch: ShadowPatch) -> ShadowChange:
-    return await process.service.update_shadow(key=key, actor=OPERATOR, patch=patch)
+    return await process.service.update_shadow(key=key, attempt=ATTEMPT, patch=patch)
 
 
 async def test_twenty_writers_of_twenty_patches_lose_none(processes: list[Process], key: ShadowKey) -> None:
@@ -63,4 +63,4 @@ async def test_of_twenty_writers_that_name_the_version_exactly_one_wins(
     assert len(winners) == 1
     assert sum(isinstance(result, ShadowVersionConflictError) for result in results) == WRITERS - 1
     shadow = await processes[0].service.get_shadow(key=key)
-    assert (shadow.version, shadow.state["desired"]) == (2, winners[0].state and winners[0].state["desired"])
+    assert (shadow.version, shadow.state["desired"]) == (2, winners[0].shadow.desired.state)

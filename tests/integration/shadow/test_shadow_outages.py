@@ -17,7 +17,8 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.shadow.errors import ShadowChangeUnconfirmedError
 from iotsphere.shadow.model import Shadow, ShadowKey, ShadowPatch
 from repositories.redis import POOL_SIZE
-from tests.integration.shadow.conftest import OPERATOR, Machine, Process
+from tests.factories.shadow import build_change
+from tests.integration.shadow.conftest import ATTEMPT, Machine, Process
 
 T = TypeVar("T")
 KEY = ShadowKey(DeviceId(uuid4()))
@@ -26,7 +27,7 @@ LONGEST_WAIT_SECONDS = 3.0
 
 async def write(process: Process, value: object, section: str = "desired") -> int:
     patch = ShadowPatch({section: {"value": value}})
-    return (await process.service.update_shadow(key=KEY, actor=OPERATOR, patch=patch)).version
+    return (await process.service.update_shadow(key=KEY, attempt=ATTEMPT, patch=patch)).version
 
 
 async def value_of(process: Process, section: str = "desired") -> object:
@@ -94,7 +95,9 @@ async def test_a_write_that_meets_the_freeze_says_that_it_may_have_been_made(
     await write(process, 1)
 
     with frozen(machine), pytest.raises(ShadowChangeUnconfirmedError, match="may have been made"):
-        await asyncio.wait_for(process.shadows.save(KEY, Shadow(2), replacing=1, fsynced=True), LONGEST_WAIT_SECONDS)
+        await asyncio.wait_for(
+            process.shadows.save(build_change(KEY, Shadow(2)), replacing=1, fsynced=True), LONGEST_WAIT_SECONDS
+        )
 
 
 async def test_after_a_kill_everything_answered_is_there_and_the_same_connections_find_the_new_server(
@@ -105,7 +108,7 @@ async def test_after_a_kill_everything_answered_is_there_and_the_same_connection
         await write(process, number, "desired" if number % 2 else "reported")
         answered = number
     named = ShadowKey(KEY.device_id, "config")
-    await process.service.update_shadow(key=named, actor=OPERATOR, patch=ShadowPatch({"desired": {"a": 1}}))
+    await process.service.update_shadow(key=named, attempt=ATTEMPT, patch=ShadowPatch({"desired": {"a": 1}}))
 
     os.kill(machine.process_id, signal.SIGKILL)
     await machine.stack.wait_for_exit()
@@ -199,7 +202,9 @@ async def test_a_cancelled_request_leaves_no_connection_behind(machine: Machine,
     await write(process, 1)
     with frozen(machine):
         for _ in range(40):
-            task = asyncio.ensure_future(process.shadows.save(KEY, Shadow(2), replacing=9, fsynced=True))
+            task = asyncio.ensure_future(
+                process.shadows.save(build_change(KEY, Shadow(2)), replacing=9, fsynced=True)
+            )
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -17,8 +17,9 @@ from iotsphere.shadow.errors import (
     ShadowTooLargeError,
     ShadowVersionConflictError,
 )
-from iotsphere.shadow.model import Shadow, ShadowChange, ShadowDocument, ShadowKey, ShadowPatch
+from iotsphere.shadow.model import ShadowChange, ShadowDocument, ShadowKey, ShadowPatch
 from iotsphere.shadow.service import DeviceShadowService
+from tests.factories.shadow import attempt_of
 from tests.fakes.shadow import InMemoryShadowRepository
 
 ORGANISATION = OrganisationId(UUID(int=1))
@@ -46,13 +47,15 @@ class Bench:
     async def patch(self, key: ShadowKey, state: Any, *, actor: Actor = OPERATOR, **given: Any) -> ShadowChange:
         expected = given.pop("expected_version", None)
         patch = ShadowPatch(state, **given)
-        return await self.service.update_shadow(key=key, actor=actor, patch=patch, expected_version=expected)
+        return await self.service.update_shadow(
+            attempt=attempt_of(actor), key=key, patch=patch, expected_version=expected
+        )
 
     async def get(self, key: ShadowKey) -> ShadowDocument:
         return await self.service.get_shadow(key=key)
 
-    async def delete(self, key: ShadowKey, **given: Any) -> Shadow:
-        return await self.service.delete_shadow(key=key, actor=OPERATOR, **given)
+    async def delete(self, key: ShadowKey, **given: Any) -> ShadowChange:
+        return await self.service.delete_shadow(attempt=attempt_of(OPERATOR), key=key, **given)
 
 
 @pytest.fixture
@@ -88,7 +91,9 @@ async def test_a_change_answers_what_was_sent_its_metadata_and_the_new_version(b
 
     at = START_SECONDS + 60
     metadata = {"desired": {"target": {"timestamp": at}}}
-    assert change == ShadowChange({"desired": {"target": 55, "old": None}}, metadata, 2, at, "t-1")
+    assert change.patch == ShadowPatch({"desired": {"target": 55, "old": None}}, client_token="t-1")
+    assert (change.metadata, change.version, change.timestamp) == (metadata, 2, at)
+    assert (change.actor, change.correlation_id) == (OPERATOR.name, "request-1")
 
 
 @BOTH
@@ -148,7 +153,7 @@ async def test_every_accepted_patch_adds_1_to_the_version_also_one_that_clears_o
     change = await bench.patch(UNNAMED, patch)
 
     shadow = await bench.get(UNNAMED)
-    assert (change.version, change.state) == (2, patch)
+    assert (change.version, change.patch and change.patch.state) == (2, patch)
     assert (shadow.version, shadow.state, shadow.versions) == (2, state, versions)
     assert shadow.metadata.keys() == state.keys() - {"delta"}
 
@@ -211,7 +216,7 @@ async def test_a_device_may_not_delete_its_shadow(bench: Bench) -> None:
     await bench.patch(UNNAMED, {"reported": {"a": 1}})
 
     with pytest.raises(ShadowDeletionForbiddenError):
-        await bench.service.delete_shadow(key=UNNAMED, actor=THE_DEVICE)
+        await bench.service.delete_shadow(attempt=attempt_of(THE_DEVICE), key=UNNAMED)
 
     assert (await bench.get(UNNAMED)).version == 1
 
@@ -225,7 +230,7 @@ async def test_a_deleted_shadow_is_gone_until_it_is_written_again_and_its_versio
 
     gone = await bench.delete(key)
 
-    assert (gone.version, gone.changed_at) == (2, START_SECONDS + 5)
+    assert (gone.version, gone.timestamp) == (2, START_SECONDS + 5)
     with pytest.raises(ShadowNotFoundError):
         await bench.get(key)
     with pytest.raises(ShadowNotFoundError):
@@ -276,7 +281,9 @@ async def test_writers_at_once_are_applied_one_after_the_other(bench: Bench) -> 
 
     await asyncio.gather(
         *(
-            service.update_shadow(key=UNNAMED, actor=OPERATOR, patch=ShadowPatch({"desired": {f"{side}{number}": 1}}))
+            service.update_shadow(
+                attempt=attempt_of(OPERATOR), key=UNNAMED, patch=ShadowPatch({"desired": {f"{side}{number}": 1}})
+            )
             for side, service in enumerate([bench.service, second])
             for number in range(20)
         )
@@ -292,7 +299,7 @@ async def test_of_writers_at_once_that_name_the_version_exactly_one_wins(bench: 
 
     results = await asyncio.gather(
         *(
-            service.update_shadow(key=UNNAMED, actor=OPERATOR, patch=patch)
+            service.update_shadow(attempt=attempt_of(OPERATOR), key=UNNAMED, patch=patch)
             for service in [bench.service, second] * 10
         ),
         return_exceptions=True,
@@ -305,9 +312,9 @@ async def test_of_writers_at_once_that_name_the_version_exactly_one_wins(bench: 
 class LosingRepository(InMemoryShadowRepository):
     """A store in which another writer always comes first."""
 
-    async def save(self, key: ShadowKey, shadow: Shadow, *, replacing: int, fsynced: bool) -> bool:
+    async def save(self, change: ShadowChange, *, replacing: int, fsynced: bool) -> ShadowChange | None:
         await asyncio.sleep(0)
-        return False
+        return None
 
 
 async def test_a_writer_that_keeps_losing_gives_up_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,4 +322,4 @@ async def test_a_writer_that_keeps_losing_gives_up_and_says_so(monkeypatch: pyte
     service = DeviceShadowService(shadows=LosingRepository(), clock=lambda: START)
 
     with pytest.raises(ShadowChangeUnconfirmedError, match="read the shadow"):
-        await service.update_shadow(key=UNNAMED, actor=OPERATOR, patch=ShadowPatch({}))
+        await service.update_shadow(attempt=attempt_of(OPERATOR), key=UNNAMED, patch=ShadowPatch({}))
