@@ -51,7 +51,7 @@ class RequestState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class DesiredRefusal:
     """Why a device does not become what it shall be: a code for programs and a sentence for people."""
 
     code: str
@@ -77,7 +77,7 @@ class ShadowPatch:
     state: dict[str, JsonObject | None] | None
     version: int | None = None
     client_token: str | None = None
-    refusals: dict[str, Refusal] = field(default_factory=dict)
+    refusals: dict[str, DesiredRefusal] = field(default_factory=dict)
 
     @property
     def sections(self) -> dict[str, JsonObject | None]:
@@ -169,7 +169,7 @@ class Settlement:
     path: str
     requested_version: int
     state: RequestState
-    refusal: Refusal | None = None
+    refusal: DesiredRefusal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +235,7 @@ class DesiredRequest:
     state: RequestState = RequestState.PENDING
     settled_at: datetime | None = None
     settled_version: int | None = None
-    refusal: Refusal | None = None
+    refusal: DesiredRefusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
