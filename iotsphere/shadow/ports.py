@@ -56,12 +56,14 @@ class ShadowStoreCondition:
     """What a look at the store found: None and 0 where it holds nothing.
 
     ``run`` names one run of the server, which ends when it is stopped; ``position`` is the last change in its stream.
+    ``is_confirmed`` says that in this run it was already found to agree with the journal.
     """
 
     run: str
     generation: int | None
     position: int
     is_rebuilding: bool
+    is_confirmed: bool = False
 
 
 class ShadowStoreKeeper(Protocol):
@@ -76,10 +78,20 @@ class ShadowStoreKeeper(Protocol):
     async def begin(self, generation: int, *, is_rebuilding: bool) -> None:
         """Let the store be in this generation, unless it is in this or a later one already."""
 
-    async def restore(self, heads: Sequence[ShadowHead], *, generation: int) -> None:
-        """Put back what the store does not hold, or holds an older version of, as of this generation."""
+    async def confirm(self, condition: ShadowStoreCondition) -> None:
+        """Let everybody who looks know that this run of the server was found to agree with the journal."""
 
-    async def end_rebuilding(self, *, generation: int) -> None: ...
+    async def restore(self, heads: Sequence[ShadowHead], *, generation: int) -> None:
+        """Put back what the store does not hold, or holds an older version of, as of this generation.
+
+        What it holds at this version or a later one stays, and is of this generation from now on. A head of version 0
+        says that the journal knows no such shadow: from then on, and for a while at least, there is none.
+
+        :raises StoreUnverifiedError: the store is not in this generation, or not the one that was verified last.
+        """
+
+    async def end_rebuilding(self, *, generation: int) -> None:
+        """Say that all is restored, if the store is still in this generation."""
 
     async def adopt_old_layout(self, *, generation: int) -> int:
         """Take over what a platform before the change stream has kept, and give how many shadows that were."""
@@ -142,7 +154,7 @@ class ShadowJournal(Protocol):
         """Give the latest generation."""
 
     async def add_generation(self, number: int) -> None:
-        """Begin a generation; nothing happens if it was begun already."""
+        """Add a generation; nothing happens if it is there already."""
 
     async def decide_version_jump(self, number: int, *, jump: int) -> int:
         """Decide by how much versions go on, unless it was decided already, and give what holds.
@@ -152,12 +164,14 @@ class ShadowJournal(Protocol):
 
     async def end_rebuilding(self, number: int) -> None: ...
 
-    async def open_writer(self, writer_id: UUID, *, generation: int) -> None: ...
+    async def open_writer(self, writer_id: UUID, *, generation: int) -> None:
+        """Note that a process may write in the generation, also if it was closed there before."""
 
     async def close_writers(self, writers: Collection[UUID], *, generation: int) -> None:
-        """Note that the journal holds all that these have written in the generation."""
+        """Note that the journal holds all that these have written in the generation and in those before it."""
 
-    async def list_open_writers(self) -> Sequence[UUID]: ...
+    async def list_open_writers(self) -> Sequence[UUID]:
+        """List who is open in any generation."""
 
 
 class JournalUnitOfWork(Protocol):
@@ -188,6 +202,10 @@ class ShadowRules(Protocol):
 class ShadowRecovery(Protocol):
     """Brings the store back; ``iotsphere/shadow/recovery.py`` does."""
 
+    @property
+    def is_rebuilding(self) -> bool:
+        """Whether the store may not hold every shadow yet, so that lists are better asked of the journal."""
+
     async def verify(self) -> None:
         """Make sure that the store holds what was acknowledged, and begin to rebuild it if it does not.
 
@@ -198,4 +216,7 @@ class ShadowRecovery(Protocol):
         """Restore one shadow ahead of the others."""
 
     def remember(self, change: ShadowChange) -> None:
-        """Remember an acknowledged change until the journal has it."""
+        """Remember a change that the store has made until the journal has it; before anything else is waited for."""
+
+    def doubt(self) -> None:
+        """Know that a change may have been made of which no answer came, so that nobody remembers it."""
