@@ -148,18 +148,20 @@ class Shadow:
             version=self.version,
             versions={DESIRED: self.desired.version, REPORTED: self.reported.version},
             timestamp=int(at.timestamp()),
+            violations=_present({REPORTED: self.violations}),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ShadowDocument:
-    """A shadow as it is shown; ``timestamp`` is when, in epoch seconds."""
+    """A shadow as it is shown; ``timestamp`` is when, in epoch seconds. Only sections with violations are named."""
 
     state: JsonObject
     metadata: JsonObject
     version: int
     versions: dict[str, int]
     timestamp: int
+    violations: dict[str, list[Violation]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,11 @@ class ShadowChange:
     def timestamp(self) -> int:
         """When it was made, in epoch seconds."""
         return int(self.at.timestamp())
+
+    @property
+    def violations(self) -> dict[str, list[Violation]]:
+        """Those of each section that has any."""
+        return _present({REPORTED: self.shadow.violations})
 
     @property
     def metadata(self) -> JsonObject:

@@ -1,8 +1,12 @@
+from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, fields, post_dump, post_load
+from marshmallow import Schema, ValidationError, fields, post_dump, post_load, validates_schema
 
-from iotsphere.shadow.model import ShadowPatch
+from iotsphere.shadow.limits import MAX_ERRORS
+from iotsphere.shadow.model import DesiredRefusal, ShadowPatch
+
+POINTER = "A JSON pointer (RFC 6901) into what is desired."
 
 
 class ShadowStateBody(Schema):
@@ -18,27 +22,97 @@ class ShadowStateBody(Schema):
         return loaded
 
 
+class RefusalBody(Schema):
+    code = fields.String(required=True, metadata={"description": "For programs, up to 64 bytes."})
+    detail = fields.String(metadata={"description": "For people, up to 512 bytes."})
+
+    @post_load
+    def _make_refusal(self, loaded: dict[str, Any], **_: Any) -> DesiredRefusal:
+        return DesiredRefusal(**loaded)
+
+
+class Refusals(fields.Dict):
+    """An object of refusals, in which what is wrong is told at ``refusals.<pointer>``."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> dict[str, DesiredRefusal]:
+        loaded: dict[str, DesiredRefusal] = {}
+        errors: dict[str, Any] = {}
+        given = super()._deserialize(value, attr, data, **options)  # type: ignore[no-untyped-call]  # marshmallow's
+        for pointer, refusal in given.items():
+            try:
+                loaded[pointer] = RefusalBody().load(refusal)
+            except ValidationError as error:
+                errors[pointer] = error.messages
+                if len(errors) == MAX_ERRORS:
+                    break
+        if errors:
+            raise ValidationError(errors)
+        return loaded
+
+
 class UpdateShadowBody(Schema):
     state = fields.Nested(
-        ShadowStateBody, required=True, allow_none=True, metadata={"description": "Null clears both sections."}
+        ShadowStateBody,
+        allow_none=True,
+        metadata={"description": "Null clears both sections. A device that refuses need not send it."},
     )
     version = fields.Integer(strict=True, metadata={"description": "The version that the shadow must have."})
     client_token = fields.String(metadata={"description": "Up to 64 bytes, given back in the answer."})
+    refusals = Refusals(
+        keys=fields.String(),
+        metadata={"description": f"Why a device does not do what is desired, by place. {POINTER}"},
+    )
+
+    @validates_schema
+    def _check_something_is_said(self, loaded: dict[str, Any], **_: Any) -> None:
+        if "state" not in loaded and not loaded.get("refusals"):
+            raise ValidationError("Missing data for required field.", "state")
 
     @post_load
     def _make_patch(self, loaded: dict[str, Any], **_: Any) -> ShadowPatch:
-        return ShadowPatch(**loaded)
+        return ShadowPatch(**({"state": {}} | loaded))
 
 
-class ShadowAnswer(Schema):
+class ViolationAnswer(Schema):
+    path = fields.String()
+    message = fields.String()
+
+
+VIOLATIONS: Any = {
+    "keys": fields.String(),
+    "values": fields.List(fields.Nested(ViolationAnswer)),
+    "metadata": {"description": "Where the reported state breaks the schema of its type.", "optional": True},
+}
+
+
+class DesiredRefusalAnswer(Schema):
+    code = fields.String()
+    detail = fields.String()
+
+
+class SparseAnswer(Schema):
+    """An answer from which what is empty is left out, of the fields that may be absent."""
+
+    @post_dump
+    def _leave_out(self, answer: dict[str, Any], **_: Any) -> dict[str, Any]:
+        optional = [name for name, given in self.fields.items() if given.metadata.get("optional")]
+        return {name: value for name, value in answer.items() if name not in optional or value not in (None, {})}
+
+
+class ShadowAnswer(SparseAnswer):
     state = fields.Dict(metadata={"description": "desired, reported and delta, each where it is not empty."})
     metadata = fields.Dict(metadata={"description": "The shape of the state, a timestamp at every leaf."})
     version = fields.Integer()
     versions = fields.Dict(keys=fields.String(), values=fields.Integer())
-    timestamp = fields.Integer(metadata={"description": "When this was answered, in epoch seconds."})
+    timestamp = fields.Integer(
+        metadata={"description": "When this was answered, or when that version was made, in epoch seconds."}
+    )
+    violations = fields.Dict(**VIOLATIONS)
 
 
-class ShadowChangeAnswer(Schema):
+class ShadowChangeAnswer(SparseAnswer):
     state = fields.Dict(attribute="patch.state", allow_none=True, metadata={"description": "The part that was sent."})
     metadata = fields.Dict(metadata={"description": "Of the part that was sent."})
     version = fields.Integer()
@@ -46,12 +120,13 @@ class ShadowChangeAnswer(Schema):
     client_token = fields.String(
         attribute="patch.client_token", metadata={"description": "Where one was sent.", "optional": True}
     )
-
-    @post_dump
-    def _leave_out_no_token(self, answer: dict[str, Any], **_: Any) -> dict[str, Any]:
-        if answer["client_token"] is None:
-            del answer["client_token"]
-        return answer
+    refusals = fields.Dict(
+        attribute="patch.refusals",
+        keys=fields.String(),
+        values=fields.Nested(DesiredRefusalAnswer),
+        metadata={"description": "Where some were sent.", "optional": True},
+    )
+    violations = fields.Dict(**VIOLATIONS)
 
 
 class DeletedShadowAnswer(Schema):

@@ -91,7 +91,14 @@ async def test_null_clears_and_the_answer_echoes_it_without_a_token(api: Api, pa
         ({"state": {"desired": "on"}}, "state.desired"),
         ({"state": {"reported": 5}}, "state.reported"),
         ({"state": {"wanted": {}}}, "state.wanted"),
-        ({"state": {}, "refusals": {}}, "refusals"),
+        ({"refusals": {}}, "state"),
+        ({"state": {}, "refusals": []}, "refusals"),
+        ({"state": {}, "refusals": None}, "refusals"),
+        ({"refusals": {"/a": "hot"}}, "refusals./a"),
+        ({"refusals": {"/a": {}}}, "refusals./a.code"),
+        ({"refusals": {"/a": {"code": 5}}}, "refusals./a.code"),
+        ({"refusals": {"/a": {"code": "x", "detail": None}}}, "refusals./a.detail"),
+        ({"refusals": {"/a": {"code": "x", "why": "y"}}}, "refusals./a.why"),
         ({"state": {}, "clientToken": "x"}, "clientToken"),
         ({"state": {}, "version": "1"}, "version"),
         ({"state": {}, "version": 1.0}, "version"),
@@ -111,6 +118,62 @@ async def test_a_body_that_does_not_fit_is_refused_by_field_and_stores_nothing(
 ) -> None:
     assert list(await errors_of(await api.patch(path, body))) == [field]
     assert (await api.patch(path, {"state": {}, "version": 0})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("refusals", "field"),
+    [
+        ({"a": {"code": "x"}}, "refusals"),
+        ({"/~": {"code": "x"}}, "refusals"),
+        ({"/a\n": {"code": "x"}}, "refusals"),
+        ({"/" + "x" * 2100: {"code": "x"}}, "refusals"),
+        ({f"/{number}": {"code": "x"} for number in range(101)}, "refusals"),
+        ({"/a": {"code": ""}}, "refusals./a.code"),
+        ({"/a": {"code": "é" * 33}}, "refusals./a.code"),
+        ({"/a": {"code": "a\x1b"}}, "refusals./a.code"),
+        ({"/a": {"code": "x", "detail": "é" * 257}}, "refusals./a.detail"),
+    ],
+)
+async def test_a_refusal_that_does_not_fit_is_named_and_nothing_is_stored(
+    api: Api, path: str, refusals: Any, field: str
+) -> None:
+    answer = await api.patch(path, {"state": {"reported": {"a": 1}}, "refusals": refusals}, by="device")
+
+    assert list(await errors_of(answer)) == [field]
+    assert (await api.patch(path, {"state": {}, "version": 0})).status_code == 200
+
+
+async def test_thousands_of_wrong_refusals_are_not_all_listed(api: Api, path: str) -> None:
+    answer = await api.patch(path, {"refusals": {f"/{number}": {} for number in range(5000)}}, by="device")
+
+    assert len(await errors_of(answer)) == 20
+
+
+async def test_a_device_refuses_without_reporting_and_nobody_else_refuses(api: Api, path: str) -> None:
+    await api.patch(path, {"state": {"desired": {"a": 1}}})
+    refusals = {"/a": {"code": "too_hot", "detail": "It is too hot."}, "/b": {"code": "what"}}
+
+    answer = await api.patch(path, {"refusals": refusals})
+    assert await code_of(answer, 403) == "shadow.refusal.forbidden"
+
+    answer = await api.patch(path, {"refusals": refusals}, by="device")
+    assert await answer.get_json() == {
+        "state": {},
+        "metadata": {},
+        "version": 2,
+        "timestamp": SECONDS,
+        "refusals": refusals | {"/b": {"code": "what", "detail": ""}},
+    }
+    assert (await api.get(path))["state"]["delta"] == {"a": 1}
+
+
+async def test_many_values_below_long_keys_are_refused_before_they_are_desired(api: Api, path: str) -> None:
+    deep: Any = {str(number): 1 for number in range(2000)}
+    for _ in range(7):
+        deep = {"k" * 128: deep}
+
+    assert list(await errors_of(await api.patch(path, {"state": {"desired": deep}}))) == ["state.desired"]
+    assert (await api.patch(path, {"state": {"reported": deep}}, by="device")).status_code == 200
 
 
 @pytest.mark.parametrize("body", [[], "x", 5, None])

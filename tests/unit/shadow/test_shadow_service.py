@@ -11,15 +11,26 @@ from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.shadow import service as module
 from iotsphere.shadow.errors import (
     DesiredStateForbiddenError,
+    RefusalForbiddenError,
     ShadowChangeUnconfirmedError,
     ShadowDeletionForbiddenError,
     ShadowNotFoundError,
     ShadowTooLargeError,
     ShadowVersionConflictError,
 )
-from iotsphere.shadow.model import ShadowChange, ShadowDocument, ShadowKey, ShadowPatch
+from iotsphere.shadow.model import (
+    DesiredRefusal,
+    RequestState,
+    Settlement,
+    Shadow,
+    ShadowChange,
+    ShadowDocument,
+    ShadowKey,
+    ShadowPatch,
+)
 from iotsphere.shadow.service import DeviceShadowService
-from tests.factories.shadow import attempt_of
+from iotsphere.shadow.written import MAX_BYTES, WrittenShadows
+from tests.factories.shadow import attempt_of, build_change
 from tests.fakes.shadow import InMemoryShadowRepository
 
 ORGANISATION = OrganisationId(UUID(int=1))
@@ -33,12 +44,22 @@ START_SECONDS = int(START.timestamp())
 BOTH = pytest.mark.parametrize("key", [UNNAMED, NAMED], ids=["unnamed", "named"])
 
 
+class CountingRepository(InMemoryShadowRepository):
+    """A store that counts how often it is read."""
+
+    reads = 0
+
+    async def find(self, key: ShadowKey) -> Shadow | None:
+        self.reads += 1
+        return await super().find(key)
+
+
 class Bench:
     """A service over shadows in memory, at a time that the test decides."""
 
     def __init__(self) -> None:
         self.now = START
-        self.shadows = InMemoryShadowRepository()
+        self.shadows = CountingRepository()
         self.service = DeviceShadowService(shadows=self.shadows, clock=lambda: self.now)
 
     def wait(self, seconds: float) -> None:
@@ -323,3 +344,62 @@ async def test_a_writer_that_keeps_losing_gives_up_and_says_so(monkeypatch: pyte
 
     with pytest.raises(ShadowChangeUnconfirmedError, match="read the shadow"):
         await service.update_shadow(attempt=attempt_of(OPERATOR), key=UNNAMED, patch=ShadowPatch({}))
+
+
+async def test_a_change_tells_what_it_settles_and_the_shadow_keeps_what_is_pending(bench: Bench) -> None:
+    await bench.patch(UNNAMED, {"desired": {"target": 55, "mode": "eco", "light": "on"}})
+
+    hot = DesiredRefusal("too_hot")
+    change = await bench.patch(UNNAMED, {"reported": {"mode": "eco"}}, actor=THE_DEVICE, refusals={"/target": hot})
+
+    assert change.settlements == [
+        Settlement("/mode", 1, RequestState.APPLIED),
+        Settlement("/target", 1, RequestState.REFUSED, hot),
+    ]
+    assert change.shadow.pending == {"light": 1}
+    assert (await bench.delete(UNNAMED)).settlements == [Settlement("/light", 1, RequestState.CLEARED)]
+
+
+@BOTH
+async def test_only_the_device_refuses_what_is_desired_of_it(bench: Bench, key: ShadowKey) -> None:
+    with pytest.raises(RefusalForbiddenError):
+        await bench.patch(key, {}, refusals={"/a": DesiredRefusal("no")})
+
+    await bench.patch(key, {}, actor=THE_DEVICE, refusals={"/a": DesiredRefusal("no")})
+    assert (await bench.get(key)).version == 1
+
+
+async def test_what_this_process_wrote_last_is_not_read_before_it_is_written_again(bench: Bench) -> None:
+    await bench.patch(UNNAMED, {"desired": {"a": 1}})
+    bench.shadows.reads = 0
+
+    change = await bench.patch(UNNAMED, {"desired": {"b": 2}})
+
+    assert (change.version, change.shadow.desired.state, bench.shadows.reads) == (2, {"a": 1, "b": 2}, 0)
+
+
+async def test_what_another_process_wrote_meanwhile_is_read_before_anything_is_stored_or_refused(
+    bench: Bench,
+) -> None:
+    other = Bench()
+    other.shadows = bench.shadows
+    other.service = DeviceShadowService(shadows=bench.shadows, clock=lambda: START)
+    await bench.patch(UNNAMED, {"desired": {"a": "x" * 30_000}})
+    await other.patch(UNNAMED, {"desired": {"a": None}})
+    await bench.patch(UNNAMED, {"desired": {"b": "x" * 30_000}}, version=2)
+    await other.delete(UNNAMED)
+
+    await bench.patch(UNNAMED, {"desired": {"c": 1}}, expected_version=4)
+
+    shadow = await bench.get(UNNAMED)
+    assert (shadow.version, shadow.state["desired"]) == (5, {"c": 1})
+
+
+def test_the_shadows_written_longest_ago_are_let_go_of_first() -> None:
+    written = WrittenShadows()
+    keys = [ShadowKey(DEVICE, str(number)) for number in range(100)]
+    for key in keys:
+        written.save(build_change(key, Shadow().change({"desired": {"a": "x" * 30_000}}, START)))
+
+    kept = [key for key in keys if written.find(key)]
+    assert kept == keys[-MAX_BYTES // 30_200 + 1 :]
