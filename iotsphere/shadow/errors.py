@@ -11,8 +11,8 @@ from iotsphere.kernel.errors import (
 class ShadowNotFoundError(NotFoundError):
     code = "shadow.document.not_found"
 
-    def __init__(self) -> None:
-        super().__init__("The device has no such shadow. Writing it makes it.")
+    def __init__(self, detail: str = "The device has no such shadow. Writing it makes it.") -> None:
+        super().__init__(detail)
 
 
 class ShadowVersionConflictError(ConflictError):
@@ -62,6 +62,10 @@ class ShadowUnrestoredError(Exception):
     """A sign within the platform: the shadow has to be restored from the journal before it is used."""
 
 
+class ChangesRefusedError(Exception):
+    """A sign within the platform: the database of the journal refuses these changes, and would again."""
+
+
 class ShadowsRebuildingError(UnavailableError):
     code = "shadow.store.rebuilding"
 
@@ -93,6 +97,9 @@ class ShadowJournalBehindError(UnavailableError):
 
 class ShadowVersionNotFoundError(NotFoundError):
     code = "shadow.version.not_found"
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"The journal has no version {version} of this shadow, or not all that it was made of.")
 
 
 class RefusalForbiddenError(NotPermittedError):

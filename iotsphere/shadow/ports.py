@@ -108,6 +108,16 @@ class ShadowStoreKeeper(Protocol):
     async def find_present(self, writers: Collection[UUID]) -> set[UUID]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits for the journal; ``oldest`` and ``newest`` are the positions of changes, None if none waits."""
+
+    length: int = 0
+    size_bytes: int = 0
+    oldest: int | None = None
+    newest: int | None = None
+
+
 class ChangeStream(Protocol):
     """Changes on their way to the journal. Each is handed out again until it is settled, whoever asks."""
 
@@ -117,11 +127,18 @@ class ChangeStream(Protocol):
     async def settle(self, changes: Sequence[ShadowChange]) -> None:
         """Let go of changes that are in the journal."""
 
+    async def measure(self) -> Backlog:
+        """:raises StoreUnverifiedError: the store may not be the one that was verified last."""
+
 
 class ShadowJournal(Protocol):
     """Every change of every shadow, in the telemetry database. Repeating and reordering make no difference."""
 
-    async def append(self, changes: Sequence[ShadowChange]) -> None: ...
+    async def append(self, changes: Sequence[ShadowChange]) -> None:
+        """:raises ChangesRefusedError: at least one of them can never be appended."""
+
+    async def put_aside(self, change: ShadowChange, *, reason: str) -> None:
+        """Keep a change that can never be appended, as it is, for whoever looks into it."""
 
     async def find_head(self, key: ShadowKey) -> ShadowHead | None: ...
 

@@ -62,9 +62,21 @@ shadow_changes = sa.Table(
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("correlation_id", sa.Text, nullable=False),
     sa.Column("patch", sa.JSON),
+    sa.Column("violations", sa.JSON),
     sa.Column("shadow", sa.JSON),
     sa.Column("generation", sa.BigInteger, nullable=False),
-    sa.Index(None, "device_id", "name", "at"),
+    sa.Index(None, "device_id", "name", "at", "version"),
+)
+
+shadow_changes_refused = sa.Table(
+    "shadow_changes_refused",
+    metadata,
+    sa.Column("device_id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.Text(collation="C"), primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),
+    sa.Column("change", sa.LargeBinary, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("refused_at", TIME, server_default=sa.text("clock_timestamp()"), nullable=False),
 )
 
 shadow_heads = sa.Table(
@@ -74,6 +86,7 @@ shadow_heads = sa.Table(
     sa.Column("name", sa.Text(collation="C"), primary_key=True),
     sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("shadow", sa.JSON, nullable=False),
+    sa.Column("is_deleted", sa.Boolean, nullable=False),
     sa.Column("generation", sa.BigInteger, nullable=False),
 )
 
@@ -91,4 +104,5 @@ shadow_requests = sa.Table(
     sa.Column("settled_version", sa.BigInteger),
     sa.Column("settled_at", TIME),
     sa.Column("refusal", sa.JSON),
+    sa.Index(None, "device_id", "name", "state", "requested_version"),
 )

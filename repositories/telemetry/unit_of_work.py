@@ -1,7 +1,9 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from iotsphere.shadow.ports import ShadowJournal
 from iotsphere.telemetry.ports import LedgerRepository, PointRepository
 from repositories.sql import SqlAlchemyUnitOfWork
+from repositories.telemetry.journal import SqlAlchemyShadowJournal
 from repositories.telemetry.ledger import SqlAlchemyLedgerRepository
 from repositories.telemetry.points import SqlAlchemyPointRepository
 
@@ -15,3 +17,12 @@ class SqlAlchemyTelemetryUnitOfWork(SqlAlchemyUnitOfWork):
     def _bind(self, connection: AsyncConnection) -> None:
         self.points = SqlAlchemyPointRepository(connection)
         self.ledger = SqlAlchemyLedgerRepository(connection)
+
+
+class SqlAlchemyJournalUnitOfWork(SqlAlchemyUnitOfWork):
+    """A transaction on the journal of shadows, in the same database."""
+
+    journal: ShadowJournal
+
+    def _bind(self, connection: AsyncConnection) -> None:
+        self.journal = SqlAlchemyShadowJournal(connection)

@@ -40,17 +40,32 @@ def upgrade() -> None:
         sa.Column("correlation_id", sa.Text, nullable=False),
         # As text, not as JSONB: the order of keys and the way numbers are written are part of what was said.
         sa.Column("patch", sa.JSON, nullable=True),
+        sa.Column("violations", sa.JSON, nullable=True),
         sa.Column("shadow", sa.JSON, nullable=True),
         sa.Column("generation", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("device_id", "name", "version", name="pk_shadow_changes"),
     )
-    op.create_index("ix_shadow_changes_device_id_name_at", "shadow_changes", ["device_id", "name", "at"])
+    op.create_index(
+        "ix_shadow_changes_device_id_name_at_version", "shadow_changes", ["device_id", "name", "at", "version"]
+    )
+    op.create_table(
+        "shadow_changes_refused",
+        sa.Column("device_id", sa.Uuid, nullable=False),
+        sa.Column("name", sa.Text(collation="C"), nullable=False),
+        sa.Column("version", sa.BigInteger, nullable=False),
+        # As bytes: nothing that a text may not hold is a reason to refuse it here.
+        sa.Column("change", sa.LargeBinary, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("refused_at", TIME, server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.PrimaryKeyConstraint("device_id", "name", "version", name="pk_shadow_changes_refused"),
+    )
     op.create_table(
         "shadow_heads",
         sa.Column("device_id", sa.Uuid, nullable=False),
         sa.Column("name", sa.Text(collation="C"), nullable=False),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("shadow", sa.JSON, nullable=False),
+        sa.Column("is_deleted", sa.Boolean, nullable=False),
         sa.Column("generation", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("device_id", "name", name="pk_shadow_heads"),
     )
@@ -69,8 +84,13 @@ def upgrade() -> None:
         sa.Column("refusal", sa.JSON, nullable=True),
         sa.PrimaryKeyConstraint("device_id", "name", "requested_version", "path", name="pk_shadow_requests"),
     )
+    op.create_index(
+        "ix_shadow_requests_device_id_name_state_requested_version",
+        "shadow_requests",
+        ["device_id", "name", "state", "requested_version"],
+    )
 
 
 def downgrade() -> None:
-    for table in ["shadow_requests", "shadow_heads", "shadow_changes", "shadow_writers", "shadow_generations"]:
-        op.drop_table(table)
+    for table in ["requests", "heads", "changes_refused", "changes", "writers", "generations"]:
+        op.drop_table(f"shadow_{table}")
