@@ -11,6 +11,11 @@ Feature: The audit trail
     When a viewer tries to suspend the device "boiler-7"
     Then the trail tells the administrator that a viewer was refused to change "boiler-7"
 
+  Scenario: A device's first contact is kept
+    Given the device "boiler-7" is registered
+    When the device "boiler-7" looks at itself again and again
+    Then the trail tells the administrator once that "boiler-7" became active by itself
+
   Scenario: Another organisation's trail is not seen
     Given the device "boiler-7" is registered
     When the administrator of another organisation looks for "boiler-7" in the trail

@@ -48,6 +48,14 @@ def viewer_was_refused(context, name):
     assert refused["correlation_id"]
 
 
+@then('the trail tells the administrator once that "{name}" became active by itself')
+def became_active(context, name):
+    device = f"device:{context.platform.devices[name]['id']}"
+    entries = [entry for entry in entries_about(context.platform, name) if entry["actor"] == device]
+    assert [(entry["action"], entry["outcome"]) for entry in entries] == [("get_device", "done")]
+    assert entries[0]["details"] == {"status": "active"}
+
+
 @when('the administrator of another organisation looks for "{name}" in the trail')
 def look_from_elsewhere(context, name):
     other = Platform(context.running.url)

@@ -43,6 +43,7 @@ def look_at_itself(context, name):
 
 
 @given('the device "{name}" looks at itself again and again')
+@when('the device "{name}" looks at itself again and again')
 def look_at_itself_repeatedly(context, name):
     for _ in range(20):
         look_at_itself(context, name)

@@ -62,7 +62,7 @@ async def admit(
         if throttled:
             await throttle.admit_stranger(attempt.address)
         return attempt
-    actor = await _counted(_authenticate(attempt.address, authentication), attempt.address, throttle)
+    actor = await _counted(_authenticate(attempt, authentication), attempt.address, throttle)
     attempt = g.attempt = Attempt(actor, attempt.action, attempt.address, attempt.correlation_id)
     refuse_forgery(request.headers.get(CSRF_HEADER))
     if throttled:
@@ -115,13 +115,13 @@ def note_attempt(actor: Actor | None) -> Attempt:
     return attempt
 
 
-async def _authenticate(address: str, authentication: AuthenticationWorkflow) -> Actor:
+async def _authenticate(attempt: Attempt, authentication: AuthenticationWorkflow) -> Actor:
     api_key = request.headers.get("X-API-Key")
     authorization = request.headers.get("Authorization")
     if api_key and authorization:
         raise CredentialAmbiguousError("Send either X-API-Key or Authorization, not both.")
     if api_key:
-        return await authentication.authenticate_key(api_key=api_key, address=address)
+        return await authentication.authenticate_key(api_key=api_key, attempt=attempt)
     if authorization:
         return await authentication.authenticate_user(access_token=bearer_token(authorization))
     return await _authenticate_browser()

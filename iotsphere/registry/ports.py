@@ -27,10 +27,10 @@ class DeviceRepository(Protocol):
 
     async def save(self, device: Device) -> None: ...
 
-    async def save_contact(self, device_id: DeviceId, *, seen_at: datetime) -> None:
+    async def save_contact(self, device_id: DeviceId, *, seen_at: datetime) -> bool:
         """Move ``last_seen_at`` forward, never back, which is no change of the device and keeps its version.
 
-        A provisioned device becomes active, which is one.
+        A provisioned device becomes active, which is one. Give whether it did: of contacts at once one is told so.
         """
 
     async def save_contacts(self, contacts: Mapping[DeviceId, datetime]) -> None:

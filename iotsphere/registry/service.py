@@ -124,10 +124,12 @@ class DeviceRegistryService:
             await uow.commit()
         return changed
 
-    async def record_contact(self, *, device_id: DeviceId) -> None:
-        """Note that a device was heard of; its first authenticated contact makes it active."""
+    async def record_contact(self, *, attempt: Attempt, device_id: DeviceId) -> None:
+        """Note that a device was heard of; its first authenticated contact makes it active, which the trail tells."""
+        now = self._clock()
         async with self._unit_of_work() as uow:
-            await uow.devices.save_contact(device_id, seen_at=self._clock())
+            if await uow.devices.save_contact(device_id, seen_at=now):
+                await uow.audit.add(attempt.done(f"device:{device_id}", at=now, status=DeviceStatus.ACTIVE.value))
             await uow.commit()
 
 

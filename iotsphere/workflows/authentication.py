@@ -3,6 +3,8 @@
 The throttle stands before what can be guessed.
 """
 
+from dataclasses import replace
+
 from iotsphere.identity.keys import KeyService
 from iotsphere.identity.model import BrowserLogIn, KeyHolder, TokenPair
 from iotsphere.identity.service import SessionService
@@ -56,7 +58,7 @@ class AuthenticationWorkflow:
                 email=email, password=password, remember=remember, attempt=attempt
             )
 
-    async def authenticate_key(self, *, api_key: str, address: str) -> Actor:
+    async def authenticate_key(self, *, api_key: str, attempt: Attempt) -> Actor:
         """Recognise a device or an integration by its key; a device's first contact makes it active.
 
         :raises CredentialInvalidError: wrong, expired or revoked, or the device is retired.
@@ -64,13 +66,15 @@ class AuthenticationWorkflow:
         :raises DeviceSuspendedError: the key is right, and the device is suspended.
         :raises RateLimitedError: likewise, and it has asked too often.
         """
-        holder = self._keys.recall(api_key=api_key) or await self._look_up(api_key, address)
+        holder = self._keys.recall(api_key=api_key) or await self._look_up(api_key, attempt.address)
         if holder.device_status == DeviceStatus.SUSPENDED:
             # Counted like the request of one that is let in: who is turned away may ask again and again.
             await self._throttle.admit(holder.actor)
             raise _suspended(holder.actor)
         if holder.actor.device_id is not None:
-            await self._receive_device(holder.actor.device_id, holder.device_status)
+            await self._receive_device(
+                holder.actor.device_id, holder.device_status, replace(attempt, actor=holder.actor)
+            )
         return holder.actor
 
     async def authenticate_provisioner(self, *, provisioning_key: str, address: str) -> Actor:
@@ -86,10 +90,10 @@ class AuthenticationWorkflow:
         async with self._throttle.showing_key(key=api_key, address=address):
             return await self._keys.look_up(api_key=api_key)
 
-    async def _receive_device(self, device_id: DeviceId, status: str | None) -> None:
+    async def _receive_device(self, device_id: DeviceId, status: str | None, attempt: Attempt) -> None:
         if status == DeviceStatus.PROVISIONED:
             # At once: when its request is answered, the device is active.
-            await self._devices.record_contact(device_id=device_id)
+            await self._devices.record_contact(attempt=attempt, device_id=device_id)
         else:
             self._contacts.note_contact(device_id=device_id)
 

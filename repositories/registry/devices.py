@@ -65,18 +65,20 @@ class SqlAlchemyDeviceRepository:
             sa.update(devices).where(devices.c.id == device.id).values(_device_to_row(device))
         )
 
-    async def save_contact(self, device_id: DeviceId, *, seen_at: datetime) -> None:
-        is_first = devices.c.status == DeviceStatus.PROVISIONED.value
-        await self._connection.execute(
+    async def save_contact(self, device_id: DeviceId, *, seen_at: datetime) -> bool:
+        contact = (
             sa.update(devices)
             .where(devices.c.id == device_id)
-            .values(
-                last_seen_at=sa.func.greatest(devices.c.last_seen_at, seen_at),
-                status=sa.case((is_first, DeviceStatus.ACTIVE.value), else_=devices.c.status),
-                updated_at=sa.case((is_first, seen_at), else_=devices.c.updated_at),
-                version=sa.case((is_first, devices.c.version + 1), else_=devices.c.version),
-            )
+            .values(last_seen_at=sa.func.greatest(devices.c.last_seen_at, seen_at))
         )
+        # Who waited for the row while another made the device active finds it so, and matches no longer.
+        first = contact.where(devices.c.status == DeviceStatus.PROVISIONED.value).values(
+            status=DeviceStatus.ACTIVE.value, updated_at=seen_at, version=devices.c.version + 1
+        )
+        if (await self._connection.execute(first)).rowcount:
+            return True
+        await self._connection.execute(contact)
+        return False
 
     async def save_contacts(self, contacts: Mapping[DeviceId, datetime]) -> None:
         columns = {"device_ids": list(contacts), "moments": list(contacts.values())}

@@ -16,6 +16,7 @@ from iotsphere.api.errors import register_error_handlers
 from iotsphere.audit.allowance import RefusalAllowance
 from iotsphere.audit.service import AuditService
 from iotsphere.kernel.actor import Actor, ActorKind, Role
+from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.registry.errors import DeviceNotFoundError
@@ -36,7 +37,7 @@ class OneOrganisation:
     async def authenticate_user(self, *, access_token: str) -> Actor:
         return Actor(ActorKind.USER, uuid4(), ORGANISATION, role=Role[access_token.upper()])
 
-    async def authenticate_key(self, *, api_key: str, address: str) -> Actor:
+    async def authenticate_key(self, *, api_key: str, attempt: Attempt) -> Actor:
         return Actor(ActorKind.DEVICE, uuid4(), ORGANISATION, device_id=DeviceId(UUID(api_key)))
 
     async def get_device(self, *, organisation_id: OrganisationId, device_id: DeviceId) -> DeviceId:

@@ -113,10 +113,12 @@ class InMemoryDeviceRepository:
         if device.id in self._stored:
             self._stored[device.id] = device
 
-    async def save_contact(self, device_id: DeviceId, *, seen_at: datetime) -> None:
+    async def save_contact(self, device_id: DeviceId, *, seen_at: datetime) -> bool:
         device = self._stored.get(device_id)
-        if device is not None:
-            self._stored[device_id] = _contacted(device, seen_at)
+        if device is None:
+            return False
+        self._stored[device_id] = _contacted(device, seen_at)
+        return device.status is DeviceStatus.PROVISIONED
 
     async def save_contacts(self, contacts: Mapping[DeviceId, datetime]) -> None:
         for device_id, seen_at in contacts.items():

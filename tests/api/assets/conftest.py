@@ -12,6 +12,7 @@ from iotsphere.api.assets import endpoints
 from iotsphere.assets.service import AssetService
 from iotsphere.identity.errors import CredentialInvalidError
 from iotsphere.kernel.actor import Actor, ActorKind, Role
+from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.registry.errors import DeviceNotFoundError
 from tests.factories.assets import FIRST_DAY
@@ -32,7 +33,7 @@ class Callers:
             raise CredentialInvalidError("No such token.")
         return Actor(ActorKind.USER, uuid4(), self._organisations[name], role=Role[role.upper()])
 
-    async def authenticate_key(self, *, api_key: str, address: str) -> Actor:
+    async def authenticate_key(self, *, api_key: str, attempt: Attempt) -> Actor:
         device_id = DeviceId(UUID(api_key))
         return Actor(ActorKind.DEVICE, device_id, self._devices[device_id], device_id=device_id)
 

@@ -143,7 +143,7 @@ async def test_reading_is_recorded_where_it_was_not_permitted(bench: ApiBench) -
 
 
 async def test_what_a_device_sends_is_no_matter_for_the_trail(bench: ApiBench, shadows: None) -> None:
-    device = bench.add_device()
+    device = bench.add_device(status=DeviceStatus.ACTIVE)
     path, key = f"/devices/{device.id}", bench.give_key(device)
     with recorded(bench) as entries:
         assert (await bench.post(f"{path}/telemetry?on_conflict=no", {}, by=key)).status == 422
@@ -154,6 +154,31 @@ async def test_what_a_device_sends_is_no_matter_for_the_trail(bench: ApiBench, s
     with recorded(bench) as entries:
         assert (await bench.patch(f"{path}/shadow", {"state": {"desired": {"a": 1}}}, by=key)).status == 403
     assert [entry.target for entry in entries] == [f"device:{device.id}"]
+
+
+async def test_a_first_contact_is_recorded_once_and_as_what_the_device_asked_for(bench: ApiBench) -> None:
+    device = bench.add_device()
+    key, name = bench.give_key(device), f"device:{device.id}"
+    with recorded(bench) as entries:
+        for _ in range(2):
+            assert (await bench.get(f"/devices/{device.id}", by=key, headers=TICKET)).status == 200
+
+    [entry] = entries
+    assert (entry.actor, entry.target, entry.organisation_id) == (name, name, bench.ours.id)
+    assert (entry.action, entry.outcome) == ("get_device", AuditOutcome.DONE)
+    assert (entry.details, entry.correlation_id) == ({"status": "active"}, "ticket-42")
+
+
+async def test_a_device_that_is_refused_what_it_asked_for_has_been_heard_of_all_the_same(bench: ApiBench) -> None:
+    device, other = bench.add_device(), bench.add_device()
+    with recorded(bench) as entries:
+        assert (await bench.get(f"/devices/{other.id}", by=bench.give_key(device))).status == 404
+        assert (await bench.get("/devices", by=bench.give_key(device))).status == 403
+
+    assert [(entry.action, entry.outcome, entry.target) for entry in entries] == [
+        ("get_device", AuditOutcome.DONE, f"device:{device.id}"),
+        ("list_devices", AuditOutcome.REFUSED, None),
+    ]
 
 
 async def test_what_is_done_to_assets_is_recorded(bench: ApiBench) -> None:

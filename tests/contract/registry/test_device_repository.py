@@ -159,17 +159,18 @@ async def test_a_retired_device_is_not_found_and_its_serial_number_is_free(store
     assert await store.devices(ours) == [successor]
 
 
-async def contact(store: RegistryStore, device: Device, seen_at: datetime) -> None:
+async def contact(store: RegistryStore, device_id: DeviceId, seen_at: datetime) -> bool:
     async with store.unit_of_work() as uow:
-        await uow.devices.save_contact(device.id, seen_at=seen_at)
+        made_active = await uow.devices.save_contact(device_id, seen_at=seen_at)
         await uow.commit()
+    return made_active
 
 
 async def test_the_first_contact_changes_a_provisioned_device(store: RegistryStore) -> None:
     ours = await store.add_organisation()
     device, other = await store.add_device(ours), await store.add_device(ours)
 
-    await contact(store, device, MOMENT)
+    assert await contact(store, device.id, MOMENT)
 
     activated = replace(
         device, status=DeviceStatus.ACTIVE, last_seen_at=MOMENT, updated_at=MOMENT, version=device.version + 1
@@ -199,9 +200,18 @@ async def test_a_later_contact_is_no_change_and_never_goes_back(store: RegistryS
     device = await store.add_device(ours, status=status, last_seen_at=None, version=4)
 
     for seen_at in (MOMENT, MOMENT + timedelta(seconds=10), MOMENT - timedelta(days=1)):
-        await contact(store, device, seen_at)
+        assert not await contact(store, device.id, seen_at)
 
     assert await store.get_device(ours, device.id) == replace(device, last_seen_at=MOMENT + timedelta(seconds=10))
+
+
+async def test_a_contact_of_a_device_that_is_not_there_changes_nothing(store: RegistryStore) -> None:
+    ours = await store.add_organisation()
+    device = await store.add_device(ours)
+
+    assert not await contact(store, DeviceId(uuid4()), MOMENT)
+
+    assert await store.devices(ours) == [device]
 
 
 async def test_a_list_is_in_the_order_of_creation_and_then_of_ids(store: RegistryStore) -> None:

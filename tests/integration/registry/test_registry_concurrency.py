@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from iotsphere.audit.model import AuditFilter, AuditScope
 from iotsphere.containers.application import make_api_key
 from iotsphere.identity.accounts import AccountService
 from iotsphere.identity.api_keys import ApiKeyService
@@ -99,7 +100,10 @@ async def test_a_contact_and_a_change_at_once_lose_nothing_of_each_other(
     devices = [(await process.register(ours))[0] for _ in range(10)]
 
     await asyncio.gather(
-        *(process.devices.record_contact(device_id=device.id) for device in devices),
+        *(
+            process.devices.record_contact(attempt=build_attempt(organisation_id=ours.id), device_id=device.id)
+            for device in devices
+        ),
         *(
             process.devices.change_device(
                 attempt=build_attempt(organisation_id=ours.id),
@@ -114,6 +118,25 @@ async def test_a_contact_and_a_change_at_once_lose_nothing_of_each_other(
     for device in await devices_of(process, ours):
         assert (device.status, device.labels, device.version) == (DeviceStatus.ACTIVE, {"site": "north"}, 3)
         assert device.last_seen_at is not None
+
+
+async def test_of_first_contacts_at_once_one_makes_the_device_active_and_the_trail_tells_of_it_once(
+    process: RegistryProcess, ours: Organisation
+) -> None:
+    device, _ = await process.register(ours)
+    attempt = build_attempt(kind=ActorKind.DEVICE, id=device.id, organisation_id=ours.id)
+
+    await asyncio.gather(*(process.devices.record_contact(attempt=attempt, device_id=device.id) for _ in range(20)))
+
+    [seen] = await devices_of(process, ours)
+    assert (seen.status, seen.version) == (DeviceStatus.ACTIVE, 2)
+    async with process.unit_of_work() as uow:
+        told = await uow.trail.list(
+            AuditScope(ours.id), AuditFilter(actor=f"device:{device.id}"), limit=50, cursor=None
+        )
+    assert [(record.entry.target, record.entry.details) for record in told.items] == [
+        (f"device:{device.id}", {"status": "active"})
+    ]
 
 
 async def test_of_changes_that_expect_the_same_version_one_is_made(

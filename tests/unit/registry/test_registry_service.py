@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from iotsphere.kernel.actor import ActorKind
 from iotsphere.kernel.errors import PreconditionFailedError
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.registry.errors import (
@@ -49,6 +50,10 @@ class Bench:
     async def change(self, device: Device, **given: Any) -> Device:
         options: dict[str, Any] = {"attempt": build_attempt(organisation_id=OURS), "expected_version": None} | given
         return await self.devices.change_device(device_id=device.id, **options)
+
+    async def contact(self, device: Device) -> None:
+        attempt = build_attempt(kind=ActorKind.DEVICE, id=device.id, organisation_id=OURS)
+        await self.devices.record_contact(attempt=attempt, device_id=device.id)
 
     def add(self, **given: Any) -> Device:
         device = build_device(organisation_id=OURS, **given)
@@ -165,7 +170,20 @@ async def test_nobody_else_sees_or_changes_a_device(bench: Bench) -> None:
 async def test_the_first_contact_makes_a_device_active(bench: Bench) -> None:
     device = bench.add(status=DeviceStatus.PROVISIONED)
 
-    await bench.devices.record_contact(device_id=device.id)
+    await bench.contact(device)
 
     active = bench.tables.devices[device.id]
     assert (active.status, active.last_seen_at) == (DeviceStatus.ACTIVE, bench.clock.now)
+    [entry] = bench.tables.audit.values()
+    assert (entry.actor, entry.target, entry.at) == (f"device:{device.id}", f"device:{device.id}", bench.clock.now)
+    assert (entry.action, entry.details) == ("do_something", {"status": "active"})
+
+
+@pytest.mark.parametrize("status", [DeviceStatus.ACTIVE, DeviceStatus.SUSPENDED, DeviceStatus.RETIRED])
+async def test_a_contact_that_changes_nothing_is_no_matter_for_the_trail(bench: Bench, status: DeviceStatus) -> None:
+    device = bench.add(status=status)
+
+    await bench.contact(device)
+
+    assert bench.tables.devices[device.id].status is status
+    assert not bench.tables.audit

@@ -9,6 +9,7 @@ from iotsphere.identity.keys import KeyService
 from iotsphere.identity.secrets import ApiKey, ProvisioningKeyText, hash_secret
 from iotsphere.identity.service import SessionService
 from iotsphere.kernel.actor import Actor, ActorKind, Role
+from iotsphere.kernel.audit import Attempt, AuditOutcome
 from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.errors import DeviceSuspendedError
 from iotsphere.registry.model import Device, DeviceStatus
@@ -23,6 +24,8 @@ from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
 from tests.fakes.throttling import build_throttle
 
 ADDRESS = "192.0.2.1"
+# Before anybody is recognised.
+ATTEMPT = Attempt(None, "get_me", ADDRESS, "request-1")
 
 
 class Bench:
@@ -86,20 +89,33 @@ async def test_a_user_is_recognised_by_the_access_token(bench: Bench) -> None:
 async def test_a_device_becomes_active_when_it_first_shows_its_key(bench: Bench) -> None:
     device = bench.add_device()
 
-    actor = await bench.workflow.authenticate_key(address=ADDRESS, api_key=bench.api_key)
+    actor = await bench.workflow.authenticate_key(attempt=ATTEMPT, api_key=bench.api_key)
 
     assert (actor.device_id, actor.organisation_id, actor.role) == (device.id, device.organisation_id, None)
     seen = bench.tables.devices[device.id]
     assert (seen.status, seen.last_seen_at) == (DeviceStatus.ACTIVE, bench.clock.now)
 
 
+async def test_the_trail_tells_of_the_first_contact_in_the_name_of_the_device(bench: Bench) -> None:
+    device = bench.add_device()
+
+    for _ in range(2):
+        await bench.workflow.authenticate_key(attempt=ATTEMPT, api_key=bench.api_key)
+
+    [entry] = bench.tables.audit.values()
+    name = f"device:{device.id}"
+    assert (entry.actor, entry.target, entry.organisation_id) == (name, name, device.organisation_id)
+    assert (entry.action, entry.address, entry.correlation_id) == ("get_me", ADDRESS, "request-1")
+    assert (entry.outcome, entry.details) == (AuditOutcome.DONE, {"status": "active"})
+
+
 async def test_a_chatty_device_costs_no_write_per_message(bench: Bench) -> None:
     device = bench.add_device()
     first_contact = bench.clock.now
-    await bench.workflow.authenticate_key(address=ADDRESS, api_key=bench.api_key)
+    await bench.workflow.authenticate_key(attempt=ATTEMPT, api_key=bench.api_key)
 
     bench.clock.advance(seconds=1)
-    await bench.workflow.authenticate_key(address=ADDRESS, api_key=bench.api_key)
+    await bench.workflow.authenticate_key(attempt=ATTEMPT, api_key=bench.api_key)
     assert bench.tables.devices[device.id].last_seen_at == first_contact
 
     await bench.contacts.write_contacts()
@@ -114,7 +130,7 @@ async def test_an_integration_is_recognised_and_is_no_contact_of_a_device(bench:
     bench.tables.users[maker.id] = maker
     bench.tables.api_keys[key.id] = key
 
-    actor = await bench.workflow.authenticate_key(address=ADDRESS, api_key=str(ApiKey(key.id, "secret")))
+    actor = await bench.workflow.authenticate_key(attempt=ATTEMPT, api_key=str(ApiKey(key.id, "secret")))
 
     assert actor == Actor(ActorKind.INTEGRATION, key.id, maker.organisation_id, role=Role.ENGINEER)
 
@@ -123,7 +139,7 @@ async def test_a_suspended_device_is_turned_away_and_not_noted(bench: Bench) -> 
     device = bench.add_device(DeviceStatus.SUSPENDED)
 
     with pytest.raises(DeviceSuspendedError):
-        await bench.workflow.authenticate_key(address=ADDRESS, api_key=bench.api_key)
+        await bench.workflow.authenticate_key(attempt=ATTEMPT, api_key=bench.api_key)
 
     assert bench.tables.devices == {device.id: device}
 
@@ -132,7 +148,7 @@ async def test_a_wrong_key_says_nothing_of_the_device_and_is_no_contact(bench: B
     device = bench.add_device(DeviceStatus.SUSPENDED)
 
     with pytest.raises(CredentialInvalidError):
-        await bench.workflow.authenticate_key(address=ADDRESS, api_key=bench.api_key + "x")
+        await bench.workflow.authenticate_key(attempt=ATTEMPT, api_key=bench.api_key + "x")
 
     assert bench.tables.devices == {device.id: device}
 

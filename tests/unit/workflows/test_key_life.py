@@ -21,6 +21,7 @@ from iotsphere.identity.key_cache import LEASE_SECONDS, KeyCache
 from iotsphere.identity.keys import KeyService
 from iotsphere.identity.secrets import ApiKey, hash_secret
 from iotsphere.identity.service import SessionService
+from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.credentials import CredentialService
@@ -42,7 +43,7 @@ ENDS: dict[type[Exception], str] = {
     DeviceSuspendedError: SUSPENDED,
     UnavailableError: UNAVAILABLE,
 }
-ADDRESS = "192.0.2.1"
+ATTEMPT = Attempt(None, "get_me", "192.0.2.1", "request-1")
 LEASE_MILLISECONDS = 800
 # Exactly what the cache holds a difference against, so that its very end is met.
 LEASE = Fraction(LEASE_SECONDS)
@@ -312,7 +313,7 @@ class LifeOfKeys(RuleBasedStateMachine):
     def begin(self, key: KnownKey) -> None:
         """Show a key that had to give way, and take long over it: other things happen meanwhile."""
         self.cache.forget(key.credential.id)
-        work = self.workflow.authenticate_key(api_key=key.text, address=ADDRESS)
+        work = self.workflow.authenticate_key(api_key=key.text, attempt=ATTEMPT)
         if step(work) is None:
             self.under_way.append(work)
 
@@ -328,11 +329,11 @@ class LifeOfKeys(RuleBasedStateMachine):
         unavailable = set() if self.is_up else {UNAVAILABLE}
         for key in self.known:
             wrong = f"{key.text}x"
-            assert end_of(self.workflow.authenticate_key(api_key=wrong, address=ADDRESS)) in (
+            assert end_of(self.workflow.authenticate_key(api_key=wrong, attempt=ATTEMPT)) in (
                 unavailable or {INVALID}
             )
             allowed = key.answers(self.clock) | unavailable
-            assert end_of(self.workflow.authenticate_key(api_key=key.text, address=ADDRESS)) in allowed
+            assert end_of(self.workflow.authenticate_key(api_key=key.text, attempt=ATTEMPT)) in allowed
 
     @invariant()
     def without_a_proof_nothing_is_recalled(self) -> None:
