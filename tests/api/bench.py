@@ -76,19 +76,39 @@ class Answer:
         return self.status, self.code
 
 
+class WiredApplication:
+    """The application and its container, for many benches one after the other: to make it costs more than most tests.
+
+    It is not served, which can be done once with each.
+    """
+
+    def __init__(self) -> None:
+        self.container = create_container(NOWHERE)
+        self.app = create_app(self.container)
+        every: Iterator[providers.Provider[Any]] = self.container.traverse()
+        self._overridden = {provider: len(provider.overridden) for provider in every}
+
+    def renew(self) -> None:
+        """Take out what was put in place of a provider, and forget every service that was made."""
+        for provider, at_first in self._overridden.items():
+            while len(provider.overridden) > at_first:
+                provider.reset_last_overriding()
+        self.container.reset_singletons()
+
+
 class ApiBench:
     """Two organisations, ours and theirs; what is not said of a caller is ours and an administrator's."""
 
-    def __init__(self) -> None:
+    def __init__(self, wired: WiredApplication) -> None:
+        wired.renew()
         self.tables = RegistryTables()
         self.signing_key = self.add_signing_key()
         self.assets: dict[AssetId, Asset] = {}
-        self.container = create_container(NOWHERE)
+        self.app, self.container = wired.app, wired.container
         self.container.identity.passwords.override(providers.Object(RecordingPasswords()))
         self.container.stores.assets_unit_of_work.override(providers.Factory(InMemoryAssetsUnitOfWork, self.assets))
         self.container.stores.throttle.override(providers.Singleton(ProcessThrottleStore))
         self.open_registry()
-        self.app = create_app(self.container)
         self.ours, self.theirs = self.add_organisation(), self.add_organisation()
         self.credentials: dict[str, Credentials] = {
             role.name.lower(): self.log_in(self.add_user(self.ours, role=role)) for role in Role
@@ -163,8 +183,14 @@ class ApiBench:
         return await self.post("/devices", {"serial_number": str(uuid4()), "device_type": "pump"} | given)
 
 
+# Of a module, not of the session: others wire the same doors to something else.
+@pytest.fixture(scope="module")
+def wired() -> Iterator[WiredApplication]:
+    wired = WiredApplication()
+    yield wired
+    wired.container.unwire()
+
+
 @pytest.fixture
-def bench() -> Iterator[ApiBench]:
-    bench = ApiBench()
-    yield bench
-    bench.container.unwire()
+def bench(wired: WiredApplication) -> ApiBench:
+    return ApiBench(wired)

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from iotsphere import app
 from iotsphere.api.operation import TRUSTED_SECONDS
+from iotsphere.app import create_app
 from iotsphere.cli.roles.serve import hypercorn_config
 from tests.api.bench import NOWHERE, ApiBench
 
@@ -26,7 +27,9 @@ async def port(bench: ApiBench) -> AsyncIterator[int]:
         port: int = probe.getsockname()[1]
     stop = asyncio.Event()
     config = hypercorn_config(replace(NOWHERE, host="127.0.0.1", port=port))
-    serving = asyncio.create_task(hypercorn.asyncio.serve(bench.app, config, shutdown_trigger=stop.wait))
+    serving = asyncio.create_task(
+        hypercorn.asyncio.serve(create_app(bench.container), config, shutdown_trigger=stop.wait)
+    )
     yield port
     stop.set()
     await serving

@@ -13,6 +13,7 @@ import hypercorn.asyncio
 import pytest
 from dependency_injector import providers
 
+from iotsphere.app import create_app
 from iotsphere.cli.roles.serve import behind_proxies, hypercorn_config
 from iotsphere.identity.errors import PasswordsBusyError
 from iotsphere.registry.model import DeviceStatus
@@ -199,7 +200,7 @@ async def served(bench: ApiBench, *, trusted_hops: int) -> AsyncIterator[httpx.A
         port: int = probe.getsockname()[1]
     stop = asyncio.Event()
     config = hypercorn_config(replace(NOWHERE, host="127.0.0.1", port=port))
-    app = behind_proxies(bench.app, trusted_hops)
+    app = behind_proxies(create_app(bench.container), trusted_hops)
     serving = asyncio.create_task(hypercorn.asyncio.serve(app, config, shutdown_trigger=stop.wait))
     transport = httpx.AsyncHTTPTransport(retries=10)
     async with httpx.AsyncClient(

@@ -6,8 +6,7 @@ import gc
 import io
 import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -28,7 +27,7 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page
 from iotsphere.registry.model import Device
 from iotsphere.workflows.commissioning import CommissioningWorkflow
-from tests.api.bench import Answer, ApiBench
+from tests.api.bench import Answer, ApiBench, WiredApplication
 from tests.fakes.registry import InMemoryDeviceRepository, InMemoryRegistryUnitOfWork, RegistryTables
 from tests.unit.api.test_device_lines import DEVICES
 
@@ -415,23 +414,17 @@ async def test_files_are_for_operators(bench: ApiBench, method: str, path: str) 
 
 @settings(max_examples=20)
 @given(devices=st.lists(DEVICES, max_size=6, unique_by=lambda device: device.serial_number))
-async def test_an_export_imports_to_the_same_registry(devices: list[Any]) -> None:
+async def test_an_export_imports_to_the_same_registry(wired: WiredApplication, devices: list[Any]) -> None:
     for kind in (NDJSON, CSV):
-        with opened() as here:
-            for device in devices:
-                here.add_device(**{name: getattr(device, name) for name in KEPT})
-            file, before = await export(here, Accept=kind["Content-Type"]), await what_is_kept(here)
-        with opened() as there:
-            told = answers(await import_file(there, file.body, kind))
-            assert [line["status"] for line in told] == ["created"] * len(devices)
-            assert await what_is_kept(there) == before
+        here = ApiBench(wired)
+        for device in devices:
+            here.add_device(**{name: getattr(device, name) for name in KEPT})
+        file, before = await export(here, Accept=kind["Content-Type"]), await what_is_kept(here)
 
-
-@contextmanager
-def opened() -> Iterator[ApiBench]:
-    bench = ApiBench()
-    yield bench
-    bench.container.unwire()
+        there = ApiBench(wired)
+        told = answers(await import_file(there, file.body, kind))
+        assert [line["status"] for line in told] == ["created"] * len(devices)
+        assert await what_is_kept(there) == before
 
 
 async def what_is_kept(bench: ApiBench) -> dict[str, Any]:
