@@ -1,6 +1,7 @@
 """Starts a whole platform from the command line, as its users do, and stops it again."""
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -37,7 +39,7 @@ class RunningPlatform:
         }
         self.options = options
         self.data_dir = Path(tempfile.mkdtemp(prefix="iotsphere-features-"))
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
 
     @staticmethod
@@ -99,10 +101,13 @@ def eventually(check, *, within: float, what: str) -> None:
         time.sleep(0.05)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_port() -> int:
+    """Find a free port below those that systems give to connections, of which others open many until it is used."""
+    while True:
+        port = secrets.choice(range(10_000, 32_000))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def free_port_taken() -> tuple[socket.socket, int]:

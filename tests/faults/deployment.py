@@ -1,7 +1,6 @@
 """The application's processes on stores that a test can take away."""
 
 import secrets
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from features.support.running import free_port
 from iotsphere.config import Settings, child_environment, read_settings
 from tests.faults.proxy import FaultProxy
 
@@ -43,13 +43,6 @@ class Deployment:
         for process in self.processes:
             assert process.wait(timeout=10) == 0
         self.processes.clear()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def settings_for(dsns: dict[str, str], shadow_url: str) -> Settings:

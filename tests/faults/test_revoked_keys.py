@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest_asyncio
 
-from tests.faults.deployment import Deployment, free_port
+from features.support.running import free_port
+from tests.faults.deployment import Deployment
 from tests.faults.site import eventually, open_site
 
 # What is promised of a revoked key, on every process.

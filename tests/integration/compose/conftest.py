@@ -4,7 +4,6 @@ import asyncio
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
+from features.support.running import free_port
 from iotsphere.localstack.account import Account, server_account
 from iotsphere.localstack.cache import default_cache_dir
 from iotsphere.localstack.programs import PostgresPrograms, find_postgres, find_valkey
@@ -111,12 +111,6 @@ def folder_of(account: Account) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="iotsphere-compose-") as name:
         account.give(Path(name))
         yield Path(name)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make_cluster(database: Database, account: Account) -> None:

@@ -17,7 +17,8 @@ import httpx
 
 from features.support.running import ADMIN_EMAIL, ADMIN_PASSWORD, RunningPlatform
 
-PROGRAM = Path(sys.executable).parent / "schemathesis"
+# As a module: a program of its own would look for its interpreter where it was installed.
+PROGRAM = (sys.executable, "-m", "schemathesis.cli")
 LEFT_OUT = (
     # What the document can say is less than what is checked: a taken serial number, a device that is not there.
     "positive_data_acceptance",
@@ -76,7 +77,7 @@ class Campaign:
             configuration.write_text(self.configuration + COMMON)
             return subprocess.run(
                 [
-                    PROGRAM,
+                    *PROGRAM,
                     "--config-file",
                     configuration,
                     "run",
