@@ -1,6 +1,6 @@
 # Two commands matter: `make up` runs the platform on this machine, `make test` runs every check.
 .DEFAULT_GOAL := help
-.PHONY: help up test lint unit features bench bench-access bench-bulk fuzz lock clean
+.PHONY: help up test coverage lint unit features bench bench-access bench-bulk fuzz lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,6 +12,7 @@ export PORT DATA_DIR
 help:
 	@echo "make up      start the platform here (PORT=8080, DATA_DIR=./data)"
 	@echo "make test    run every check and test"
+	@echo "make coverage  likewise, and show which lines no check has run"
 	@echo "make lint    formatting, lint rules, types and import contracts only"
 	@echo "make bench   measure; prints ratios side by side"
 	@echo "make bench-access  measure what recognising a caller costs"
@@ -25,6 +26,9 @@ up: $(VENV)/run.stamp
 
 test: $(VENV)/dev.stamp
 	@$(BIN)/python tests/run.py
+
+coverage: $(VENV)/dev.stamp
+	@$(BIN)/python tests/run.py --coverage
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/python tests/run.py --only lint
