@@ -20,8 +20,8 @@ from repositories.registry.keys import PostgresKeyFeed
 from repositories.registry.unit_of_work import SqlAlchemyRegistryUnitOfWork
 from repositories.shadow.examining import RedisShadowExaminer
 from repositories.shadow.probe import RedisShadowProbe
-from repositories.shadow.shadows import RedisShadowRepository
 from repositories.shadow.store import ShadowStore
+from repositories.shadow.unverified import TrustingShadowRepository
 from repositories.sql import SqlAlchemyStoreProbe, create_store_engine
 from repositories.telemetry.probe import SqlAlchemyTelemetryProbe
 from repositories.telemetry.unit_of_work import SqlAlchemyTelemetryUnitOfWork
@@ -48,7 +48,7 @@ class Stores(containers.DeclarativeContainer):
 
     shadow_gate = providers.Singleton(StoreGate, "shadow")
     shadow_store = providers.Singleton(ShadowStore, settings.provided.shadow_url, shadow_gate)
-    shadows = providers.Singleton(RedisShadowRepository, shadow_store)
+    shadows = providers.Singleton(TrustingShadowRepository, shadow_store)
 
     # In the same Redis, with a gate of its own: what is too slow for a limit may be fast enough for a shadow.
     throttling_gate = providers.Singleton(StoreGate, "throttling")

@@ -66,6 +66,20 @@ class ChangesRefusedError(Exception):
     """A sign within the platform: the database of the journal refuses these changes, and would again."""
 
 
+class ShadowStoreDamagedError(UnavailableError):
+    """What lies under a key of the platform's is not what the platform put there."""
+
+    code = "shadow.store.damaged"
+
+    def __init__(self) -> None:
+        DomainError.__init__(
+            self,
+            "What the shadow store holds here cannot be read. Nothing was changed; whoever runs the platform has to "
+            "put it right.",
+        )
+        self.store = "shadow"
+
+
 class ShadowsRebuildingError(UnavailableError):
     code = "shadow.store.rebuilding"
 

@@ -23,7 +23,8 @@ from iotsphere.shadow.model import (
 class ShadowRepository(Protocol):
     """Live shadows. Every method raises UnavailableError when the store does not answer within the time it is given.
 
-    All but ``list`` raise StoreUnverifiedError when the store may not be the one that was verified last.
+    Every method raises StoreUnverifiedError when the store may not be the one that was verified last, and
+    ShadowStoreDamagedError when it holds something else where it should hold a shadow.
     """
 
     async def find(self, key: ShadowKey) -> Shadow | None:
@@ -48,6 +49,7 @@ class ShadowRepository(Protocol):
         """List the named shadows that are there, the newest last.
 
         :raises CursorMalformedError: the cursor is none of this list.
+        :raises ShadowUnrestoredError: the store is being rebuilt, and may not hold all of them yet.
         """
 
 
@@ -79,7 +81,10 @@ class ShadowStoreKeeper(Protocol):
         """Let the store be in this generation, unless it is in this or a later one already."""
 
     async def confirm(self, condition: ShadowStoreCondition) -> None:
-        """Let everybody who looks know that this run of the server was found to agree with the journal."""
+        """Let everybody who looks know that this run of the server was found to agree with the journal.
+
+        :raises StoreUnverifiedError: it is not the run or the generation that was looked at any more.
+        """
 
     async def restore(self, heads: Sequence[ShadowHead], *, generation: int) -> None:
         """Put back what the store does not hold, or holds an older version of, as of this generation.
@@ -90,11 +95,20 @@ class ShadowStoreKeeper(Protocol):
         :raises StoreUnverifiedError: the store is not in this generation, or not the one that was verified last.
         """
 
-    async def end_rebuilding(self, *, generation: int) -> None:
-        """Say that all is restored, if the store is still in this generation."""
+    async def end_rebuilding(self, condition: ShadowStoreCondition) -> None:
+        """Say that all is restored, and was since this look.
+
+        What an earlier run was given may be missing in this one, if the server was started with an older file.
+
+        :raises StoreUnverifiedError: it is not the run or the generation that was looked at any more.
+        """
 
     async def adopt_old_layout(self, *, generation: int) -> int:
-        """Take over what a platform before the change stream has kept, and give how many shadows that were."""
+        """Take over what a platform before the change stream has kept, and give how many shadows that were.
+
+        This comes before ``begin``, whenever the store has no generation: what was stopped half-way goes on. One
+        that cannot be read is logged and left alone.
+        """
 
     async def find_oldest_waiting(self) -> int | None:
         """Give the position of the oldest change that is not in the journal yet, None if all are."""

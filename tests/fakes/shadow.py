@@ -1,46 +1,265 @@
 """The shadow store in memory; the contract suite holds it to what Redis does."""
 
 import asyncio
+import time
+from collections.abc import Callable, Collection, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+import msgspec
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
-from iotsphere.shadow.model import NamedShadow, Shadow, ShadowChange, ShadowKey
+from iotsphere.shadow.errors import ShadowJournalFullError, ShadowUnrestoredError, StoreUnverifiedError
+from iotsphere.shadow.model import NamedShadow, Shadow, ShadowChange, ShadowHead, ShadowKey
+from iotsphere.shadow.ports import Backlog, ShadowStoreCondition
+
+
+@dataclass
+class HeldData:
+    """What is lost by ``flush``. A document is held with its generation; None says that the journal knows none."""
+
+    generation: int | None = None
+    is_rebuilding: bool = False
+    documents: dict[ShadowKey, tuple[int, Shadow | None]] = field(default_factory=dict)
+    places: dict[ShadowKey, int] = field(default_factory=dict)
+    waiting: dict[int, ShadowChange] = field(default_factory=dict)
+    taken_at: dict[int, float] = field(default_factory=dict)
+    position: int = 0
+    present: set[UUID] = field(default_factory=set)
+    confirmed_run: str | None = None
+
+
+class InMemoryShadowServer:
+    """A Redis: its data, and the runs that a restart begins."""
+
+    def __init__(self) -> None:
+        self.data = HeldData()
+        self.run = "run-1"
+        self._sequence = 0
+        self._runs = 1
+
+    def next_number(self) -> int:
+        """Give a number above all before it, as the server's clock does, which a flush does not set back."""
+        self._sequence += 1
+        return self._sequence
+
+    def flush(self) -> None:
+        self.data = HeldData()
+
+    def copy(self) -> HeldData:
+        return deepcopy(self.data)
+
+    def restart(self, data: HeldData | None = None) -> None:
+        """Begin the next run, with the data of now or with an older copy."""
+        self.data = self.data if data is None else deepcopy(data)
+        self._runs += 1
+        self.run = f"run-{self._runs}"
+
+
+class InMemoryShadowStore:
+    """What one process knows of a server, as the adapters of one process share it."""
+
+    def __init__(self, server: InMemoryShadowServer | None = None) -> None:
+        self.server = server or InMemoryShadowServer()
+        self.session: tuple[str, int] | None = None
+
+    @classmethod
+    def begun(cls) -> "InMemoryShadowStore":
+        """Make one that nothing was ever wrong with."""
+        store = cls()
+        store.server.data.generation = 1
+        store.session = (store.server.run, 1)
+        return store
+
+    async def enter(self) -> HeldData:
+        """Let others go first, and give the data if they are those of the session."""
+        await _others_first()
+        if self.session != (self.server.run, self.server.data.generation):
+            raise StoreUnverifiedError
+        return self.server.data
+
+    @property
+    def generation(self) -> int:
+        assert self.session is not None
+        return self.session[1]
 
 
 class InMemoryShadowRepository:
-    def __init__(self) -> None:
-        self.stored: dict[ShadowKey, Shadow] = {}
-        self.made: dict[ShadowKey, int] = {}
-        self._sequence = 0
+    def __init__(self, store: InMemoryShadowStore | None = None, *, max_backlog: int = 1_000_000) -> None:
+        self.store = store or InMemoryShadowStore.begun()
+        self._max_backlog = max_backlog
+
+    @property
+    def stored(self) -> dict[ShadowKey, Shadow]:
+        return {key: shadow for key, (_, shadow) in self.store.server.data.documents.items() if shadow}
 
     async def find(self, key: ShadowKey) -> Shadow | None:
-        await _others_first()
-        return self.stored.get(key)
+        return self._held(await self.store.enter(), key)
 
     async def save(self, change: ShadowChange, *, replacing: int, fsynced: bool) -> ShadowChange | None:
-        key, shadow = change.key, change.shadow
-        await _others_first()
-        current = self.stored.get(key)
+        data = await self.store.enter()
+        current = self._held(data, change.key)
         if (current.version if current else 0) != replacing:
             return None
-        self.stored[key] = shadow
-        if shadow.is_deleted:
-            self.made.pop(key, None)
-        elif key not in self.made:
-            self._sequence += 1
-            self.made[key] = self._sequence
-        return change
+        if len(data.waiting) >= self._max_backlog:
+            raise ShadowJournalFullError
+        stored = replace(change, generation=self.store.generation, position=self.store.server.next_number())
+        data.waiting[stored.position] = stored
+        data.position = stored.position
+        _place(self.store.server, change.key, change.shadow, generation=self.store.generation)
+        return stored
 
     async def list(self, device_id: DeviceId, *, limit: int, cursor: str | None) -> Page[NamedShadow]:
         (last,) = decode_cursor(cursor, tuple[int]) if cursor is not None else (0,)
-        found = [
-            (sequence, NamedShadow(key.name, self.stored[key].version))
-            for key, sequence in self.made.items()
-            if key.device_id == device_id and key.name is not None and sequence > last
-        ]
+        data = await self.store.enter()
+        if data.is_rebuilding:
+            raise ShadowUnrestoredError
+        found = sorted(
+            (place, NamedShadow(key.name, self.stored[key].version))
+            for key, place in data.places.items()
+            if key.device_id == device_id and key.name is not None and place > last
+        )
         shown = found[:limit]
         more = len(found) > limit
         return Page([shadow for _, shadow in shown], encode_cursor(shown[-1][0]) if more else None)
+
+    def _held(self, data: HeldData, key: ShadowKey) -> Shadow | None:
+        generation, shadow = data.documents.get(key, (0, None))
+        if data.is_rebuilding and generation != data.generation:
+            raise ShadowUnrestoredError
+        return shadow
+
+
+class InMemoryShadowStoreKeeper:
+    def __init__(self, store: InMemoryShadowStore) -> None:
+        self._store = store
+        self.old_layout: dict[ShadowKey, ShadowChange] = {}
+
+    async def look(self) -> ShadowStoreCondition:
+        await _others_first()
+        data = self._store.server.data
+        run = self._store.server.run
+        return ShadowStoreCondition(
+            run, data.generation, data.position, data.is_rebuilding, is_confirmed=data.confirmed_run == run
+        )
+
+    def adopt(self, condition: ShadowStoreCondition, *, generation: int) -> None:
+        self._store.session = (condition.run, generation)
+
+    async def begin(self, generation: int, *, is_rebuilding: bool) -> None:
+        await _others_first()
+        data = self._store.server.data
+        if (data.generation or 0) < generation:
+            data.generation, data.is_rebuilding = generation, is_rebuilding
+
+    async def restore(self, heads: Sequence[ShadowHead], *, generation: int) -> None:
+        data = await self._enter(generation)
+        for head in heads:
+            held_in, held = data.documents.get(head.key, (0, None))
+            if held_in == generation:
+                continue
+            if held is not None and held.version >= head.shadow.version:
+                data.documents[head.key] = (generation, held)
+            elif head.shadow.version == 0:
+                data.documents[head.key] = (generation, None)
+            else:
+                _place(self._store.server, head.key, head.shadow, generation=generation)
+
+    async def confirm(self, condition: ShadowStoreCondition) -> None:
+        (await self._enter_as(condition)).confirmed_run = condition.run
+
+    async def end_rebuilding(self, condition: ShadowStoreCondition) -> None:
+        (await self._enter_as(condition)).is_rebuilding = False
+
+    async def adopt_old_layout(self, *, generation: int) -> int:
+        await _others_first()
+        server, count = self._store.server, len(self.old_layout)
+        for key, change in self.old_layout.items():
+            stored = replace(change, generation=generation, position=server.next_number())
+            server.data.waiting[stored.position] = stored
+            server.data.position = stored.position
+            _place(server, key, change.shadow, generation=generation)
+        self.old_layout.clear()
+        return count
+
+    async def find_oldest_waiting(self) -> int | None:
+        await _others_first()
+        return min(self._store.server.data.waiting, default=None)
+
+    async def renew_presence(self, writer_id: UUID) -> int | None:
+        data = await self._store.enter()
+        data.present.add(writer_id)
+        return min(data.waiting, default=None)
+
+    async def find_present(self, writers: Collection[UUID]) -> set[UUID]:
+        await _others_first()
+        return set(writers) & self._store.server.data.present
+
+    async def _enter_as(self, condition: ShadowStoreCondition) -> HeldData:
+        await _others_first()
+        server = self._store.server
+        if (condition.run, condition.generation) != (server.run, server.data.generation):
+            raise StoreUnverifiedError
+        return server.data
+
+    async def _enter(self, generation: int) -> HeldData:
+        data = await self._store.enter()
+        if self._store.generation != generation:
+            raise StoreUnverifiedError
+        return data
+
+
+class InMemoryChangeStream:
+    """Hands out again what was not settled within ``claim_seconds``; nothing is waited for but other tasks."""
+
+    def __init__(
+        self,
+        store: InMemoryShadowStore,
+        *,
+        claim_seconds: float = 30.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._claim_seconds = claim_seconds
+        self._monotonic = monotonic
+
+    async def read(self, consumer: str, *, limit: int, wait_seconds: float) -> list[ShadowChange]:
+        await _others_first()
+        data, now = self._store.server.data, self._monotonic()
+        stale = [
+            position for position in data.waiting
+            if position in data.taken_at and now - data.taken_at[position] >= self._claim_seconds
+        ]  # fmt: skip
+        chosen = (stale or [position for position in data.waiting if position not in data.taken_at])[:limit]
+        data.taken_at |= dict.fromkeys(chosen, now)
+        return [data.waiting[position] for position in chosen]
+
+    async def settle(self, changes: Sequence[ShadowChange]) -> None:
+        await _others_first()
+        data = self._store.server.data
+        for change in changes:
+            data.waiting.pop(change.position, None)
+            data.taken_at.pop(change.position, None)
+
+    async def measure(self) -> Backlog:
+        waiting = (await self._store.enter()).waiting
+        if not waiting:
+            return Backlog()
+        return Backlog(len(waiting), sum(map(_size, waiting.values())), min(waiting), max(waiting))
+
+
+def _place(server: InMemoryShadowServer, key: ShadowKey, shadow: Shadow, *, generation: int) -> None:
+    server.data.documents[key] = (generation, shadow)
+    if shadow.is_deleted:
+        server.data.places.pop(key, None)
+    elif key.name is not None and key not in server.data.places:
+        server.data.places[key] = server.next_number()
+
+
+def _size(change: ShadowChange) -> int:
+    return len(msgspec.json.encode(change.shadow))
 
 
 async def _others_first() -> None:

@@ -18,8 +18,8 @@ from iotsphere.shadow.model import ShadowKey
 from iotsphere.shadow.service import DeviceShadowService
 from repositories.availability import StoreGate
 from repositories.shadow.probe import RedisShadowProbe
-from repositories.shadow.shadows import RedisShadowRepository
 from repositories.shadow.store import ShadowStore
+from repositories.shadow.unverified import TrustingShadowRepository
 from tests.factories.shadow import attempt_of
 
 ATTEMPT = attempt_of(Actor(ActorKind.USER, UUID(int=3), OrganisationId(UUID(int=1)), role=Role.OPERATOR))
@@ -30,14 +30,14 @@ class Process:
     """What one process of the platform has of the shadow store: connections, a gate and a service of its own."""
 
     store: ShadowStore
-    shadows: RedisShadowRepository
+    shadows: TrustingShadowRepository
     service: DeviceShadowService
     probe: RedisShadowProbe
 
     @classmethod
     def at(cls, url: str) -> "Process":
         store = ShadowStore(url, StoreGate("shadow"))
-        shadows = RedisShadowRepository(store)
+        shadows = TrustingShadowRepository(store)
         return cls(store, shadows, DeviceShadowService(shadows=shadows, clock=utc_now), RedisShadowProbe(store))
 
 

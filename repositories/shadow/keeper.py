@@ -1,0 +1,107 @@
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from iotsphere.shadow.errors import StoreUnverifiedError
+from iotsphere.shadow.model import ShadowHead
+from iotsphere.shadow.ports import ShadowStoreCondition
+from repositories.shadow.adoption import adopt_old_layout
+from repositories.shadow.entries import encode_shadow, position_of
+from repositories.shadow.keys import CHANGES, CONFIRMED, GENERATION, REBUILDING, document_key, names_key, writer_key
+from repositories.shadow.scripts import BEGIN, BoundScript
+from repositories.shadow.store import READ_SECONDS, WRITE_SECONDS, ShadowStore, StoreSession
+
+# How long a writer counts as present after it has said so.
+PRESENCE_MILLISECONDS = 5000
+# So many shadows are restored by one script, which holds up everybody else: 2 MiB at the most.
+RESTORED_AT_ONCE = 64
+
+
+class RedisShadowStoreKeeper:
+    """The shadow store as a whole, as db/shadow/keyspace.md describes it.
+
+    What is done in the dark, before the store is adopted, asks no gate and opens it: the store is seen to come back.
+    """
+
+    def __init__(self, store: ShadowStore) -> None:
+        self._store = store
+
+    async def look(self) -> ShadowStoreCondition:
+        # A client of one connection, which is never made anew: its next command would be, and none follows a failure.
+        # So the run that is named is the run that the scripts are loaded into.
+        async with self._store.watch(seconds=WRITE_SECONDS), self._store.writes.client() as connection:
+            run = str((await connection.info("server"))["run_id"])
+            for script in BoundScript:
+                await connection.script_load(script.text(run))
+            found: Any = await connection.evalsha(
+                BoundScript.LOOK.digest(run), 4, GENERATION, REBUILDING, CHANGES, CONFIRMED
+            )
+        generation, is_rebuilding, last, confirmed = found
+        return ShadowStoreCondition(
+            run=run,
+            generation=None if generation is None else int(generation),
+            position=_position(last) or 0,
+            is_rebuilding=bool(is_rebuilding),
+            is_confirmed=confirmed is not None and confirmed.decode() == run,
+        )
+
+    def adopt(self, condition: ShadowStoreCondition, *, generation: int) -> None:
+        self._store.session = StoreSession.of(condition.run, generation)
+
+    async def confirm(self, condition: ShadowStoreCondition) -> None:
+        await self._store.ask_in(_session(condition), BoundScript.CONFIRM, [CONFIRMED], condition.run)
+
+    async def begin(self, generation: int, *, is_rebuilding: bool) -> None:
+        async with self._store.watch(seconds=READ_SECONDS):
+            await self._store.reads.eval(
+                BEGIN, 3, GENERATION, REBUILDING, CHANGES, str(generation), str(int(is_rebuilding))
+            )
+
+    async def restore(self, heads: Sequence[ShadowHead], *, generation: int) -> None:
+        self._check_generation(generation)
+        for start in range(0, len(heads), RESTORED_AT_ONCE):
+            batch = heads[start : start + RESTORED_AT_ONCE]
+            keys = [key for head in batch for key in (document_key(head.key), names_key(head.key.device_id))]
+            await self._store.ask(BoundScript.RESTORE, keys, *_restored(batch))
+
+    async def end_rebuilding(self, condition: ShadowStoreCondition) -> None:
+        await self._store.ask_in(_session(condition), BoundScript.END_REBUILDING, [REBUILDING])
+
+    async def adopt_old_layout(self, *, generation: int) -> int:
+        return await adopt_old_layout(self._store, generation=generation)
+
+    async def find_oldest_waiting(self) -> int | None:
+        async with self._store.reach(seconds=READ_SECONDS):
+            oldest: Any = await self._store.reads.xrange(CHANGES, count=1)
+        return position_of(oldest[0][0]) if oldest else None
+
+    async def renew_presence(self, writer_id: UUID) -> int | None:
+        keys = [writer_key(writer_id), CHANGES]
+        return _position(await self._store.ask(BoundScript.RENEW, keys, PRESENCE_MILLISECONDS))
+
+    async def find_present(self, writers: Collection[UUID]) -> set[UUID]:
+        if not writers:
+            return set()
+        asked = list(writers)
+        async with self._store.reach(seconds=READ_SECONDS):
+            found = await self._store.reads.mget([writer_key(writer) for writer in asked])
+        return {writer for writer, value in zip(asked, found, strict=True) if value is not None}
+
+    def _check_generation(self, generation: int) -> None:
+        """:raises StoreUnverifiedError: this process has found another generation since."""
+        if self._store.session.generation != generation:
+            raise StoreUnverifiedError
+
+
+def _session(condition: ShadowStoreCondition) -> StoreSession:
+    return StoreSession.of(condition.run, condition.generation or 0)
+
+
+def _restored(heads: Iterable[ShadowHead]) -> Iterator[str | bytes | int]:
+    for head in heads:
+        shadow = head.shadow
+        yield from (shadow.version, encode_shadow(shadow), head.key.name or "", int(shadow.is_deleted))
+
+
+def _position(place: bytes | None) -> int | None:
+    return None if place is None else position_of(place)

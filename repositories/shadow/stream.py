@@ -1,0 +1,90 @@
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from redis import exceptions as refusals
+
+from iotsphere.shadow.errors import ShadowStoreDamagedError
+from iotsphere.shadow.model import ShadowChange
+from iotsphere.shadow.ports import Backlog
+from repositories.shadow.entries import decode_entry, place_of, position_of
+from repositories.shadow.keys import BACKLOG_BYTES, CHANGES, UNREADABLE
+from repositories.shadow.scripts import GROUP, PUT_ASIDE, SETTLE, BoundScript
+from repositories.shadow.store import READ_SECONDS, STREAM_WAIT_SECONDS, ShadowStore
+
+# Who has taken changes and not settled them by then is taken for dead.
+CLAIM_SECONDS = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+class RedisChangeStream:
+    """The change stream as db/shadow/keyspace.md describes it.
+
+    It is read whatever is known of the store: the journal may be told twice, and of an earlier life.
+    """
+
+    def __init__(self, store: ShadowStore, *, claim_seconds: float = CLAIM_SECONDS) -> None:
+        self._store = store
+        self._claim_milliseconds = int(claim_seconds * 1000)
+
+    async def read(self, consumer: str, *, limit: int, wait_seconds: float) -> list[ShadowChange]:
+        wait_seconds = min(wait_seconds, STREAM_WAIT_SECONDS)
+        async with self._store.reach(seconds=wait_seconds + READ_SECONDS):
+            try:
+                entries = await self._take(consumer, limit, wait_seconds)
+            except refusals.ResponseError as error:
+                if not str(error).startswith("NOGROUP"):
+                    raise
+                await self._make_group()
+                entries = await self._take(consumer, limit, wait_seconds)
+        return await self._decode(entries)
+
+    async def settle(self, changes: Sequence[ShadowChange]) -> None:
+        await self._let_go([place_of(change.position) for change in changes])
+
+    async def measure(self) -> Backlog:
+        length, size_bytes, first, last = await self._store.ask(BoundScript.MEASURE, [CHANGES, BACKLOG_BYTES])
+        if not length:
+            return Backlog()
+        return Backlog(length, int(size_bytes), position_of(first), position_of(last))
+
+    async def _take(self, consumer: str, limit: int, wait_seconds: float) -> Any:
+        client = self._store.stream
+        claimed: Any = await client.xautoclaim(CHANGES, GROUP, consumer, self._claim_milliseconds, count=limit)
+        if claimed[1]:
+            return claimed[1]
+        # 0 would wait for ever.
+        block = int(wait_seconds * 1000) or None
+        taken: Any = await client.xreadgroup(GROUP, consumer, {CHANGES: ">"}, count=limit, block=block)
+        return taken[0][1] if taken else []
+
+    async def _make_group(self) -> None:
+        try:
+            await self._store.stream.xgroup_create(CHANGES, GROUP, id="0", mkstream=True)
+        except refusals.ResponseError as error:
+            # Another process was faster.
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+
+    async def _decode(self, entries: Any) -> list[ShadowChange]:
+        changes = []
+        for place, entry in entries:
+            try:
+                changes.append(decode_entry(place, entry))
+            except ShadowStoreDamagedError:
+                logger.exception("A change in the stream cannot be read and is put aside: %s", place.decode())
+                await self._put_aside(place)
+        return changes
+
+    async def _put_aside(self, place: bytes) -> None:
+        """Keep what cannot be read for whoever looks into it, so that what is behind it goes on."""
+        async with self._store.reach(seconds=READ_SECONDS):
+            await self._store.writes.eval(PUT_ASIDE, 2, CHANGES, UNREADABLE, place)
+        await self._let_go([place.decode()])
+
+    async def _let_go(self, places: list[str]) -> None:
+        if not places:
+            return
+        async with self._store.reach(seconds=READ_SECONDS):
+            await self._store.writes.eval(SETTLE, 2, CHANGES, BACKLOG_BYTES, *places)
