@@ -2,18 +2,21 @@
 
 import asyncio
 import re
+import secrets
 import time
 from collections.abc import AsyncGenerator
-from uuid import uuid4
+from functools import cache
 
 import structlog
 from prometheus_client import Histogram
-from quart import Quart, Response, g, request
+from quart import Quart, Request, Response, g, request
+from quart.globals import app_ctx, request_ctx
 from werkzeug.exceptions import HTTPException
 
 from iotsphere.api import openapi
 from iotsphere.api.assets.endpoints import blueprint as assets
 from iotsphere.api.audit.endpoints import blueprint as audit
+from iotsphere.api.dispatch import DirectQuart
 from iotsphere.api.errors import register_error_handlers
 from iotsphere.api.health.endpoints import blueprint as health
 from iotsphere.api.identity.endpoints import blueprint as identity
@@ -21,7 +24,6 @@ from iotsphere.api.protection import protect
 from iotsphere.api.registry.bulk import blueprint as bulk
 from iotsphere.api.registry.endpoints import blueprint as registry
 from iotsphere.api.registry.provisioning import blueprint as provisioning
-from iotsphere.api.request import RoutableConnection, RoutableRequest, UpgradeIgnored
 from iotsphere.api.shadow.endpoints import blueprint as shadow
 from iotsphere.api.telemetry.endpoints import blueprint as telemetry
 from iotsphere.containers.application import Application, wire_doors
@@ -41,15 +43,13 @@ REQUEST_SECONDS = Histogram(
 def create_app(container: Application) -> Quart:
     """Make the application. It starts whether or not any store is there, and needs none to be."""
     wire_doors(container)
-    app = Quart("iotsphere", static_folder=None)
+    app = DirectQuart("iotsphere")
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
     app.config["BODY_TIMEOUT"] = 30
-    app.request_class = RoutableRequest
-    app.asgi_http_class = RoutableConnection
-    app.asgi_websocket_class = UpgradeIgnored
     app.url_map.strict_slashes = False
     # Neither does it redirect, which it would do to the host that it is told.
     app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
     register_error_handlers(app)
     for blueprint in (identity, registry, bulk, provisioning, audit, assets, telemetry, shadow):
         app.register_blueprint(blueprint, url_prefix=BASE_PATH)
@@ -70,31 +70,39 @@ def create_app(container: Application) -> Quart:
 
 async def _begin() -> None:
     given = request.headers.get("X-Correlation-ID", "")
-    g.correlation_id = given if CORRELATION_ID.fullmatch(given) else uuid4().hex
+    correlation_id = given if CORRELATION_ID.fullmatch(given) else secrets.token_hex(16)
+    g.correlation_id = correlation_id
     g.began = time.perf_counter()
     # Every request is a task, whose context is its own and begins empty.
-    structlog.contextvars.bind_contextvars(correlation_id=g.correlation_id)
+    structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
 
 
 async def _finish(response: Response) -> Response:
-    if _has_body() and not await _has_body_arrived():
+    asked, noted = request_ctx.request, app_ctx.g
+    if _has_body(asked) and not await _has_body_arrived(asked):
         response.headers["Connection"] = "close"
-    response.headers["X-Correlation-ID"] = g.correlation_id
-    protect(response)
+    response.headers["X-Correlation-ID"] = noted.correlation_id
+    protect(response, asked)
     # The rule, not the path or a made-up method: metrics for every device or every word would have no end.
-    method, route = (request.method, request.url_rule.rule) if request.url_rule else ("any", "unmatched")
-    REQUEST_SECONDS.labels(method, route, response.status_code).observe(time.perf_counter() - g.began)
+    method, route = (asked.method, asked.url_rule.rule) if asked.url_rule else ("any", "unmatched")
+    _seconds_of(method, route, response.status_code).observe(time.perf_counter() - noted.began)
     return response
 
 
-def _has_body() -> bool:
+# As many as there are time series.
+@cache
+def _seconds_of(method: str, route: str, status: int) -> Histogram:
+    return REQUEST_SECONDS.labels(method, route, status)
+
+
+def _has_body(asked: Request) -> bool:
     """Tell whether something follows the head of a request that has its connection for itself (HTTP/1)."""
-    headers = request.headers
+    headers = asked.headers
     is_announced = headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
-    return is_announced and request.http_version.startswith("1")
+    return is_announced and asked.http_version.startswith("1")
 
 
-async def _has_body_arrived() -> bool:
+async def _has_body_arrived(asked: Request) -> bool:
     """Wait a moment for what was refused before it was read.
 
     The server closes a connection on which a request has not ended when its answer has, without telling the client,
@@ -102,7 +110,7 @@ async def _has_body_arrived() -> bool:
     """
     try:
         async with asyncio.timeout(REST_OF_BODY_SECONDS):
-            await request.body
+            await asked.body
     except (TimeoutError, HTTPException):
         return False
     return True

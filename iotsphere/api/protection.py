@@ -1,6 +1,6 @@
 """What a browser is told beside every answer: what it may load, who may frame it, and who may keep it."""
 
-from quart import Response, request
+from quart import Request, Response
 
 # A page loads what this server has, and nothing runs that stands in the page itself.
 PAGE_POLICY = (
@@ -11,7 +11,7 @@ DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 YEAR_SECONDS = 31_536_000
 
 
-def protect(response: Response) -> None:
+def protect(response: Response, request: Request) -> None:
     """Add the headers. What is read may be kept by the caller alone and is asked for again; the rest by nobody."""
     headers = response.headers
     is_page = response.mimetype == "text/html"

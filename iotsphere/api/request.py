@@ -2,18 +2,26 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Generator
-from typing import Any
+from collections.abc import AsyncIterator, Generator, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Any, cast
 
-from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, HTTPScope
+from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, HTTPScope
 from quart import Quart, Request
 from quart.asgi import ASGIHTTPConnection
+from quart.typing import ResponseTypes
+from quart.utils import encode_headers
 from quart.wrappers.request import Body
+from quart.wrappers.response import DataBody
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from iotsphere.api.errors import RequestTooLargeError
 
 MAX_UNREAD_BYTES = 256 * 1024
+# The server waits for a client that does not read when there are 64 KiB to be sent.
+ALWAYS_TAKEN_BYTES = 32 * 1024
 NOT_ASCII = re.compile(rb"[\x80-\xff]")
 SCHEME_AND_HOST = re.compile(r"\A[a-z][a-z0-9+.-]*://[^/]*", re.IGNORECASE)
 
@@ -76,6 +84,23 @@ class RoutableRequest(Request):
     body: PacedBody
 
 
+class ReceivedHeaders(Headers):
+    """The headers of a request, which are looked up again and again and never changed.
+
+    Mostly it is asked for what is not there: the framework's own would read all of them each time.
+    """
+
+    def __init__(self, received: Iterable[tuple[bytes, bytes]], address: str) -> None:
+        super().__init__()
+        self._list = [("Remote-Addr", address)]
+        self._list += [(name.decode("latin1").title(), value.decode("latin1")) for name, value in received]
+        # The first of a name is the one that counts.
+        self._values = {name.lower(): value for name, value in reversed(self._list)}
+
+    def _get_key(self, key: str) -> str:
+        return self._values[key.lower()]
+
+
 class RoutableConnection(ASGIHTTPConnection):
     """Makes a request of what the server has read, and cannot fail on it: no handler of ours is there yet to answer.
 
@@ -87,6 +112,74 @@ class RoutableConnection(ASGIHTTPConnection):
         query = NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], scope["query_string"])
         path = SCHEME_AND_HOST.sub("", scope["path"]).removeprefix("/")
         super().__init__(app, {**scope, "path": f"/{path}", "query_string": query})
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Answer in the task that the server has made for the request, until the client goes away.
+
+        The framework would answer in a task of its own, and wait in this one for either end.
+        """
+        request = self._create_request_from_scope(send)
+        listening = asyncio.create_task(self.handle_messages(request, receive))
+        answering = cast("asyncio.Task[None]", asyncio.current_task())
+        is_left = False
+
+        def leave(_: object) -> None:
+            nonlocal is_left
+            is_left = True
+            answering.cancel()
+
+        listening.add_done_callback(leave)
+        try:
+            await self.handle_request(request, send)
+        except asyncio.CancelledError:
+            if not is_left or answering.uncancel():
+                raise
+        finally:
+            listening.remove_done_callback(leave)
+            listening.cancel()
+
+    def _create_request_from_scope(self, send: ASGISendCallable) -> Request:
+        scope, config = self.scope, self.app.config
+        address = (scope.get("client") or ["<local>"])[0]
+        return self.app.request_class(
+            scope["method"],
+            scope["scheme"],
+            scope["path"],
+            scope["query_string"],
+            ReceivedHeaders(scope["headers"], address),
+            "",
+            scope["http_version"],
+            max_content_length=config["MAX_CONTENT_LENGTH"],
+            body_timeout=config["BODY_TIMEOUT"],
+            send_push_promise=partial(self._send_push_promise, send),
+            scope=scope,
+        )
+
+    async def handle_request(self, request: Request, send: ASGISendCallable) -> None:
+        response = await self.app.handle_request(request)
+        if self._is_taken_at_once(response):
+            await self._send_response(send, response)
+            return
+        seconds: Any = getattr(response, "timeout", ...)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.app.config["RESPONSE_TIMEOUT"] if seconds is ... else seconds):
+                await self._send_response(send, response)
+
+    def _is_taken_at_once(self, response: ResponseTypes) -> bool:
+        """Tell whether the server has room for the answer, whether or not the client takes it (HTTP/1)."""
+        body = response.response
+        is_small = isinstance(body, DataBody) and len(body.data) <= ALWAYS_TAKEN_BYTES
+        return is_small and self.scope["http_version"].startswith("1")
+
+    async def _send_response(self, send: ASGISendCallable, response: ResponseTypes) -> None:
+        body = response.response
+        if not isinstance(body, DataBody):
+            await super()._send_response(send, response)
+            return
+        # What is there whole goes out whole.
+        headers = encode_headers(response.headers)
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": body.data[body.begin : body.end], "more_body": False})
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
         async def receive_in_step() -> ASGIReceiveEvent:

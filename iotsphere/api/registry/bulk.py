@@ -1,7 +1,8 @@
 """Devices by the thousand over HTTP: a file of them in, a file of them out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing
 from itertools import repeat
 from typing import Any
 
@@ -88,22 +89,26 @@ async def _import(
     commissioning: CommissioningWorkflow,
 ) -> AsyncIterator[bytes]:
     refusal: DomainError | None = None
-    async for batch in _batches(entries):
-        # Who lost meanwhile what let them in registers no more; an outage may be over by the next batch.
-        if refusal is None or isinstance(refusal, UnavailableError):
-            refusal = await find_refusal()
-        drafts = [entry.draft for entry in batch if isinstance(entry.draft, DeviceDraft)]
-        outcomes: Iterator[DeviceId | DomainError] = (
-            repeat(refusal) if refusal else iter(await commissioning.register_devices(attempt=attempt, drafts=drafts))
-        )
-        answers = (
-            _answer(entry.number, entry.draft if isinstance(entry.draft, DomainError) else next(outcomes))
-            for entry in batch
-        )
-        yield b"".join(answers)
+    # Whoever goes away leaves nothing to be tidied up later.
+    async with aclosing(_batches(entries)) as batches:
+        async for batch in batches:
+            # Who lost meanwhile what let them in registers no more; an outage may be over by the next batch.
+            if refusal is None or isinstance(refusal, UnavailableError):
+                refusal = await find_refusal()
+            drafts = [entry.draft for entry in batch if isinstance(entry.draft, DeviceDraft)]
+            outcomes: Iterator[DeviceId | DomainError] = (
+                repeat(refusal)
+                if refusal
+                else iter(await commissioning.register_devices(attempt=attempt, drafts=drafts))
+            )
+            answers = (
+                _answer(entry.number, entry.draft if isinstance(entry.draft, DomainError) else next(outcomes))
+                for entry in batch
+            )
+            yield b"".join(answers)
 
 
-async def _batches(entries: Iterator[Entry]) -> AsyncIterator[list[Entry]]:
+async def _batches(entries: Iterator[Entry]) -> AsyncGenerator[list[Entry], None]:
     batch: list[Entry] = []
     size = 0
     for entry in entries:
@@ -151,7 +156,7 @@ async def export_devices(
     return response
 
 
-async def _pages(devices: DeviceRegistryService, **asked: Any) -> AsyncIterator[Page[Device]]:
+async def _pages(devices: DeviceRegistryService, **asked: Any) -> AsyncGenerator[Page[Device], None]:
     cursor: str | None = None
     while True:
         page = await devices.list_devices(**asked, limit=PAGE_DEVICES, cursor=cursor)
@@ -161,12 +166,15 @@ async def _pages(devices: DeviceRegistryService, **asked: Any) -> AsyncIterator[
             return
 
 
-async def _export(first: Page[Device], rest: AsyncIterator[Page[Device]], *, is_csv: bool) -> AsyncIterator[bytes]:
+async def _export(
+    first: Page[Device], rest: AsyncGenerator[Page[Device], None], *, is_csv: bool
+) -> AsyncIterator[bytes]:
     """Give the file piece by piece. A failure in the middle ends the connection, not the file, so that it shows."""
     write = write_csv if is_csv else write_ndjson
     yield (CSV_HEADER if is_csv else b"") + write(first.items)
-    async for page in rest:
-        yield write(page.items)
+    async with aclosing(rest):
+        async for page in rest:
+            yield write(page.items)
 
 
 def _streamed(pieces: AsyncIterator[bytes], media_type: str) -> Response:
