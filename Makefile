@@ -1,6 +1,6 @@
 # Two commands matter: `make up` runs the platform on this machine, `make test` runs every check.
 .DEFAULT_GOAL := help
-.PHONY: help up test coverage lint unit features bench bench-access bench-bulk fuzz lock clean
+.PHONY: help up test coverage lint unit features bench bench-access bench-shadow bench-bulk fuzz lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,6 +16,7 @@ help:
 	@echo "make lint    formatting, lint rules, types and import contracts only"
 	@echo "make bench   measure; prints ratios side by side"
 	@echo "make bench-access  measure what recognising a caller costs"
+	@echo "make bench-shadow  measure the device shadow (SHADOWS=1000000 adds a full store)"
 	@echo "make bench-bulk  measure import and export of devices"
 	@echo "make fuzz    send made-up requests to a running platform (FUZZ_SECONDS=300 for each caller)"
 	@echo "make lock    resolve the dependencies anew"
@@ -38,6 +39,9 @@ bench: $(VENV)/dev.stamp
 
 bench-access: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.access
+
+bench-shadow: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.shadow --shadows $(or $(SHADOWS),0)
 
 bench-bulk: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.bulk

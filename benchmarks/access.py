@@ -38,7 +38,7 @@ class SecondProcess:
 
     def __init__(self, platform: Platform, *module: str) -> None:
         self.port = free_port()
-        environment = _environment_of_serving(platform.process.pid) | {"PORT": str(self.port)}
+        environment = environment_of_serving(platform.process.pid) | {"PORT": str(self.port)}
         self.process = subprocess.Popen([sys.executable, "-m", *module], env=environment)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -50,7 +50,7 @@ class SecondProcess:
         raise TimeoutError("the second process did not become ready")
 
 
-def _environment_of_serving(pid: int) -> dict[str, str]:
+def environment_of_serving(pid: int) -> dict[str, str]:
     """Give the settings with which the platform has started its own process that serves HTTP."""
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
@@ -70,7 +70,7 @@ def measure_revocations(platform: Platform, other: SecondProcess, path: str) -> 
     """Revoke warm keys one after the other; give the milliseconds from each answer to the refusal elsewhere."""
     taken = []
     with (
-        httpx.Client(base_url=platform.url, headers=_log_in(platform), trust_env=False, timeout=30) as here,
+        httpx.Client(base_url=platform.url, headers=log_in(platform), trust_env=False, timeout=30) as here,
         httpx.Client(base_url=f"http://127.0.0.1:{other.port}", trust_env=False, timeout=30) as there,
     ):
         for _ in range(REVOCATIONS):
@@ -86,7 +86,7 @@ def measure_revocations(platform: Platform, other: SecondProcess, path: str) -> 
     return taken
 
 
-def _log_in(platform: Platform) -> dict[str, str]:
+def log_in(platform: Platform) -> dict[str, str]:
     login = {"email": EMAIL, "password": PASSWORD}
     answer = httpx.post(f"{platform.url}/api/v1/auth/token", json=login, trust_env=False, timeout=30)
     return {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
@@ -119,7 +119,7 @@ def main() -> None:
                 )
             ]
             rates = figures(asyncio.run(compare(contenders, rounds=options.rounds, seconds=options.seconds)))
-            headers = _log_in(platform)
+            headers = log_in(platform)
             requests = registrations(headers)
             registered = asyncio.run(apply(platform.port, requests, seconds=options.seconds, connections=REGISTERING))
             other = SecondProcess(platform, "iotsphere", "serve")

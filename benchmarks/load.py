@@ -1,6 +1,7 @@
 """A load generator for loopback: fixed requests over kept-alive connections, bounded in time."""
 
 import asyncio
+import itertools
 import statistics
 import time
 from collections.abc import Iterator
@@ -19,11 +20,14 @@ class Load:
 
 
 class Exchange(asyncio.Protocol):
-    """One connection that sends the next request as soon as the last is answered."""
+    """One connection that sends the next request when the last is answered and the next is due.
 
-    def __init__(self, requests: Iterator[bytes], until: float, latencies: list[float]) -> None:
+    A request that is sent late, because the last was answered late, counts from when it was due.
+    """
+
+    def __init__(self, requests: Iterator[bytes], due: Iterator[float], until: float, latencies: list[float]) -> None:
         self.done = asyncio.get_running_loop().create_future()
-        self._requests, self._until, self._latencies = requests, until, latencies
+        self._requests, self._due, self._until, self._latencies = requests, due, until, latencies
         self._received = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -40,7 +44,7 @@ class Exchange(asyncio.Protocol):
             self.done.set_exception(RuntimeError(self._received.decode(errors="replace")))
             self._transport.close()
             return
-        self._latencies.append((time.perf_counter() - self._sent_at) * 1000)
+        self._latencies.append((time.perf_counter() - self._due_at) * 1000)
         self._received.clear()
         self._send()
 
@@ -49,12 +53,19 @@ class Exchange(asyncio.Protocol):
             self.done.set_exception(exc or ConnectionResetError("the server closed the connection"))
 
     def _send(self) -> None:
-        if time.perf_counter() >= self._until:
+        now = time.perf_counter()
+        self._due_at = next(self._due) or now
+        if max(now, self._due_at) >= self._until:
             self.done.set_result(None)
             self._transport.close()
-            return
-        self._sent_at = time.perf_counter()
-        self._transport.write(next(self._requests))
+        elif self._due_at > now:
+            asyncio.get_running_loop().call_later(self._due_at - now, self._write)
+        else:
+            self._write()
+
+    def _write(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(next(self._requests))
 
 
 def _content_length(head: bytes | bytearray) -> int:
@@ -64,23 +75,35 @@ def _content_length(head: bytes | bytearray) -> int:
     return 0
 
 
-async def apply(port: int, requests: Iterator[bytes], *, seconds: float, connections: int = CONNECTIONS) -> Load:
-    """Send the requests over so many connections for so long.
+async def apply(
+    port: int,
+    requests: Iterator[bytes],
+    *,
+    seconds: float,
+    connections: int = CONNECTIONS,
+    per_second: float | None = None,
+) -> Load:
+    """Send the requests over so many connections for so long, as fast as they are answered or at a given rate.
 
     :raises RuntimeError: an answer was not a success.
     """
     latencies: list[float] = []
     began = time.perf_counter()
+    # Zero is at once.
+    due = itertools.repeat(0.0) if per_second is None else itertools.count(began, 1 / per_second)
     exchanges = []
     for _ in range(connections):
         _, exchange = await asyncio.get_running_loop().create_connection(
-            lambda: Exchange(requests, began + seconds, latencies), "127.0.0.1", port
+            lambda: Exchange(requests, due, began + seconds, latencies), "127.0.0.1", port
         )
         exchanges.append(exchange)
     await asyncio.gather(*(exchange.done for exchange in exchanges))
-    taken = time.perf_counter() - began
+    return load_of(latencies, time.perf_counter() - began)
+
+
+def load_of(latencies: list[float], seconds: float) -> Load:
     percentiles = statistics.quantiles(latencies, n=100)
-    return Load(len(latencies) / taken, percentiles[49], percentiles[98])
+    return Load(len(latencies) / seconds, percentiles[49], percentiles[98])
 
 
 def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:

@@ -1,0 +1,260 @@
+"""Measures what the device shadow costs, in one run. ``make bench-shadow`` calls this.
+
+Side by side: an empty Quart application, our operation that does nothing, reading a shadow of 1 KiB and changing it
+from either side, over 32 connections that visit 32 devices in turn; the store alone, asked by the same client library
+in one process. Then every one of them at half of the rate that was measured. With ``--shadows 1000000`` also how much
+memory so many shadows take, and how fast those of our devices are read among them.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import httpx
+from redis.asyncio import Redis
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.access import SecondProcess, environment_of_serving, log_in
+from benchmarks.load import CONNECTIONS, Load, apply, load_of, request
+from benchmarks.run import HERE, Contender, Platform, compare, figures, free_port
+from iotsphere.localstack.stored_secrets import Secrets
+from iotsphere.localstack.valkey import ADMINISTRATOR
+from repositories.redis import create_redis_client
+
+DEVICES = 32
+FEW_SHADOWS = 1_000
+BATCH_SHADOWS = 500
+STORE_KEY = "iotsphere:benchmark"
+# What plain compare-and-set is: read, and replace if nobody else has.
+REPLACE = """
+if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'version', ARGV[2], 'document', ARGV[3])
+return 1
+"""
+console = Console()
+
+
+class Fleet:
+    """Devices, each with a key and a shadow of 1 KiB, and an operator; it makes the requests of them all in turn."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.operator = log_in(platform)
+        self._devices = []
+        with httpx.Client(
+            base_url=f"{platform.url}/api/v1", headers=self.operator, trust_env=False, timeout=30
+        ) as http:
+            for number in range(DEVICES):
+                body = {"serial_number": f"bench-{time.time_ns()}-{number}", "device_type": "pump"}
+                device_id = http.post("/devices", json=body).raise_for_status().json()["id"]
+                key = http.post(f"/devices/{device_id}/credentials", json={}).raise_for_status().json()["api_key"]
+                reported = {f"register_{register:02}": f"{register:026}" for register in range(24)}
+                patch = {"state": {"reported": reported}}
+                http.patch(f"/devices/{device_id}/shadow", json=patch).raise_for_status()
+                self._devices.append((device_id, {"X-API-Key": key}))
+        self.first_id, self.first_key = self._devices[0]
+
+    def reads(self) -> Iterator[bytes]:
+        return itertools.cycle(
+            [request("GET", f"/api/v1/devices/{device_id}/shadow", key) for device_id, key in self._devices]
+        )
+
+    def reports(self) -> Iterator[bytes]:
+        for number, (device_id, key) in enumerate(itertools.cycle(self._devices)):
+            yield _patch(device_id, key, {"reported": {"register_00": f"{number:026}"}})
+
+    def wishes(self) -> Iterator[bytes]:
+        for number, (device_id, _) in enumerate(itertools.cycle(self._devices)):
+            yield _patch(device_id, self.operator, {"desired": {"target": number}})
+
+
+def _patch(device_id: str, headers: dict[str, str], state: dict[str, object]) -> bytes:
+    body = json.dumps({"state": state}).encode()
+    return request(
+        "PATCH", f"/api/v1/devices/{device_id}/shadow", headers | {"Content-Type": "application/json"}, body
+    )
+
+
+async def ask_store(ask: Callable[[int], Awaitable[object]], *, seconds: float) -> Load:
+    """Ask the store for so long, with as many questions at once as there are connections."""
+    latencies: list[float] = []
+    began = time.perf_counter()
+
+    async def keep_asking(number: int) -> None:
+        while (asked_at := time.perf_counter()) < began + seconds:
+            await ask(number)
+            latencies.append((time.perf_counter() - asked_at) * 1000)
+
+    await asyncio.gather(*(keep_asking(number) for number in range(CONNECTIONS)))
+    return load_of(latencies, time.perf_counter() - began)
+
+
+async def measure_store(url: str, *, rounds: int, seconds: float) -> dict[str, list[Load]]:
+    document = json.dumps({f"register_{number:02}": f"{number:026}" for number in range(24)})
+    redis = create_redis_client(url, retries=0, answer_seconds=2)
+    replace = redis.register_script(REPLACE)
+
+    async def get(number: int) -> None:
+        await redis.get(f"{STORE_KEY}:text:{number}")
+
+    async def change(number: int) -> None:
+        key = f"{STORE_KEY}:hash:{number}"
+        version = int((await redis.hmget(key, ["version", "document"]))[0] or 0)
+        if await replace([key], [version, version + 1, document]) != 1:
+            raise AssertionError("somebody else has written")
+
+    measured: dict[str, list[Load]] = {"store alone: GET": [], "store alone: GET and compare-and-set": []}
+    async with redis:
+        for number in range(CONNECTIONS):
+            await redis.set(f"{STORE_KEY}:text:{number}", document)
+            await redis.hset(f"{STORE_KEY}:hash:{number}", mapping={"version": 0, "document": document})
+        for _ in range(rounds):
+            for name, ask in zip(measured, (get, change), strict=True):
+                measured[name].append(await ask_store(ask, seconds=seconds))
+    return measured
+
+
+async def measure_half(
+    contenders: list[Contender], rates: dict[str, dict[str, float]], *, seconds: float
+) -> dict[str, dict[str, float]]:
+    """Apply to each half of what it can take, evenly; a request counts from when it was due."""
+    found = {}
+    for contender in track(contenders, description="At half load", console=console):
+        per_second = rates[contender.name]["per_second"] / 2
+        load = await apply(contender.port, contender.requests, seconds=seconds, per_second=per_second)
+        found[contender.name] = {"per_second": load.per_second, "p50_ms": load.p50_ms, "p99_ms": load.p99_ms}
+    return found
+
+
+class Crowd:
+    """Shadows of devices that there are not, copies of one that there is, whatever the store keeps of a shadow."""
+
+    def __init__(self, redis: Redis, model_id: str) -> None:
+        self._redis, self._model_id = redis, model_id
+        self._random = random.Random(1)  # noqa: S311  # only to be spread
+        self.count = 0
+
+    async def grow(self, count: int) -> None:
+        key = f"iotsphere:shadow:{{{self._model_id}}}"
+        fields = cast("Any", await self._redis.hgetall(key))
+        assert fields, "the store keeps no hash for a shadow"
+        batches = range(self.count, count, BATCH_SHADOWS)
+        for _ in track(batches, description=f"Making {count} shadows", console=console):
+            pipeline = self._redis.pipeline(transaction=False)
+            for _ in range(BATCH_SHADOWS):
+                stranger = UUID(int=self._random.getrandbits(128), version=4)
+                pipeline.hset(key.replace(self._model_id, str(stranger)), mapping=fields)
+            await pipeline.execute()
+            self.count += BATCH_SHADOWS
+
+    async def memory(self) -> int:
+        return int((await self._redis.info("memory"))["used_memory"])
+
+
+async def measure_crowd(
+    administrator_url: str, shadows: int, fleet: Fleet, port: int, *, seconds: float
+) -> dict[str, float]:
+    """Compare a store of a thousand shadows with one of many."""
+    async with Redis.from_url(administrator_url, protocol=2, socket_timeout=60) as redis:
+        # So many do not fit into what a developer's machine is asked for, and making them is not what is measured.
+        await redis.config_set("maxmemory", 0)
+        await redis.config_set("appendfsync", "everysec")
+        await redis.config_set("auto-aof-rewrite-percentage", 0)
+        crowd = Crowd(redis, fleet.first_id)
+        await crowd.grow(FEW_SHADOWS)
+        few_bytes, few = await crowd.memory(), await apply(port, fleet.reads(), seconds=seconds)
+        await crowd.grow(shadows)
+        many_bytes, many = await crowd.memory(), await apply(port, fleet.reads(), seconds=seconds)
+    return {
+        "shadows": crowd.count,
+        "bytes_of_a_shadow": (many_bytes - few_bytes) / (crowd.count - FEW_SHADOWS),
+        "reads_per_second_of_few": few.per_second,
+        "reads_per_second_of_many": many.per_second,
+        "ratio": many.per_second / few.per_second,
+    }
+
+
+def measure(options: argparse.Namespace, platform: Platform, data_dir: Path, empty_port: int) -> dict[str, object]:
+    fleet = Fleet(platform)
+    ours = SecondProcess(platform, "benchmarks.guarded_app")
+    try:
+        guarded = itertools.repeat(request("GET", "/guarded", fleet.first_key))
+        contenders = [
+            Contender("empty Quart application", empty_port, itertools.repeat(request("GET", "/empty", {}))),
+            Contender("empty operation, warm device key", ours.port, guarded),
+            Contender("GET shadow (1 KiB), device key", ours.port, fleet.reads()),
+            Contender("PATCH reported, device key", ours.port, fleet.reports()),
+            Contender("PATCH desired, operator's token", ours.port, fleet.wishes()),
+        ]
+        url = environment_of_serving(platform.process.pid)["IOTSPHERE_SHADOW_URL"]
+        measured = asyncio.run(compare(contenders, rounds=options.rounds, seconds=options.seconds))
+        measured |= asyncio.run(measure_store(url, rounds=options.rounds, seconds=options.seconds))
+        rates = figures(measured)
+        found: dict[str, object] = {
+            "rates": rates,
+            "half": asyncio.run(measure_half(contenders, rates, seconds=options.seconds)),
+        }
+        if options.shadows:
+            password = Secrets(data_dir).find("valkey_admin_password")
+            administrator_url = urlsplit(url)._replace(netloc=f"{ADMINISTRATOR}:{password}@").geturl()
+            found["crowd"] = asyncio.run(
+                measure_crowd(administrator_url, options.shadows, fleet, ours.port, seconds=options.seconds)
+            )
+    finally:
+        ours.process.terminate()
+        ours.process.wait(timeout=30)
+    return found
+
+
+def show(found: dict[str, dict[str, dict[str, float]]]) -> None:
+    table = Table("32 connections", "requests/s", "of the first", "p50 ms", "p99 ms", title="Medians")
+    for name, row in found["rates"].items():
+        cells = (f"{row['per_second']:.0f}", f"{row['ratio']:.2f}", f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}")
+        table.add_row(name, *cells)
+    console.print(table)
+    table = Table("32 connections", "requests/s", "p50 ms", "p99 ms", title="At half of that rate")
+    for name, row in found["half"].items():
+        table.add_row(name, f"{row['per_second']:.0f}", f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}")
+    console.print(table)
+    for name, value in found.get("crowd", {}).items():
+        console.print(f"{name.replace('_', ' ')}: {value:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--shadows", type=int, default=0, help="measure the store with so many shadows in it, too")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    empty_port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        platform = Platform(Path(folder) / "data", None)
+        empty = subprocess.Popen([sys.executable, HERE / "empty_app.py", str(empty_port)], stderr=subprocess.DEVNULL)
+        try:
+            platform.start()
+            found = measure(options, platform, Path(folder) / "data", empty_port)
+        finally:
+            empty.terminate()
+            empty.wait(timeout=30)
+            platform.stop()
+    if options.json:
+        console.print_json(data=found)
+    else:
+        show(found)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()
