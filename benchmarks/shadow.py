@@ -139,7 +139,7 @@ async def measure_half(
 
 
 class Crowd:
-    """Shadows of devices that there are not, copies of one that there is, whatever the store keeps of a shadow."""
+    """Shadows of devices that there are not, copies of one that there is, however the store keeps a shadow."""
 
     def __init__(self, redis: Redis, model_id: str) -> None:
         self._redis, self._model_id = redis, model_id
@@ -147,15 +147,15 @@ class Crowd:
         self.count = 0
 
     async def grow(self, count: int) -> None:
-        key = f"iotsphere:shadow:{{{self._model_id}}}"
-        fields = cast("Any", await self._redis.hgetall(key))
-        assert fields, "the store keeps no hash for a shadow"
+        key = min([key async for key in self._redis.scan_iter(f"iotsphere:shadow:*{self._model_id}*")], key=len)
+        before, after = key.split(self._model_id.encode())
+        copy = await self._redis.dump(key)
         batches = range(self.count, count, BATCH_SHADOWS)
         for _ in track(batches, description=f"Making {count} shadows", console=console):
             pipeline = self._redis.pipeline(transaction=False)
             for _ in range(BATCH_SHADOWS):
-                stranger = UUID(int=self._random.getrandbits(128), version=4)
-                pipeline.hset(key.replace(self._model_id, str(stranger)), mapping=fields)
+                stranger = str(UUID(int=self._random.getrandbits(128), version=4))
+                pipeline.restore(before + stranger.encode() + after, 0, cast("Any", copy))
             await pipeline.execute()
             self.count += BATCH_SHADOWS
 
