@@ -13,14 +13,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import cache, wraps
 from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
 from marshmallow import Schema, ValidationError
 from quart import Response, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 
 from iotsphere.api.admission import admit
 from iotsphere.api.conditional import entity_tag, expected_version, is_unmodified
@@ -58,7 +58,9 @@ class Operation:
     ``throttled`` may be called as often as anybody likes. ``body`` is a schema, or None where there is no body; with
     ``raw_body`` the view reads it itself, and words of OpenAPI may stand in for the schema. With ``max_lines`` the
     body is kept in a file, and the schema is that of a line. ``answer`` writes what the view returns; where
-    ``answer_types`` are kinds of lines it is that of a line, and the view streams them itself. ``versioned`` answers
+    ``answer_types`` are kinds of lines it is that of a line, and the view streams them itself. Where a schema costs
+    more than the rest, ``decode`` reads what it would take, and gives None for whatever the schema shall judge, and
+    ``encode`` writes what it would write. ``versioned`` answers
     carry an entity tag, ``conditional`` writes heed ``If-Match``, and what ``creates`` something heeds
     ``Idempotency-Key``. ``location`` is a pattern over the answer's fields. ``audited`` names the change that was
     made, where no service has recorded it.
@@ -76,10 +78,12 @@ class Operation:
     query: Schema = field(default_factory=NoQuery)
     body: Schema | dict[str, Any] | None = None
     raw_body: bool = False
+    decode: Callable[[bytes], Any] | None = None
     media_types: tuple[str, ...] = (JSON,)
     max_body_bytes: int = MAX_BODY_BYTES
     max_lines: int | None = None
     answer: Schema | None = None
+    encode: Callable[[Any], bytes] | None = None
     answer_types: tuple[str, ...] = (JSON,)
     status: int = 200
     versioned: bool = False
@@ -192,8 +196,7 @@ def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
 
 async def _read_request(declared: Operation) -> dict[str, Any]:
     query = _query_values()
-    # Where nothing is given and nothing may be, there is nothing to check.
-    given: dict[str, Any] = {"query": load(declared.query, query) if query or declared.query.fields else {}}
+    given: dict[str, Any] = {"query": load(declared.query, query) if query else {**_load_nothing(declared.query)}}
     if declared.conditional:
         given["expected_version"] = expected_version(request.headers.get("If-Match"))
     if declared.max_lines is not None:
@@ -206,8 +209,15 @@ async def _read_request(declared: Operation) -> dict[str, Any]:
         raw = await read_body(declared.media_types, declared.max_body_bytes)
         given |= {"raw_body": raw, "digest": hashlib.sha256(raw).digest()}
         if isinstance(declared.body, Schema):
-            given["body"] = load(declared.body, decode_storable_json(raw))
+            decoded = declared.decode(raw) if declared.decode else None
+            given["body"] = load(declared.body, decode_storable_json(raw)) if decoded is None else decoded
     return given
+
+
+@cache
+def _load_nothing(schema: Schema) -> Mapping[str, Any]:
+    """Give what comes of no query, which is the same each time."""
+    return cast("Mapping[str, Any]", load(schema, {}))
 
 
 async def read_body(media_types: tuple[str, ...], max_bytes: int) -> bytes:
@@ -220,7 +230,10 @@ async def read_body(media_types: tuple[str, ...], max_bytes: int) -> bytes:
         raise MediaTypeUnsupportedError(f"Send the body as {' or '.join(media_types)}.")
     too_large = RequestTooLargeError(f"The body may have {max_bytes} bytes at the most.")
     try:
-        body = cast("bytes", await request.get_data(cache=False))
+        async with asyncio.timeout(request.body_timeout):
+            body = await request.body
+    except TimeoutError as error:
+        raise RequestTimeout from error
     except RequestEntityTooLarge as error:
         raise too_large from error
     if len(body) > max_bytes:
@@ -280,6 +293,8 @@ def _answer(declared: Operation, value: Any) -> Response:
             return _empty(304, headers)
     if declared.answer is None:
         return _empty(declared.status, headers)
+    if declared.encode:
+        return Response(declared.encode(value), status=declared.status, headers=headers, content_type=JSON)
     written = declared.answer.dump(value)
     if declared.location:
         headers["Location"] = declared.location.format_map(written)

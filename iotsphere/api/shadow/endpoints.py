@@ -10,6 +10,7 @@ from iotsphere.api.errors import ProblemAnswer
 from iotsphere.api.fields import PageQuery, page_schema
 from iotsphere.api.operation import operation
 from iotsphere.api.recording import Change
+from iotsphere.api.shadow.compiled import decode_patch, encode_change, encode_document
 from iotsphere.api.shadow.schemas import (
     DeletedShadowAnswer,
     NamedShadowAnswer,
@@ -58,7 +59,15 @@ def _deleted(offered: Mapping[str, Any], change: ShadowChange) -> Change:
 
 @blueprint.get(UNNAMED)
 @blueprint.get(NAMED, endpoint="get_named_shadow")
-@operation("Show a shadow", allow=Role.VIEWER, device_may=True, answer=ShadowAnswer(), versioned=True, path=PATH)
+@operation(
+    "Show a shadow",
+    allow=Role.VIEWER,
+    device_may=True,
+    answer=ShadowAnswer(),
+    encode=encode_document,
+    versioned=True,
+    path=PATH,
+)
 @inject
 async def get_shadow(
     device_id: DeviceId, name: str | None = None, shadows: DeviceShadowService = Provide["shadow"]
@@ -74,7 +83,9 @@ async def get_shadow(
     device_may=True,
     body=UpdateShadowBody(),
     max_body_bytes=MAX_BODY_BYTES,
+    decode=decode_patch,
     answer=ShadowChangeAnswer(),
+    encode=encode_change,
     versioned=True,
     conditional=True,
     audited=_updated,
