@@ -231,7 +231,7 @@ async def read_body(media_types: tuple[str, ...], max_bytes: int) -> bytes:
     too_large = RequestTooLargeError(f"The body may have {max_bytes} bytes at the most.")
     try:
         async with asyncio.timeout(request.body_timeout):
-            body = await request.body
+            body = cast("bytes", await request.body)
     except TimeoutError as error:
         raise RequestTimeout from error
     except RequestEntityTooLarge as error:
