@@ -178,7 +178,8 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then
 end
 local first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
 local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
-return {redis.call('XLEN', KEYS[2]), redis.call('GET', KEYS[3]) or '0', first and first[1], last and last[1]}
+return {redis.call('XLEN', KEYS[2]), redis.call('GET', KEYS[3]) or '0', first and first[1] or false,
+    last and last[1] or false}
 """
 
     # KEYS: the generation, rebuilding, the changes, confirmed. Gives the generation, whether rebuilding, the last

@@ -29,6 +29,12 @@ class HeldData:
     position: int = 0
     present: set[UUID] = field(default_factory=set)
     confirmed_run: str | None = None
+    backlog_bytes: int = 0
+
+    def append(self, change: ShadowChange) -> None:
+        self.waiting[change.position] = change
+        self.position = change.position
+        self.backlog_bytes += _size(change)
 
 
 class InMemoryShadowServer:
@@ -87,9 +93,9 @@ class InMemoryShadowStore:
 
 
 class InMemoryShadowRepository:
-    def __init__(self, store: InMemoryShadowStore | None = None, *, max_backlog: int = 1_000_000) -> None:
+    def __init__(self, store: InMemoryShadowStore | None = None, *, max_backlog_bytes: int = 2**28) -> None:
         self.store = store or InMemoryShadowStore.begun()
-        self._max_backlog = max_backlog
+        self._max_backlog_bytes = max_backlog_bytes
 
     @property
     def stored(self) -> dict[ShadowKey, Shadow]:
@@ -103,11 +109,10 @@ class InMemoryShadowRepository:
         current = self._held(data, change.key)
         if (current.version if current else 0) != replacing:
             return None
-        if len(data.waiting) >= self._max_backlog:
+        if data.backlog_bytes + _size(change) > self._max_backlog_bytes:
             raise ShadowJournalFullError
         stored = replace(change, generation=self.store.generation, position=self.store.server.next_number())
-        data.waiting[stored.position] = stored
-        data.position = stored.position
+        data.append(stored)
         _place(self.store.server, change.key, change.shadow, generation=self.store.generation)
         return stored
 
@@ -178,8 +183,7 @@ class InMemoryShadowStoreKeeper:
         server, count = self._store.server, len(self.old_layout)
         for key, change in self.old_layout.items():
             stored = replace(change, generation=generation, position=server.next_number())
-            server.data.waiting[stored.position] = stored
-            server.data.position = stored.position
+            server.data.append(stored)
             _place(server, key, change.shadow, generation=generation)
         self.old_layout.clear()
         return count
@@ -240,14 +244,15 @@ class InMemoryChangeStream:
         await _others_first()
         data = self._store.server.data
         for change in changes:
-            data.waiting.pop(change.position, None)
+            if data.waiting.pop(change.position, None):
+                data.backlog_bytes -= _size(change)
             data.taken_at.pop(change.position, None)
 
     async def measure(self) -> Backlog:
-        waiting = (await self._store.enter()).waiting
-        if not waiting:
+        data = await self._store.enter()
+        if not data.waiting:
             return Backlog()
-        return Backlog(len(waiting), sum(map(_size, waiting.values())), min(waiting), max(waiting))
+        return Backlog(len(data.waiting), data.backlog_bytes, min(data.waiting), max(data.waiting))
 
 
 def _place(server: InMemoryShadowServer, key: ShadowKey, shadow: Shadow, *, generation: int) -> None:

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
@@ -19,6 +19,7 @@ from tests.fakes.shadow import (
 )
 
 CLAIM_SECONDS = 0.2
+MAX_BACKLOG_BYTES = 40_000
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Peer:
 
 
 Connect = Callable[[], Peer]
+Erase = Callable[[], Awaitable[None]]
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -68,9 +70,22 @@ async def connect(server: InMemoryShadowServer | str) -> AsyncIterator[Connect]:
         await store.close()
 
 
+@pytest.fixture
+def erase(server: InMemoryShadowServer | str) -> Erase:
+    """Takes everything out of the store, as FLUSHALL does."""
+
+    async def erase() -> None:
+        if isinstance(server, InMemoryShadowServer):
+            server.flush()
+        else:
+            await empty(server)
+
+    return erase
+
+
 def memory_peer(store: InMemoryShadowStore) -> Peer:
     return Peer(
-        InMemoryShadowRepository(store),
+        InMemoryShadowRepository(store, max_backlog_bytes=MAX_BACKLOG_BYTES),
         InMemoryShadowStoreKeeper(store),
         InMemoryChangeStream(store, claim_seconds=CLAIM_SECONDS),
     )
@@ -78,7 +93,7 @@ def memory_peer(store: InMemoryShadowStore) -> Peer:
 
 def redis_peer(store: ShadowStore) -> Peer:
     return Peer(
-        RedisShadowRepository(store),
+        RedisShadowRepository(store, max_backlog_bytes=MAX_BACKLOG_BYTES),
         RedisShadowStoreKeeper(store),
         RedisChangeStream(store, claim_seconds=CLAIM_SECONDS),
     )
