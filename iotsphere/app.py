@@ -14,6 +14,7 @@ from quart.globals import app_ctx, request_ctx
 from werkzeug.exceptions import HTTPException
 
 from iotsphere.api import openapi
+from iotsphere.api.assets.device_types import blueprint as device_types
 from iotsphere.api.assets.endpoints import blueprint as assets
 from iotsphere.api.audit.endpoints import blueprint as audit
 from iotsphere.api.dispatch import DirectQuart
@@ -51,7 +52,7 @@ def create_app(container: Application) -> Quart:
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
     register_error_handlers(app)
-    for blueprint in (identity, registry, bulk, provisioning, audit, assets, telemetry, shadow):
+    for blueprint in (identity, registry, bulk, provisioning, audit, assets, device_types, telemetry, shadow):
         app.register_blueprint(blueprint, url_prefix=BASE_PATH)
     app.register_blueprint(health)
     app.register_blueprint(openapi.blueprint)

@@ -185,10 +185,12 @@ def _request_headers(declared: Operation) -> Iterator[str]:
 
 
 def _responses(rule: Rule, declared: Operation) -> dict[str, Any]:
-    headers = ["ETag"] * declared.versioned + ["Location"] * (declared.location is not None)
     media_types = declared.answer_types if declared.answer is not None else ()
-    answered = _answer(HTTPStatus(declared.status).phrase, media_types, declared.answer, *headers)
-    responses: dict[HTTPStatus, Any] = {HTTPStatus(declared.status): answered}
+    responses: dict[HTTPStatus, Any] = {}
+    for status in map(HTTPStatus, {declared.status, declared.status_of_new}):
+        is_located = declared.location is not None and status == declared.status_of_new
+        headers = ["ETag"] * declared.versioned + ["Location"] * is_located
+        responses[status] = _answer(status.phrase, media_types, declared.answer, *headers)
     if declared.is_conditional_read:
         responses[HTTPStatus.NOT_MODIFIED] = _answer("The client has this version.", (), None, "ETag")
     responses |= {status: status.name for status in _problems(rule, declared)}

@@ -62,8 +62,9 @@ class Operation:
     more than the rest, ``decode`` reads what it would take, and gives None for whatever the schema shall judge, and
     ``encode`` writes what it would write. ``versioned`` answers
     carry an entity tag, ``conditional`` writes heed ``If-Match``, and what ``creates`` something heeds
-    ``Idempotency-Key``. ``location`` is a pattern over the answer's fields. ``audited`` names the change that was
-    made, where no service has recorded it.
+    ``Idempotency-Key``. ``location`` is a pattern over the answer's fields. What is put in its place may have been
+    there before: ``is_new`` tells from what the view returns that it was not, which is then answered with 201 and the
+    location. ``audited`` names the change that was made, where no service has recorded it.
 
     For the document alone: services check what ``platform_administrator_alone`` and ``users_alone`` (not keys) say of
     the caller; ``path`` says more of what stands in the path (an id needs no words), and ``also`` which answers
@@ -90,11 +91,17 @@ class Operation:
     conditional: bool = False
     creates: bool = False
     location: str | None = None
+    is_new: Callable[[Any], bool] | None = None
     audited: ChangeReader | None = None
     platform_administrator_alone: bool = False
     users_alone: bool = False
     path: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     also: Mapping[int, Schema] = field(default_factory=dict)
+
+    @property
+    def status_of_new(self) -> int:
+        """Say how it is answered that something was made, and where."""
+        return self.status if self.is_new is None else HTTPStatus.CREATED.value
 
     @property
     def takes_credential(self) -> bool:
@@ -296,9 +303,10 @@ def _answer(declared: Operation, value: Any) -> Response:
     if declared.encode:
         return Response(declared.encode(value), status=declared.status, headers=headers, content_type=JSON)
     written = declared.answer.dump(value)
-    if declared.location:
+    status = declared.status_of_new if declared.is_new is None or declared.is_new(value) else declared.status
+    if declared.location and status == declared.status_of_new:
         headers["Location"] = declared.location.format_map(written)
-    return Response(encode_json(written), status=declared.status, headers=headers, content_type=JSON)
+    return Response(encode_json(written), status=status, headers=headers, content_type=JSON)
 
 
 def _empty(status: int, headers: dict[str, str]) -> Response:

@@ -14,6 +14,7 @@ from dependency_injector.wiring import Provide, inject
 from prometheus_client import Counter
 from quart import g, request
 
+from iotsphere.assets.model import ASSET_TYPE
 from iotsphere.audit.service import AuditService
 from iotsphere.kernel.actor import ActorKind
 from iotsphere.kernel.audit import Attempt
@@ -98,7 +99,8 @@ def _is_recorded(error: DomainError, attempt: Attempt) -> bool:
 def _target_of(path: Mapping[str, Any]) -> str | None:
     """Name what the path leads to; what lies below it is part of it, as a credential is of its device."""
     ids = (f"{name.removesuffix('_id')}:{value}" for name, value in path.items() if name.endswith("_id"))
-    return next(ids, None)
+    device_type = path.get("device_type", "")
+    return next(ids, f"device_type:{device_type}" if ASSET_TYPE.fullmatch(device_type) else None)
 
 
 def _told(attempt: Attempt) -> dict[str, str | None]:

@@ -33,3 +33,19 @@ class AssetTooLargeError(TooLargeError):
 
     def __init__(self, field: str, limit: int) -> None:
         super().__init__(f"{field} may take {limit} bytes as compact JSON, and would take more.")
+
+
+class DeviceTypeNotFoundError(NotFoundError):
+    """There is no such device type, or it is another organisation's: the two look the same."""
+
+    code: ClassVar[str] = "assets.device_type.not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no device type of that name. Devices may name one all the same; a PUT makes it.")
+
+
+class DeviceTypeTooLargeError(TooLargeError):
+    code: ClassVar[str] = "assets.device_type.too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A device type may take {limit} bytes as compact JSON, and would take more.")

@@ -38,7 +38,7 @@ class AssetDescription:
         check_storable(self.properties, "properties")
         if size_of(self.properties) > MAX_PROPERTIES_BYTES:
             raise AssetTooLargeError("properties", MAX_PROPERTIES_BYTES)
-        _check_capabilities(self.capabilities)
+        check_capabilities(self.capabilities)
 
 
 def _check_name(name: Any, path: str) -> None:
@@ -47,7 +47,7 @@ def _check_name(name: Any, path: str) -> None:
     check_storable(name, path)
 
 
-def _check_capabilities(capabilities: list[JsonObject]) -> None:
+def check_capabilities(capabilities: list[JsonObject]) -> None:
     if len(capabilities) > MAX_CAPABILITIES:
         raise refusal("capabilities", f"No more than {MAX_CAPABILITIES}.")
     for index, capability in enumerate(capabilities):

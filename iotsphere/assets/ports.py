@@ -3,6 +3,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
+from iotsphere.assets.device_type import DeviceType
 from iotsphere.assets.model import Asset, AssetFilter
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page
@@ -35,8 +36,25 @@ class AssetRepository(Protocol):
     ) -> Page[Asset]: ...
 
 
+class DeviceTypeRepository(Protocol):
+    async def add(self, device_type: DeviceType) -> bool:
+        """Add a type, unless the organisation has one of that name: False means that nothing was added."""
+
+    async def get(self, organisation_id: OrganisationId, name: str, *, for_update: bool = False) -> DeviceType:
+        """Give a type; ``for_update`` keeps others from changing it until the transaction ends.
+
+        :raises DeviceTypeNotFoundError: there is none, or not in this organisation.
+        """
+
+    async def save(self, device_type: DeviceType) -> None: ...
+
+    async def list(self, organisation_id: OrganisationId, *, limit: int, cursor: str | None) -> Page[DeviceType]:
+        """List the types of an organisation by name."""
+
+
 class AssetsUnitOfWork(Protocol):
     assets: AssetRepository
+    device_types: DeviceTypeRepository
 
     async def __aenter__(self) -> Self: ...
 

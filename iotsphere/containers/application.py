@@ -5,7 +5,9 @@ from uuid import uuid4
 
 from dependency_injector import containers, providers
 
+from iotsphere.assets.device_types import DeviceTypeService
 from iotsphere.assets.service import AssetService
+from iotsphere.assets.shadow_schemas import ShadowSchemas
 from iotsphere.audit.allowance import RefusalAllowance
 from iotsphere.audit.service import AuditService, SealingService
 from iotsphere.config import Settings
@@ -45,6 +47,7 @@ from iotsphere.workflows.upkeep import AuthenticationUpkeep
 DOORS = [
     "iotsphere.api.idempotency",
     "iotsphere.api.admission",
+    "iotsphere.api.assets.device_types",
     "iotsphere.api.assets.endpoints",
     "iotsphere.api.audit.endpoints",
     "iotsphere.api.recording",
@@ -207,6 +210,10 @@ class Application(containers.DeclarativeContainer):
     audit = providers.Container(Audit, settings=settings, stores=stores, clock=clock)
     assets = providers.Singleton(
         AssetService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock, new_id=new_id
+    )
+    shadow_schemas = providers.Singleton(ShadowSchemas, unit_of_work=stores.assets_unit_of_work.provider)
+    device_types = providers.Singleton(
+        DeviceTypeService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock, schemas=shadow_schemas
     )
     telemetry = providers.Singleton(
         TelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock

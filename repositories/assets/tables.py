@@ -31,3 +31,15 @@ assets = sa.Table(
         "ix_assets_properties", "properties", postgresql_using="gin", postgresql_ops={"properties": "jsonb_path_ops"}
     ),
 )
+
+device_types = sa.Table(
+    "device_types",
+    metadata,
+    sa.Column("organisation_id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.Text(collation="C"), primary_key=True),
+    sa.Column("definition", JSONB, nullable=False),
+    sa.Column("created_at", TIME, nullable=False),
+    sa.Column("updated_at", TIME, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.CheckConstraint("jsonb_typeof(definition) = 'object'", name="definition"),
+)

@@ -1,7 +1,8 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from iotsphere.assets.ports import AssetRepository
+from iotsphere.assets.ports import AssetRepository, DeviceTypeRepository
 from repositories.assets.assets import SqlAlchemyAssetRepository
+from repositories.assets.device_types import SqlAlchemyDeviceTypeRepository
 from repositories.sql import SqlAlchemyUnitOfWork
 
 
@@ -9,6 +10,8 @@ class SqlAlchemyAssetsUnitOfWork(SqlAlchemyUnitOfWork):
     """A transaction on the asset database."""
 
     assets: AssetRepository
+    device_types: DeviceTypeRepository
 
     def _bind(self, connection: AsyncConnection) -> None:
         self.assets = SqlAlchemyAssetRepository(connection)
+        self.device_types = SqlAlchemyDeviceTypeRepository(connection)

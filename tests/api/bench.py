@@ -25,7 +25,7 @@ from iotsphere.registry.model import Device
 from iotsphere.throttling.process import ProcessThrottleStore
 from tests.factories.identity import build_organisation, build_session, build_user
 from tests.factories.registry import build_credential, build_device
-from tests.fakes.assets import InMemoryAssetsUnitOfWork
+from tests.fakes.assets import DeviceTypes, InMemoryAssetsUnitOfWork
 from tests.fakes.identity import KeptSession, RecordingPasswords
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables, UnreachableUnitOfWork
 
@@ -104,9 +104,12 @@ class ApiBench:
         self.tables = RegistryTables()
         self.signing_key = self.add_signing_key()
         self.assets: dict[AssetId, Asset] = {}
+        self.device_types: DeviceTypes = {}
         self.app, self.container = wired.app, wired.container
         self.container.identity.passwords.override(providers.Object(RecordingPasswords()))
-        self.container.stores.assets_unit_of_work.override(providers.Factory(InMemoryAssetsUnitOfWork, self.assets))
+        self.container.stores.assets_unit_of_work.override(
+            providers.Factory(InMemoryAssetsUnitOfWork, self.assets, self.device_types)
+        )
         self.container.stores.throttle.override(providers.Singleton(ProcessThrottleStore))
         self.open_registry()
         self.ours, self.theirs = self.add_organisation(), self.add_organisation()

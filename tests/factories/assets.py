@@ -8,6 +8,7 @@ from uuid import uuid4
 from factory.base import Factory
 from factory.declarations import LazyFunction, SelfAttribute, Sequence
 
+from iotsphere.assets.device_type import DeviceType
 from iotsphere.assets.model import Asset, AssetDescription
 
 FIRST_DAY = datetime(2026, 11, 20, tzinfo=UTC)
@@ -37,9 +38,30 @@ class AssetFactory(AssetDescriptionFactory):
     version = 1
 
 
+class DeviceTypeFactory(Factory[DeviceType]):
+    """Device types of one organisation each."""
+
+    class Meta:
+        model = DeviceType
+
+    organisation_id = LazyFunction(uuid4)
+    name = Sequence(lambda number: f"pump-{number}")
+    metrics = LazyFunction(lambda: [{"name": "flow", "unit": "l/min", "type": "number", "min": 0, "max": 60.5}])
+    capabilities = LazyFunction(lambda: [{"name": "variable-speed", "max_rpm": 2900}])
+    shadow_schema = LazyFunction(lambda: {"properties": {"speed": {"maximum": 2900}}})
+    maintenance = LazyFunction(lambda: {"seal": {"every_hours": 8000}})
+    created_at = FIRST_DAY
+    updated_at = SelfAttribute("created_at")
+    version = 1
+
+
 def build_description(**given: Any) -> AssetDescription:
     return AssetDescriptionFactory.build(**given)
 
 
 def build_asset(**given: Any) -> Asset:
     return cast("Asset", AssetFactory.build(**given))
+
+
+def build_device_type(**given: Any) -> DeviceType:
+    return DeviceTypeFactory.build(**given)

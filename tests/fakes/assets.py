@@ -8,11 +8,14 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from iotsphere.assets.errors import AssetDeviceTakenError, AssetNotFoundError
+from iotsphere.assets.device_type import DeviceType, name_behind
+from iotsphere.assets.errors import AssetDeviceTakenError, AssetNotFoundError, DeviceTypeNotFoundError
 from iotsphere.assets.model import Asset, AssetFilter
-from iotsphere.assets.ports import AssetRepository
+from iotsphere.assets.ports import AssetRepository, DeviceTypeRepository
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
+
+DeviceTypes = dict[tuple[OrganisationId, str], DeviceType]
 
 
 class InMemoryAssetRepository:
@@ -91,17 +94,45 @@ def contains(document: Any, sought: Any) -> bool:
     return isinstance(document, bool) == isinstance(sought, bool) and bool(document == sought)
 
 
+class InMemoryDeviceTypeRepository:
+    def __init__(self, stored: DeviceTypes) -> None:
+        self.stored = stored
+
+    async def add(self, device_type: DeviceType) -> bool:
+        return self.stored.setdefault((device_type.organisation_id, device_type.name), device_type) is device_type
+
+    async def get(self, organisation_id: OrganisationId, name: str, *, for_update: bool = False) -> DeviceType:
+        if (organisation_id, name) not in self.stored:
+            raise DeviceTypeNotFoundError
+        return self.stored[organisation_id, name]
+
+    async def save(self, device_type: DeviceType) -> None:
+        key = device_type.organisation_id, device_type.name
+        if key in self.stored:
+            self.stored[key] = device_type
+
+    async def list(self, organisation_id: OrganisationId, *, limit: int, cursor: str | None) -> Page[DeviceType]:
+        last = name_behind(cursor) if cursor is not None else ""
+        names = sorted(name for owner, name in self.stored if owner == organisation_id and name > last)
+        shown = [self.stored[organisation_id, name] for name in names[:limit]]
+        return Page(shown, encode_cursor(shown[-1].name) if len(names) > limit else None)
+
+
 class InMemoryAssetsUnitOfWork:
-    """A transaction on ``committed``, which unit after unit shares."""
+    """A transaction on what is committed, which unit after unit shares."""
 
     assets: AssetRepository
+    device_types: DeviceTypeRepository
 
-    def __init__(self, committed: dict[AssetId, Asset]) -> None:
+    def __init__(self, committed: dict[AssetId, Asset], committed_types: DeviceTypes | None = None) -> None:
         self._committed = committed
+        self._committed_types = {} if committed_types is None else committed_types
 
     async def __aenter__(self) -> Self:
         self._stored = dict(self._committed)
+        self._types = dict(self._committed_types)
         self.assets = InMemoryAssetRepository(self._stored)
+        self.device_types = InMemoryDeviceTypeRepository(self._types)
         return self
 
     async def __aexit__(
@@ -111,3 +142,5 @@ class InMemoryAssetsUnitOfWork:
     async def commit(self) -> None:
         self._committed.clear()
         self._committed.update(self._stored)
+        self._committed_types.clear()
+        self._committed_types.update(self._types)

@@ -62,6 +62,7 @@ class Doors(containers.DeclarativeContainer):
     """What the endpoints ask for, by the names that the application's container gives it."""
 
     assets: providers.Dependency[Any] = providers.Dependency()
+    device_types: providers.Dependency[Any] = providers.Dependency()
     shadow: providers.Dependency[Any] = providers.Dependency()
     telemetry: providers.Dependency[Any] = providers.Dependency()
     callers: providers.Dependency[Any] = providers.Dependency()

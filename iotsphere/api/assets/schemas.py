@@ -1,9 +1,11 @@
+from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_dump, post_load
+from marshmallow import Schema, ValidationError, fields, post_dump, post_load, validate
 
 from iotsphere.api.fields import TYPE_NAME, PageQuery, Timestamp, text
 from iotsphere.api.json_body import JsonMalformedError, decode_json
+from iotsphere.assets.device_type import MAX_UNIT_LENGTH, METRIC_NAME, METRIC_TYPES
 from iotsphere.assets.model import MAX_MATCH_BYTES, MAX_NAME_LENGTH, AssetFilter
 
 
@@ -67,3 +69,65 @@ class AssetAnswer(Schema):
     @post_dump
     def _leave_out_no_device(self, written: dict[str, Any], **_: Any) -> dict[str, Any]:
         return {key: value for key, value in written.items() if (key, value) != ("device_id", None)}
+
+
+class JsonNumber(fields.Field[int | float]):
+    """A number of JSON, kept exactly as it was given."""
+
+    def _deserialize(
+        self,
+        value: Any,
+        attr: str | None,  # noqa: ARG002  # marshmallow's signature
+        data: Mapping[str, Any] | None,  # noqa: ARG002
+        **_: Any,
+    ) -> int | float:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValidationError("Not a valid number.")
+        return value
+
+
+class MetricBody(Schema):
+    name = fields.String(
+        required=True,
+        validate=validate.Regexp(
+            rf"{METRIC_NAME.pattern}\Z", error="Must be a letter or '_', then up to 127 letters, digits and '_.:-'."
+        ),
+    )
+    unit = text(longest=MAX_UNIT_LENGTH, shortest=0, required=True, metadata={"description": "Empty if it has none."})
+    type = fields.String(required=True, validate=validate.OneOf(METRIC_TYPES))
+    min = JsonNumber(metadata={"description": "Of a number alone, like max."})
+    max = JsonNumber()
+
+
+class DefineDeviceTypeBody(Schema):
+    """All that is said of a device type; what is left out is empty."""
+
+    metrics = fields.List(fields.Nested(MetricBody), metadata={"description": "Each name once."})
+    capabilities = fields.List(fields.Dict(), metadata={"description": "Each with a name."})
+    shadow_schema = fields.Dict(
+        metadata={"description": "A JSON Schema (2020-12) of the state in the unnamed shadow."}
+    )
+    maintenance = fields.Dict()
+
+
+class MetricAnswer(Schema):
+    name = fields.String()
+    unit = fields.String()
+    type = fields.String()
+    min = JsonNumber(metadata={"optional": True})
+    max = JsonNumber(metadata={"optional": True})
+
+
+class DeviceTypeAnswer(Schema):
+    name = fields.String()
+    metrics = fields.List(fields.Nested(MetricAnswer))
+    capabilities = fields.List(fields.Dict())
+    shadow_schema = fields.Dict(metadata={"description": "Where there is one.", "optional": True})
+    maintenance = fields.Dict()
+    created_at = Timestamp()
+    updated_at = Timestamp()
+    version = fields.Integer()
+
+    @post_dump
+    def _leave_out_no_schema(self, written: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {key: value for key, value in written.items() if (key, value) != ("shadow_schema", None)}

@@ -99,6 +99,10 @@ TABLE = {
     "change_asset": Access(OPERATOR, json={"name": "Renamed"}),
     "remove_asset": Access(OPERATOR, status=204),
     "get_device_asset": Access(VIEWER, device=True),
+    # Device types
+    "list_device_types": Access(VIEWER),
+    "get_device_type": Access(VIEWER),
+    "define_device_type": Access(OPERATOR, json={"maintenance": {"seal": {"every_hours": 8000}}}),
     # Telemetry
     "record_readings": Access(OPERATOR, device=True, status=201, json={"values": {"temperature": 21.5}}),
     "read_series": Access(VIEWER, device=True),

@@ -167,6 +167,9 @@ class World:
                 return "settings"
             case "credential_id":
                 made = await self.change("POST", f"{device}/credentials", {}, by=by)
+            case "device_type":
+                name = f"type-{uuid4().hex}"
+                return str((await self.change("PUT", f"/device-types/{name}", {}, by=by))["name"])
             case "asset_id":
                 made = await self.change("POST", "/assets", {"asset_type": "hall", "name": "Hall"}, by=by)
             case "user_id":

@@ -1,0 +1,72 @@
+"""Device types over HTTP."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dependency_injector.wiring import Provide, inject
+from quart import Blueprint
+
+from iotsphere.api.assets.schemas import DefineDeviceTypeBody, DeviceTypeAnswer
+from iotsphere.api.fields import PageQuery, page_schema
+from iotsphere.api.operation import operation
+from iotsphere.api.recording import Change
+from iotsphere.assets.device_type import DeviceType, DeviceTypeDefinition
+from iotsphere.assets.device_types import DeviceTypeService
+from iotsphere.assets.model import ASSET_TYPE
+from iotsphere.kernel.actor import Actor, Role
+from iotsphere.kernel.pagination import Page
+
+PATH = {"device_type": {"pattern": f"^{ASSET_TYPE.pattern}$"}}
+
+blueprint = Blueprint("device_types", __name__)
+
+
+def _defined(offered: Mapping[str, Any], device_type: DeviceType) -> Change:
+    return f"device_type:{device_type.name}", {"version": device_type.version, "defined": sorted(offered["body"])}
+
+
+@blueprint.get("/device-types")
+@operation("List device types by name", allow=Role.VIEWER, query=PageQuery(), answer=page_schema(DeviceTypeAnswer))
+@inject
+async def list_device_types(
+    actor: Actor, query: dict[str, Any], device_types: DeviceTypeService = Provide["device_types"]
+) -> Page[DeviceType]:
+    return await device_types.list_device_types(organisation_id=actor.organisation_id, **query)
+
+
+@blueprint.get("/device-types/<device_type>")
+@operation("Show a device type", allow=Role.VIEWER, answer=DeviceTypeAnswer(), versioned=True, path=PATH)
+@inject
+async def get_device_type(
+    actor: Actor, device_type: str, device_types: DeviceTypeService = Provide["device_types"]
+) -> DeviceType:
+    return await device_types.get_device_type(organisation_id=actor.organisation_id, name=device_type)
+
+
+@blueprint.put("/device-types/<device_type>")
+@operation(
+    "Define a device type, or replace all that was said of it",
+    allow=Role.OPERATOR,
+    body=DefineDeviceTypeBody(),
+    answer=DeviceTypeAnswer(),
+    versioned=True,
+    conditional=True,
+    location="/api/v1/device-types/{name}",
+    is_new=lambda device_type: device_type.version == 1,
+    audited=_defined,
+    path=PATH,
+)
+@inject
+async def define_device_type(
+    actor: Actor,
+    device_type: str,
+    body: dict[str, Any],
+    expected_version: int | None,
+    device_types: DeviceTypeService = Provide["device_types"],
+) -> DeviceType:
+    return await device_types.define_device_type(
+        organisation_id=actor.organisation_id,
+        name=device_type,
+        definition=DeviceTypeDefinition(**body),
+        expected_version=expected_version,
+    )

@@ -1,0 +1,116 @@
+"""The schemas of shadows, remembered for a moment: every write of a shadow asks for one, and most types have none."""
+
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from iotsphere.assets.errors import DeviceTypeNotFoundError
+from iotsphere.assets.ports import AssetsUnitOfWorkFactory
+from iotsphere.assets.shadow_schema import ShadowSchema
+from iotsphere.kernel.errors import UnavailableError
+from iotsphere.kernel.identifiers import OrganisationId
+
+# A change that another process made counts here after as long as that.
+FRESH_SECONDS = 1.0
+MOST_TYPES = 1_000
+# So long a write waits for a store that does not answer, where it is known what the schema was.
+PATIENCE_SECONDS = 0.25
+
+TypeKey = tuple[OrganisationId, str]
+
+
+@dataclass(slots=True)
+class RememberedSchema:
+    """What was read of a type, None where it has no schema; ``version`` tells whether it has changed since."""
+
+    schema: ShadowSchema | None
+    version: int | None
+    read_at: float
+
+
+class ShadowSchemas:
+    """Gives the schema of a device type as it was a second ago at the most.
+
+    While the asset database is away, the last known one goes on counting, however old.
+    """
+
+    def __init__(
+        self,
+        *,
+        unit_of_work: AssetsUnitOfWorkFactory,
+        monotonic: Callable[[], float] = time.monotonic,
+        most_types: int = MOST_TYPES,
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._monotonic = monotonic
+        self._most_types = most_types
+        self._known: OrderedDict[TypeKey, RememberedSchema] = OrderedDict()
+        self._readings: dict[TypeKey, asyncio.Task[ShadowSchema | None]] = {}
+
+    async def find_schema(self, *, organisation_id: OrganisationId, device_type: str) -> ShadowSchema | None:
+        """Give the schema of a type, None where there is no such type or it has none.
+
+        :raises UnavailableError: the asset database is away, and it was never read.
+        """
+        key = organisation_id, device_type
+        known = self._known.get(key)
+        if known is None:
+            return await asyncio.shield(self._reading_of(key))
+        if self._monotonic() - known.read_at < FRESH_SECONDS:
+            return known.schema
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await asyncio.shield(self._reading_of(key))
+        except (UnavailableError, TimeoutError):
+            known.read_at = self._monotonic()
+            return known.schema
+
+    def forget(self, organisation_id: OrganisationId, device_type: str) -> None:
+        """Take in that a type was changed: what is known, or just being read, holds no more."""
+        key = organisation_id, device_type
+        self._readings.pop(key, None)
+        if key in self._known:
+            # Kept all the same, for as long as it cannot be read anew.
+            self._known[key].read_at = -math.inf
+
+    def _reading_of(self, key: TypeKey) -> asyncio.Task[ShadowSchema | None]:
+        """Read together with all others who want to know the same."""
+        if key not in self._readings:
+            reading = self._readings[key] = asyncio.create_task(self._read(key))
+            reading.add_done_callback(lambda done: self._settle(key, done))
+        return self._readings[key]
+
+    def _settle(self, key: TypeKey, done: asyncio.Task[ShadowSchema | None]) -> None:
+        if self._readings.get(key) is done:
+            del self._readings[key]
+        if not done.cancelled():
+            # Whoever waited was told; nobody may be waiting any more.
+            done.exception()
+
+    async def _read(self, key: TypeKey) -> ShadowSchema | None:
+        reading = asyncio.current_task()
+        read_at = self._monotonic()
+        organisation_id, device_type = key
+        async with self._unit_of_work() as uow:
+            try:
+                found = await uow.device_types.get(organisation_id, device_type)
+            except DeviceTypeNotFoundError:
+                found = None
+        known = self._known.get(key)
+        version = found.version if found else None
+        if known is not None and known.version == version:
+            schema = known.schema
+        else:
+            schema = ShadowSchema(found.shadow_schema) if found and found.shadow_schema is not None else None
+        if self._readings.get(key) is reading:
+            self._remember(key, RememberedSchema(schema, version, read_at))
+        return schema
+
+    def _remember(self, key: TypeKey, read: RememberedSchema) -> None:
+        self._known[key] = read
+        self._known.move_to_end(key)
+        if len(self._known) > self._most_types:
+            self._known.popitem(last=False)
