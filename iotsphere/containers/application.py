@@ -42,6 +42,7 @@ from iotsphere.workflows.commissioning import CommissioningWorkflow
 from iotsphere.workflows.examination import ExaminationWorkflow
 from iotsphere.workflows.profile import ProfileWorkflow
 from iotsphere.workflows.readiness import ReadinessWorkflow
+from iotsphere.workflows.shadow_rules import DeviceTypeRules
 from iotsphere.workflows.upkeep import AuthenticationUpkeep
 
 DOORS = [
@@ -172,6 +173,7 @@ class Workflows(containers.DeclarativeContainer):
     identity = providers.DependenciesContainer()
     registry = providers.DependenciesContainer()
     assets: providers.Dependency[AssetService] = providers.Dependency()
+    shadow_schemas: providers.Dependency[ShadowSchemas] = providers.Dependency()
     throttle: providers.Dependency[Throttle] = providers.Dependency()
     audit = providers.DependenciesContainer()
     clock: providers.Dependency[Clock] = providers.Dependency()
@@ -193,6 +195,7 @@ class Workflows(containers.DeclarativeContainer):
         outbox=registry.outbox,
         assets=assets,
     )
+    shadow_rules = providers.Singleton(DeviceTypeRules, devices=registry.devices, schemas=shadow_schemas)
     readiness = providers.Singleton(ReadinessWorkflow, probes=stores.probes)
     examination = providers.Singleton(
         ExaminationWorkflow, examiner_of=stores.examiners.provider, make_sealing=audit.sealing.provider, clock=clock
@@ -227,6 +230,7 @@ class Application(containers.DeclarativeContainer):
         registry=registry,
         audit=audit,
         assets=assets,
+        shadow_schemas=shadow_schemas,
         throttle=throttle,
         clock=clock,
     )

@@ -25,6 +25,9 @@ class DeviceRepository(Protocol):
         :raises DeviceNotFoundError: there is none, or not in this organisation.
         """
 
+    async def find(self, device_id: DeviceId) -> Device | None:
+        """Give a device, whichever organisation it is in."""
+
     async def save(self, device: Device) -> None: ...
 
     async def save_contact(self, device_id: DeviceId, *, seen_at: datetime) -> bool:

@@ -90,6 +90,11 @@ class DeviceRegistryService:
         async with self._unit_of_work() as uow:
             return await uow.devices.get(organisation_id, device_id)
 
+    async def find_device(self, *, device_id: DeviceId) -> Device | None:
+        """Give a device of any organisation: for the platform itself, never to be shown to a caller."""
+        async with self._unit_of_work() as uow:
+            return await uow.devices.find(device_id)
+
     async def list_devices(
         self, *, organisation_id: OrganisationId, narrowed_to: DeviceFilter, limit: int, cursor: str | None
     ) -> Page[Device]:

@@ -60,6 +60,12 @@ class SqlAlchemyDeviceRepository:
             raise DeviceNotFoundError
         return _row_to_device(row)
 
+    async def find(self, device_id: DeviceId) -> Device | None:
+        row = (
+            await self._connection.execute(sa.select(devices).where(devices.c.id == device_id, NOT_RETIRED))
+        ).first()
+        return _row_to_device(row) if row else None
+
     async def save(self, device: Device) -> None:
         await self._connection.execute(
             sa.update(devices).where(devices.c.id == device.id).values(_device_to_row(device))

@@ -109,6 +109,10 @@ class InMemoryDeviceRepository:
             raise DeviceNotFoundError
         return device
 
+    async def find(self, device_id: DeviceId) -> Device | None:
+        device = self._stored.get(device_id)
+        return device if device in _present(self._stored) else None
+
     async def save(self, device: Device) -> None:
         if device.id in self._stored:
             self._stored[device.id] = device

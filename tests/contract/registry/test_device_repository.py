@@ -37,6 +37,16 @@ async def test_a_device_comes_back_with_every_field(store: RegistryStore) -> Non
         assert await uow.devices.get(ours.id, device.id, for_update=True) == device
 
 
+async def test_a_device_is_found_whichever_organisation_it_is_in(store: RegistryStore) -> None:
+    theirs = await store.add_device(await store.add_organisation())
+    retired = await store.add_device(await store.add_organisation(), status=DeviceStatus.RETIRED)
+
+    async with store.unit_of_work() as uow:
+        assert await uow.devices.find(theirs.id) == theirs
+        assert await uow.devices.find(retired.id) is None
+        assert await uow.devices.find(DeviceId(uuid4())) is None
+
+
 async def test_a_device_that_was_never_seen_comes_back_so(store: RegistryStore) -> None:
     ours = await store.add_organisation()
 
