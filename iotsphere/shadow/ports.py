@@ -1,12 +1,13 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page
+from iotsphere.kernel.times import EPOCH
 from iotsphere.shadow.model import (
     DesiredRequest,
     Generation,
@@ -122,6 +123,10 @@ class ShadowStoreKeeper(Protocol):
     async def find_present(self, writers: Collection[UUID]) -> set[UUID]: ...
 
 
+POSITIONS_PER_MILLISECOND = 1_000_000
+"""A position is a time of the store in milliseconds and a number within it, both in one number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """What waits for the journal; ``oldest`` and ``newest`` are the positions of changes, None if none waits."""
@@ -130,6 +135,13 @@ class Backlog:
     size_bytes: int = 0
     oldest: int | None = None
     newest: int | None = None
+
+    @property
+    def oldest_at(self) -> datetime | None:
+        """When the oldest was made, by the clock of the store."""
+        return (
+            None if self.oldest is None else EPOCH + timedelta(milliseconds=self.oldest // POSITIONS_PER_MILLISECOND)
+        )
 
 
 class ChangeStream(Protocol):
@@ -153,6 +165,8 @@ class ShadowJournal(Protocol):
 
     async def put_aside(self, change: ShadowChange, *, reason: str) -> None:
         """Keep a change that can never be appended, as it is, for whoever looks into it."""
+
+    async def count_put_aside(self) -> int: ...
 
     async def find_head(self, key: ShadowKey) -> ShadowHead | None: ...
 

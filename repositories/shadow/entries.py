@@ -7,9 +7,7 @@ import msgspec
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.shadow.errors import ShadowStoreDamagedError
 from iotsphere.shadow.model import ChangeKind, Settlement, Shadow, ShadowChange, ShadowKey, ShadowPatch
-
-# A place in the stream is a time in milliseconds and a number within it. A position has both in one number.
-POSITIONS_PER_MILLISECOND = 1_000_000
+from iotsphere.shadow.ports import POSITIONS_PER_MILLISECOND
 
 
 class StoredChange(msgspec.Struct, omit_defaults=True):

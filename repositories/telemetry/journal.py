@@ -30,7 +30,7 @@ from iotsphere.shadow.model import (
 )
 from repositories.telemetry.journal_generations import SqlAlchemyGenerations
 from repositories.telemetry.journalling import append_changes, put_aside
-from repositories.telemetry.tables import shadow_changes, shadow_heads, shadow_requests
+from repositories.telemetry.tables import shadow_changes, shadow_changes_refused, shadow_heads, shadow_requests
 
 changes, heads, requests = shadow_changes.c, shadow_heads.c, shadow_requests.c
 SHADOW = msgspec.json.Decoder(Shadow)
@@ -49,6 +49,10 @@ class SqlAlchemyShadowJournal(SqlAlchemyGenerations):
 
     async def put_aside(self, change: ShadowChange, *, reason: str) -> None:
         await put_aside(self._connection, change, reason)
+
+    async def count_put_aside(self) -> int:
+        count = await self._connection.execute(sa.select(sa.func.count()).select_from(shadow_changes_refused))
+        return int(count.scalar_one())
 
     async def find_head(self, key: ShadowKey) -> ShadowHead | None:
         query = _heads().where(heads.device_id == key.device_id, heads.name == (key.name or ""))

@@ -49,7 +49,7 @@ WHERE excluded.version > shadow_heads.version
 """)
 
 # The same that RequestNote.join does.
-NOTE_REQUESTS = sa.text("""
+NOTE = """
 INSERT INTO shadow_requests (
     device_id, name, requested_version, path,
     value, requested_by, requested_at, state, settled_version, settled_at, refusal
@@ -63,18 +63,13 @@ ON CONFLICT (device_id, name, requested_version, path) DO UPDATE SET
     value = COALESCE(shadow_requests.value, excluded.value),
     requested_by = COALESCE(shadow_requests.requested_by, excluded.requested_by),
     requested_at = COALESCE(shadow_requests.requested_at, excluded.requested_at),
-    (state, settled_version, settled_at, refusal) = (
-        SELECT ended.state, ended.settled_version, ended.settled_at, ended.refusal
-        FROM (VALUES
-            (
-                shadow_requests.state, shadow_requests.settled_version,
-                shadow_requests.settled_at, shadow_requests.refusal
-            ),
-            (excluded.state, excluded.settled_version, excluded.settled_at, excluded.refusal)
-        ) AS ended (state, settled_version, settled_at, refusal)
-        ORDER BY ended.settled_version NULLS LAST LIMIT 1
-    )
-""")
+    state = CASE WHEN {is_earlier} THEN excluded.state ELSE shadow_requests.state END,
+    settled_version = LEAST(shadow_requests.settled_version, excluded.settled_version),
+    settled_at = CASE WHEN {is_earlier} THEN excluded.settled_at ELSE shadow_requests.settled_at END,
+    refusal = CASE WHEN {is_earlier} THEN excluded.refusal ELSE shadow_requests.refusal END
+"""
+IS_EARLIER = "excluded.settled_version < COALESCE(shadow_requests.settled_version, 9223372036854775807)"
+NOTE_REQUESTS = sa.text(NOTE.format(is_earlier=IS_EARLIER))
 
 ADVANCE_GENERATION = sa.text("""
 UPDATE shadow_generations SET position = :position WHERE number = :number AND position < :position

@@ -34,9 +34,6 @@ from iotsphere.shadow.ports import ShadowJournal
 Version = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Path = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]*\Z")]
 
-POISON = "poison"
-"""A correlation id that this journal refuses, as PostgreSQL refuses a text with a null character."""
-
 
 @dataclass
 class JournalData:
@@ -68,13 +65,16 @@ class InMemoryShadowJournal:
         self.operations.append(operation)
 
     async def append(self, changes: Sequence[ShadowChange]) -> None:
-        if any(POISON in change.correlation_id for change in changes):
-            raise ChangesRefusedError("A null character cannot be kept.")
+        if any("\0" in change.correlation_id for change in changes):
+            raise ChangesRefusedError("PostgreSQL keeps no null character.")
         for change in changes:
             self._do(partial(_append, change=change))
 
     async def put_aside(self, change: ShadowChange, *, reason: str) -> None:
         self._do(lambda data: data.refused.update({(change.key, change.version): reason}))
+
+    async def count_put_aside(self) -> int:
+        return len(self._draft.refused)
 
     async def find_head(self, key: ShadowKey) -> ShadowHead | None:
         return self._draft.heads.get(key)
@@ -262,3 +262,26 @@ def _as_request(note: RequestNote) -> DesiredRequest:
         note.settled_version,
         note.refusal,
     )
+
+
+class QuietRecovery:
+    """A recovery that never has anything to do, and counts how often it was asked to see to it."""
+
+    def __init__(self) -> None:
+        self.verified = 0
+
+    @property
+    def is_rebuilding(self) -> bool:
+        return False
+
+    async def verify(self) -> None:
+        self.verified += 1
+
+    async def restore(self, key: ShadowKey) -> None:
+        raise AssertionError(f"{key} needs no restoring")
+
+    def remember(self, change: ShadowChange) -> None:
+        """Nothing is ever lost."""
+
+    def doubt(self) -> None:
+        """Likewise."""
