@@ -34,6 +34,7 @@ from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.credentials import CredentialService
 from iotsphere.registry.provisioning import ProvisioningKeyService, ProvisioningService
 from iotsphere.registry.service import DeviceRegistryService, OutboxService
+from iotsphere.shadow.journal import JournalService
 from iotsphere.shadow.service import DeviceShadowService
 from iotsphere.telemetry.service import TelemetryService
 from iotsphere.throttling.service import Throttle
@@ -173,6 +174,7 @@ class Workflows(containers.DeclarativeContainer):
     identity = providers.DependenciesContainer()
     registry = providers.DependenciesContainer()
     assets: providers.Dependency[AssetService] = providers.Dependency()
+    shadow_schemas: providers.Dependency[ShadowSchemas] = providers.Dependency()
     throttle: providers.Dependency[Throttle] = providers.Dependency()
     audit = providers.DependenciesContainer()
     clock: providers.Dependency[Clock] = providers.Dependency()
@@ -194,6 +196,7 @@ class Workflows(containers.DeclarativeContainer):
         outbox=registry.outbox,
         assets=assets,
     )
+    shadow_rules = providers.Singleton(DeviceTypeRules, devices=registry.devices, schemas=shadow_schemas)
     readiness = providers.Singleton(ReadinessWorkflow, probes=stores.probes)
     examination = providers.Singleton(
         ExaminationWorkflow, examiner_of=stores.examiners.provider, make_sealing=audit.sealing.provider, clock=clock
@@ -216,9 +219,11 @@ class Application(containers.DeclarativeContainer):
     device_types = providers.Singleton(
         DeviceTypeService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock, schemas=shadow_schemas
     )
-    shadow_rules = providers.Singleton(DeviceTypeRules, devices=registry.devices, schemas=shadow_schemas)
     telemetry = providers.Singleton(
         TelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
+    )
+    shadow_journal = providers.Singleton(
+        JournalService, unit_of_work=stores.journal_unit_of_work.provider, stream=stores.shadow_changes
     )
     shadow = providers.Singleton(DeviceShadowService, shadows=stores.shadows, clock=clock)
     throttle = providers.Singleton(Throttle, store=stores.throttle, limits=settings.provided.request_limits)
@@ -229,6 +234,7 @@ class Application(containers.DeclarativeContainer):
         registry=registry,
         audit=audit,
         assets=assets,
+        shadow_schemas=shadow_schemas,
         throttle=throttle,
         clock=clock,
     )

@@ -3,18 +3,22 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import structlog
 from prometheus_client import Counter
 
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.shadow.errors import ChangesRefusedError
+from iotsphere.shadow.keeping import notes_of
 from iotsphere.shadow.model import ShadowChange
 from iotsphere.shadow.ports import ChangeStream, JournalUnitOfWorkFactory
 
 log = structlog.get_logger()
 
 TAKEN_AT_ONCE = 500
+# One change may ask for thousands of values. Many such at once would be a transaction without an end.
+NOTES_AT_ONCE = 5000
 # Whoever waits for an answer has the change on the disk of the shadow store already, and in its stream.
 APPEND_SECONDS = 0.5
 
@@ -49,12 +53,14 @@ class JournalService:
         """
         if not self._held:
             self._held = await self._stream.read(consumer, limit=TAKEN_AT_ONCE, wait_seconds=wait_seconds)
-        recorded = len(self._held)
-        if recorded:
-            await self._record(self._held)
-            await self._stream.settle(self._held)
-            self._held = ()
-            JOURNALLED.inc(recorded)
+        recorded = 0
+        while self._held:
+            batch = _first_batch(self._held)
+            await self.record(batch)
+            await self._stream.settle(batch)
+            self._held = self._held[len(batch) :]
+            JOURNALLED.inc(len(batch))
+            recorded += len(batch)
         return recorded
 
     async def append_now(self, *, changes: Sequence[ShadowChange]) -> None:
@@ -70,12 +76,12 @@ class JournalService:
                 if not batch.is_appended:
                     if batch is self._next:
                         self._next = _Batch()
-                    await self._record(batch.changes)
+                    await self.record(batch.changes)
                     batch.is_appended = True
         except TimeoutError as error:
             raise UnavailableError("telemetry", "The telemetry store was too slow for the journal.") from error
 
-    async def _record(self, changes: Sequence[ShadowChange]) -> None:
+    async def record(self, changes: Sequence[ShadowChange]) -> None:
         """Append changes, and put aside those that can never be, so that they keep no others waiting."""
         try:
             async with self._unit_of_work() as uow:
@@ -86,8 +92,8 @@ class JournalService:
                 await self._put_aside(changes[0], str(error))
                 return
             middle = len(changes) // 2
-            await self._record(changes[:middle])
-            await self._record(changes[middle:])
+            await self.record(changes[:middle])
+            await self.record(changes[middle:])
 
     async def _put_aside(self, change: ShadowChange, reason: str) -> None:
         log.error(
@@ -101,3 +107,9 @@ class JournalService:
         async with self._unit_of_work() as uow:
             await uow.journal.put_aside(change, reason=reason)
             await uow.commit()
+
+
+def _first_batch(changes: Sequence[ShadowChange]) -> Sequence[ShadowChange]:
+    """Give as many as are good to be written at once, and one at the least."""
+    weights = accumulate(sum(1 for _ in notes_of(change)) for change in changes)
+    return changes[: next((count for count, weight in enumerate(weights, 1) if weight >= NOTES_AT_ONCE), None)]

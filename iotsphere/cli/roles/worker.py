@@ -2,6 +2,8 @@
 
 import asyncio
 from functools import partial
+from os import getpid
+from socket import gethostname
 
 from iotsphere.cli.roles import run_role
 from iotsphere.cli.signals import stop_requested
@@ -10,12 +12,13 @@ from iotsphere.containers.application import Application, create_container
 from iotsphere.containers.stores import close_stores
 from iotsphere.worker.delivery import deliver_events
 from iotsphere.worker.housekeeping import keep_house
+from iotsphere.worker.journalling import journal_changes
 from iotsphere.worker.sealing import seal_trail
 from iotsphere.workflows.upkeep import keep_up
 
 
 async def work(settings: Settings) -> None:
-    """Carry news between the stores, seal the audit trail, and keep house, until told to stop."""
+    """Carry news and changes between the stores, seal the audit trail, and keep house, until told to stop."""
     container = create_container(settings)
     await go_on(container, stop=stop_requested())
     await close_stores(container.stores)
@@ -29,6 +32,7 @@ async def go_on(container: Application, *, stop: asyncio.Event) -> None:
     begin = [
         partial(seal_trail, container.audit.sealing(), stop=stop),
         partial(deliver_events, container.workflows.commissioning(), stop=stop),
+        partial(journal_changes, container.shadow_journal(), consumer=f"{gethostname()}:{getpid()}", stop=stop),
         *(partial(keep_house, duty, stop=stop) for duty in duties),
     ]
     async with asyncio.TaskGroup() as tasks:
