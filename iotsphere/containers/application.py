@@ -174,7 +174,6 @@ class Workflows(containers.DeclarativeContainer):
     identity = providers.DependenciesContainer()
     registry = providers.DependenciesContainer()
     assets: providers.Dependency[AssetService] = providers.Dependency()
-    shadow_schemas: providers.Dependency[ShadowSchemas] = providers.Dependency()
     throttle: providers.Dependency[Throttle] = providers.Dependency()
     audit = providers.DependenciesContainer()
     clock: providers.Dependency[Clock] = providers.Dependency()
@@ -196,7 +195,6 @@ class Workflows(containers.DeclarativeContainer):
         outbox=registry.outbox,
         assets=assets,
     )
-    shadow_rules = providers.Singleton(DeviceTypeRules, devices=registry.devices, schemas=shadow_schemas)
     readiness = providers.Singleton(ReadinessWorkflow, probes=stores.probes)
     examination = providers.Singleton(
         ExaminationWorkflow, examiner_of=stores.examiners.provider, make_sealing=audit.sealing.provider, clock=clock
@@ -219,6 +217,7 @@ class Application(containers.DeclarativeContainer):
     device_types = providers.Singleton(
         DeviceTypeService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock, schemas=shadow_schemas
     )
+    shadow_rules = providers.Singleton(DeviceTypeRules, devices=registry.devices, schemas=shadow_schemas)
     telemetry = providers.Singleton(
         TelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
     )
@@ -234,7 +233,6 @@ class Application(containers.DeclarativeContainer):
         registry=registry,
         audit=audit,
         assets=assets,
-        shadow_schemas=shadow_schemas,
         throttle=throttle,
         clock=clock,
     )

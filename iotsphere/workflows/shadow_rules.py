@@ -8,7 +8,7 @@ from iotsphere.assets.shadow_schemas import ShadowSchemas
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.registry.service import DeviceRegistryService
-from iotsphere.shadow.model import DESIRED, Shadow, ShadowKey, Violation
+from iotsphere.shadow.model import DESIRED, REPORTED, Shadow, ShadowKey, Violation
 
 MOST_DEVICES = 50_000
 MAX_VIOLATIONS = 20
@@ -31,7 +31,8 @@ class DeviceTypeRules:
 
     async def check(self, key: ShadowKey, shadow: Shadow, *, sections: Collection[str]) -> list[Violation]:
         """Do what the port says. A section that holds nothing is not there, and breaks nothing."""
-        named = [section for section in sections if shadow.state.get(section)]
+        # What would be refused comes first, so that no number of flags can push it out of the list.
+        named = [section for section in (DESIRED, REPORTED) if section in sections and shadow.state.get(section)]
         if key.name is not None or not named:
             return []
         try:

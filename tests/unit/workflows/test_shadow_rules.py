@@ -119,6 +119,8 @@ async def test_no_more_than_20_places_are_told(site: Site) -> None:
     state = {f"k{number}": number for number in range(30)}
 
     assert len(await site.places(key, desired=state, reported=state)) == 20
+    # What would be refused is never pushed out by what would be flagged.
+    assert (await site.places(key, "reported", "desired", desired={"a": 1}, reported=state))[0] == "state.desired.a"
 
 
 @pytest.mark.parametrize("schema", [None, {}])
