@@ -4,7 +4,7 @@ from typing import Any
 from redis import exceptions as refusals
 
 from iotsphere.kernel.findings import Finding
-from repositories.shadow.probe import RedisShadowProbe
+from repositories.shadow.probe import NO_WAITAOF, RedisShadowProbe
 from repositories.shadow.store import READ_SECONDS, ShadowStore
 
 STORE = "shadow"
@@ -46,8 +46,12 @@ class RedisShadowExaminer:
 
 
 def _settings_findings(engine: str, facts: dict[str, Any]) -> Iterator[Finding]:
-    if "(" in engine:
-        yield _bad("durability", f"A crash can cost writes: {engine.partition('(')[2].rstrip(')')}.")
+    risks = [risk for risk in engine.partition("(")[2].rstrip(")").split(", ") if risk]
+    if NO_WAITAOF in risks:
+        risks.remove(NO_WAITAOF)
+        yield _bad("waitaof", "The server cannot be asked whether a change is on its disk, and is taken at its word.")
+    if risks:
+        yield _bad("durability", f"A crash can cost writes: {', '.join(risks)}.")
     elif facts.get("aof_last_write_status", "ok") != "ok":
         yield _bad("durability", "The append-only file could not be written. Is the disk full?")
     else:

@@ -4,6 +4,8 @@ from redis import exceptions as refusals
 
 from repositories.shadow.store import READ_SECONDS, ShadowStore
 
+NO_WAITAOF = "no WAITAOF"
+
 
 class RedisShadowProbe:
     def __init__(self, store: ShadowStore) -> None:
@@ -18,12 +20,12 @@ class RedisShadowProbe:
         """
         async with self._store.watch(seconds=READ_SECONDS):
             facts = await self._store.reads.info("server", "persistence")
-            risk = await self._risk(facts)
+            risks = [risk for risk in (await self._log_risk(facts), await self._waiting_risk()) if risk]
         name = facts.get("server_name", "redis")
         version = facts.get(f"{name}_version", facts["redis_version"])
-        return f"{name} {version}" + (f" ({risk})" if risk else "")
+        return f"{name} {version}" + (f" ({', '.join(risks)})" if risks else "")
 
-    async def _risk(self, facts: dict[str, Any]) -> str | None:
+    async def _log_risk(self, facts: dict[str, Any]) -> str | None:
         if not facts["aof_enabled"]:
             return "append-only file off"
         try:
@@ -32,3 +34,13 @@ class RedisShadowProbe:
             return None
         policy = settings["appendfsync"]
         return None if policy == "always" else f"appendfsync {policy}"
+
+    async def _waiting_risk(self) -> str | None:
+        """Tell whether the server can be asked for what is synced, by asking for nothing."""
+        try:
+            await self._store.reads.waitaof(0, 0, 0)
+        except refusals.ResponseError as error:
+            if not str(error).startswith("unknown command"):
+                raise
+            return NO_WAITAOF
+        return None

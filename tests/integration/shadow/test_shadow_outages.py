@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -14,9 +15,12 @@ from redis.asyncio import Redis
 
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.localstack.cache import default_cache_dir
+from iotsphere.localstack.programs import find_valkey
 from iotsphere.shadow.errors import ShadowChangeUnconfirmedError
 from iotsphere.shadow.model import Shadow, ShadowKey, ShadowPatch
 from repositories.redis import POOL_SIZE
+from repositories.shadow.examining import RedisShadowExaminer
 from tests.factories.shadow import build_change
 from tests.integration.shadow.conftest import ATTEMPT, Machine, Process
 
@@ -211,3 +215,30 @@ async def test_a_cancelled_request_leaves_no_connection_behind(machine: Machine,
             process.store.gate.succeeded()
 
     assert await eventually(lambda: write(process, 2)) == 2
+
+
+async def test_a_server_that_cannot_be_asked_what_is_on_its_disk_is_named_and_taken_at_its_word(
+    tmp_path: Path,
+) -> None:
+    program = await find_valkey(default_cache_dir())
+    address = tmp_path / "old.sock"
+    options = ["--port", "0", "--appendonly", "yes", "--appendfsync", "always", "--rename-command", "WAITAOF"]
+    server = await asyncio.create_subprocess_exec(
+        program, *options, "", "--unixsocket", str(address), cwd=tmp_path, stdout=asyncio.subprocess.DEVNULL
+    )
+    process = Process.at(f"unix://{address}?db=0")
+    try:
+        engine = await eventually(process.probe.probe)
+        assert await write(process, 1) == 1
+        assert await value_of(process) == 1
+        findings = await RedisShadowExaminer(process.store).examine()
+    finally:
+        await process.store.close()
+        server.terminate()
+        await server.wait()
+
+    assert engine.startswith("valkey ")
+    assert engine.endswith(" (no WAITAOF)")
+    ill = {finding.check: finding.detail for finding in findings if not finding.is_well}
+    assert "taken at its word" in ill["waitaof"]
+    assert "durability" not in ill
