@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.load import Load, apply, request
+from benchmarks.load import CONNECTIONS, Load, apply, request
 
 EMAIL = "bench@example.org"
 PASSWORD = "a password for the benchmark"
@@ -36,9 +36,13 @@ console = Console()
 
 @dataclass(frozen=True)
 class Contender:
+    """``pid`` is the process that answers, where its own time is measured too."""
+
     name: str
     port: int
     requests: Iterator[bytes]
+    pid: int = 0
+    connections: int = CONNECTIONS
 
 
 class Platform:
@@ -136,7 +140,8 @@ async def compare(contenders: list[Contender], *, rounds: int, seconds: float) -
     measured: dict[str, list[Load]] = {contender.name: [] for contender in contenders}
     for _ in track(range(rounds), description="Measuring", console=console):
         for contender in contenders:
-            measured[contender.name].append(await apply(contender.port, contender.requests, seconds=seconds))
+            load = await apply(contender.port, contender.requests, seconds=seconds, connections=contender.connections)
+            measured[contender.name].append(load)
     return measured
 
 
