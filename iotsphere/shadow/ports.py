@@ -114,6 +114,12 @@ class ShadowStoreKeeper(Protocol):
     async def find_oldest_waiting(self) -> int | None:
         """Give the position of the oldest change that is not in the journal yet, None if all are."""
 
+    async def list_waiting(self, *, after: int, until: int, limit: int) -> Sequence[ShadowChange]:
+        """List changes that are not settled, the oldest first, behind one position up to another.
+
+        :raises StoreUnverifiedError: the store may not be the one that was verified last.
+        """
+
     async def renew_presence(self, writer_id: UUID) -> int | None:
         """Say that a writer is there, and do what ``find_oldest_waiting`` does.
 

@@ -3,11 +3,20 @@ from typing import Any
 from uuid import UUID
 
 from iotsphere.shadow.errors import StoreUnverifiedError
-from iotsphere.shadow.model import ShadowHead
+from iotsphere.shadow.model import ShadowChange, ShadowHead
 from iotsphere.shadow.ports import ShadowStoreCondition
 from repositories.shadow.adoption import adopt_old_layout
-from repositories.shadow.entries import encode_shadow, position_of
-from repositories.shadow.keys import CHANGES, CONFIRMED, GENERATION, REBUILDING, document_key, names_key, writer_key
+from repositories.shadow.entries import decode_entry, encode_shadow, place_of, position_of
+from repositories.shadow.keys import (
+    BACKLOG_BYTES,
+    CHANGES,
+    CONFIRMED,
+    GENERATION,
+    REBUILDING,
+    document_key,
+    names_key,
+    writer_key,
+)
 from repositories.shadow.scripts import BEGIN, BoundScript
 from repositories.shadow.store import READ_SECONDS, WRITE_SECONDS, ShadowStore, StoreSession
 
@@ -74,6 +83,14 @@ class RedisShadowStoreKeeper:
         async with self._store.reach(seconds=READ_SECONDS):
             oldest: Any = await self._store.reads.xrange(CHANGES, count=1)
         return position_of(oldest[0][0]) if oldest else None
+
+    async def list_waiting(self, *, after: int, until: int, limit: int) -> Sequence[ShadowChange]:
+        places = f"({place_of(after)}", place_of(until)
+        async with self._store.reach(seconds=READ_SECONDS):
+            found: Any = await self._store.reads.xrange(CHANGES, *places, count=limit)
+        # What is there now was there before; and so was what is not.
+        await self._store.ask(BoundScript.MEASURE, [CHANGES, BACKLOG_BYTES])
+        return [decode_entry(place, entry) for place, entry in found]
 
     async def renew_presence(self, writer_id: UUID) -> int | None:
         keys = [writer_key(writer_id), CHANGES]

@@ -130,7 +130,7 @@ for i = 1, (#KEYS - 1) / 2 do
     local generation, held = header(key)
     if generation ~= ARGV[1] and version == '0' and (held or '0') == '0' then
         redis.call('SET', key, ARGV[1] .. ' 0\\n', 'EX', {UNKNOWN_SECONDS})
-    elseif generation ~= ARGV[1] and tonumber(version) > tonumber(held or '0') then
+    elseif tonumber(version) > tonumber(held or '0') then
         redis.call('SET', key, ARGV[1] .. ' ' .. version .. '\\n' .. document)
         if name ~= '' then
             index(names, name, is_deleted)

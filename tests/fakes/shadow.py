@@ -163,14 +163,10 @@ class InMemoryShadowStoreKeeper:
         data = await self._enter(generation)
         for head in heads:
             held_in, held = data.documents.get(head.key, (0, None))
-            if held_in == generation:
-                continue
-            if held is not None and held.version >= head.shadow.version:
-                data.documents[head.key] = (generation, held)
-            elif head.shadow.version == 0:
-                data.documents[head.key] = (generation, None)
-            else:
+            if head.shadow.version > (held.version if held else 0):
                 _place(self._store.server, head.key, head.shadow, generation=generation)
+            elif held_in != generation:
+                data.documents[head.key] = (generation, held)
 
     async def confirm(self, condition: ShadowStoreCondition) -> None:
         (await self._enter_as(condition)).confirmed_run = condition.run
@@ -191,6 +187,10 @@ class InMemoryShadowStoreKeeper:
     async def find_oldest_waiting(self) -> int | None:
         await _others_first()
         return min(self._store.server.data.waiting, default=None)
+
+    async def list_waiting(self, *, after: int, until: int, limit: int) -> list[ShadowChange]:
+        waiting = (await self._store.enter()).waiting
+        return [waiting[position] for position in sorted(waiting) if after < position <= until][:limit]
 
     async def renew_presence(self, writer_id: UUID) -> int | None:
         data = await self._store.enter()

@@ -153,12 +153,35 @@ async def test_of_what_is_held_and_what_the_journal_knows_the_later_version_is_k
 @BOTH
 async def test_what_was_written_in_this_generation_is_not_restored_over(peer: Peer, key: ShadowKey) -> None:
     await rebuild(peer)
-    await peer.keeper.restore([ShadowHead(key, Shadow(), 2)], generation=2)
-    await save(peer, key, 1)
+    await peer.keeper.restore([ShadowHead(key, shadow_at(8), 1)], generation=2)
+    await save(peer, key, 9)
+
+    await peer.keeper.restore([ShadowHead(key, shadow_at(8), 1)], generation=2)
+
+    assert await peer.shadows.find(key) == shadow_at(9)
+
+
+@BOTH
+async def test_what_the_journal_hears_of_late_is_restored_over_what_is_older(peer: Peer, key: ShadowKey) -> None:
+    await rebuild(peer)
+    await peer.keeper.restore([ShadowHead(key, shadow_at(8), 1)], generation=2)
 
     await peer.keeper.restore([ShadowHead(key, shadow_at(9), 1)], generation=2)
 
-    assert await peer.shadows.find(key) == shadow_at(1)
+    assert await peer.shadows.find(key) == shadow_at(9)
+
+
+async def test_changes_that_wait_are_listed_in_parts(peer: Peer) -> None:
+    for version in (1, 2, 3):
+        await save(peer, KEYS[0], version)
+
+    last = (await peer.keeper.look()).position
+    listed = await peer.keeper.list_waiting(after=0, until=last, limit=2)
+    rest = await peer.keeper.list_waiting(after=listed[-1].position, until=last, limit=2)
+
+    assert [change.version for change in [*listed, *rest]] == [1, 2, 3]
+    assert rest[-1].position == last
+    assert not await peer.keeper.list_waiting(after=0, until=listed[0].position - 1, limit=9)
 
 
 async def test_restored_names_are_listed_and_deleted_ones_are_not(connect: Connect, erase: Erase) -> None:

@@ -1,0 +1,102 @@
+"""What one process remembers of its own changes until they are in the journal.
+
+The store can lose what it has acknowledged; as long as the process lives that heard the acknowledgement, nothing is
+lost with it. A process that cannot be sure to remember everything says so, for then versions have to go on further.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from iotsphere.shadow.model import ShadowChange
+
+# Some seconds of the highest rate. Behind a journal that takes nothing for so long, the oldest are let go.
+MOST_CHANGES = 5_000
+# How long a change of which no answer came can still be made: a request waits less, and a server that is frozen
+# for longer acknowledges nothing meanwhile.
+DOUBT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What was remembered at a moment: all up to a position."""
+
+    position: int
+    at: float
+
+
+class AcknowledgedChanges:
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic, most_changes: int = MOST_CHANGES) -> None:
+        self._monotonic = monotonic
+        self._most_changes = most_changes
+        self._changes: dict[tuple[int, int], ShadowChange] = {}
+        self._last: tuple[int, int] = (0, 0)
+        self._let_go = (0, 0)
+        self._doubted_at: float | None = None
+        self._made_since: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing that the journal may lack has been forgotten or never heard of."""
+        return self._let_go == (0, 0) and self._doubted_at is None
+
+    def remember(self, change: ShadowChange) -> None:
+        place = (change.generation, change.position)
+        self._changes[place] = change
+        self._last = max(self._last, place)
+        if len(self._changes) > self._most_changes:
+            oldest = min(self._changes)
+            del self._changes[oldest]
+            self._let_go = max(self._let_go, oldest)
+        if self._is_doubt_old(self._monotonic()) and self._made_since is None:
+            self._made_since = change.position
+
+    def doubt(self) -> None:
+        """Know that a change may have been made, or may yet be, of which nobody will be told."""
+        self._doubted_at = self._monotonic()
+        self._made_since = None
+
+    def list_waiting(self) -> list[ShadowChange]:
+        """Give what the journal may lack, in the order in which it was made."""
+        return [self._changes[place] for place in sorted(self._changes)]
+
+    def has_older_than(self, generation: int) -> bool:
+        """Tell whether something was acknowledged in an earlier generation."""
+        return any(number < generation for number, _ in self._changes)
+
+    def last_position(self, generation: int) -> int:
+        """Give the last position that was acknowledged in the generation, journalled or not; 0 for none."""
+        return self._last[1] if self._last[0] == generation else 0
+
+    def mark(self, generation: int) -> Mark:
+        """Mark the moment before the store is asked what waits for the journal."""
+        return Mark(self.last_position(generation), self._monotonic())
+
+    def settle(self, mark: Mark, *, generation: int, oldest_waiting: int | None) -> None:
+        """Forget what had reached the journal when, after the mark, this was the oldest change that had not."""
+        until = (generation, mark.position if oldest_waiting is None else min(mark.position, oldest_waiting - 1))
+        self._changes = {
+            place: change for place, change in self._changes.items() if place > until or place[0] != generation
+        }
+        # What was let go in an earlier generation has been made up for: this one began with higher versions.
+        if self._let_go <= until:
+            self._let_go = (0, 0)
+        if self._is_doubt_old(mark.at) and self._is_doubt_journalled(oldest_waiting):
+            self._doubted_at = None
+
+    def forget(self, changes: Iterable[ShadowChange]) -> None:
+        """Forget changes that the journal was given directly."""
+        for change in changes:
+            self._changes.pop((change.generation, change.position), None)
+
+    def _is_doubt_old(self, now: float) -> bool:
+        return self._doubted_at is not None and now - self._doubted_at >= DOUBT_SECONDS
+
+    def _is_doubt_journalled(self, oldest_waiting: int | None) -> bool:
+        if oldest_waiting is None:
+            return True
+        # The stream is in the order of time: behind a change that was made later there is no doubtful one.
+        return self._made_since is not None and oldest_waiting > self._made_since

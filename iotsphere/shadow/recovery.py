@@ -1,0 +1,283 @@
+"""Finds out whether the shadow store is the one that it was, and brings it back where it is not.
+
+Every life of the store is a *generation*, numbered in the journal and in the store. A store without its generation,
+in an older one, or short of changes that the journal or this process knows, has lost data: the next generation is
+begun, and what the journal knows is restored into it. Any process may take any of the steps, several may take the
+same at once, and each starts from what it finds: it does not matter who dies between which of them.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from iotsphere.kernel.errors import UnavailableError
+from iotsphere.shadow.errors import ShadowsRebuildingError, StoreUnverifiedError
+from iotsphere.shadow.handover import ShadowWriter
+from iotsphere.shadow.model import Generation, ShadowChange, ShadowKey
+from iotsphere.shadow.ports import JournalUnitOfWorkFactory, ShadowStoreCondition, ShadowStoreKeeper
+from iotsphere.shadow.restoring import Report, ShadowRestorer
+
+log = structlog.get_logger()
+
+# How long a request waits for the store to be found whole, or its rebuilding to begin.
+VERIFICATION_SECONDS = 2.0
+# How long all others are given to notice and to tell the journal what they know; each looks four times a second.
+COLLECTION_SECONDS = 1.0
+# And this process itself, for answers that have arrived and were not looked at yet.
+GRACE_SECONDS = 0.1
+# What versions go on by where a writer is gone with what it knew: more than the store can have taken meanwhile.
+VERSION_JUMP = 1_000_000
+# A process that was held up for so long may have been taken for dead.
+LEASE_SECONDS = 2.0
+# So many changes that wait for the journal are handed to it, rather than waited with.
+MOST_WAITING = 2_000
+MOST_STEPS = 20
+JOURNAL_STORE = "telemetry"
+
+LOSSES = Counter("iotsphere_shadow_losses", "How often the shadow store was found to have lost data")
+GENERATION = Gauge("iotsphere_shadow_generation", "The life of the shadow store that this process works in")
+WAITING = Gauge(
+    "iotsphere_shadow_unjournalled_changes", "Changes that this process remembers until they are journalled"
+)
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class ShadowStoreRecovery:
+    """``writer`` is the process that this is in; without one it restores, but writes nothing of its own."""
+
+    def __init__(
+        self,
+        *,
+        keeper: ShadowStoreKeeper,
+        unit_of_work: JournalUnitOfWorkFactory,
+        writer: ShadowWriter,
+        restorer: ShadowRestorer,
+        is_writer: bool = True,
+        sleep: Sleep = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._keeper = keeper
+        self._unit_of_work = unit_of_work
+        self._writer = writer
+        self._is_writer = is_writer
+        self._sleep = sleep
+        self._monotonic = monotonic
+        self._restorer = restorer
+        self._verifying: asyncio.Task[None] | None = None
+        self._adopted: ShadowStoreCondition | None = None
+        self._is_confirmed = False
+        self._worked_in: int | None = None
+        self._late: set[ShadowKey] = set()
+        self._heard_run: str | None = None
+        self._renewed_at = monotonic()
+
+    @property
+    def is_rebuilding(self) -> bool:
+        """Whether the store may not hold every shadow."""
+        return self._adopted is None or self._adopted.is_rebuilding
+
+    @property
+    def generation(self) -> int | None:
+        """The generation in which this process has found the store."""
+        return None if self._adopted is None else self._adopted.generation
+
+    async def verify(self) -> None:
+        """Make sure that the store holds what was acknowledged, and begin to rebuild it if it does not.
+
+        All who ask wait for the same look at it.
+
+        :raises ShadowsRebuildingError: it takes longer than a request should wait.
+        """
+        if self._verifying is None or self._verifying.done():
+            self._verifying = asyncio.create_task(self._verify())
+            # Whoever waits may have gone.
+            self._verifying.add_done_callback(lambda task: task.cancelled() or task.exception())
+        try:
+            async with asyncio.timeout(VERIFICATION_SECONDS):
+                await asyncio.shield(self._verifying)
+        except TimeoutError as error:
+            raise ShadowsRebuildingError from error
+
+    async def restore(self, key: ShadowKey) -> None:
+        """Restore one shadow ahead of the others.
+
+        :raises StoreUnverifiedError: the store is not the one that was verified.
+        """
+        if self.generation is None:
+            raise StoreUnverifiedError
+        await self._restorer.restore_key(key, number=self.generation)
+
+    async def restore_all(self, *, report: Report) -> None:
+        """Restore every shadow that is not, and say then that the store is whole.
+
+        :raises StoreUnverifiedError: as above.
+        """
+        condition, number = self._adopted, self.generation
+        if condition is None or number is None:
+            raise StoreUnverifiedError
+        await self._restorer.restore_all(condition, number=number, report=report)
+
+    def remember(self, change: ShadowChange) -> None:
+        self._writer.changes.remember(change)
+
+    def doubt(self) -> None:
+        self._writer.changes.doubt()
+
+    async def watch(self) -> None:
+        """Notice what has become of the store, and forget what has reached the journal.
+
+        :raises UnavailableError: one of the two does not answer.
+        """
+        try:
+            await self._renew()
+        except StoreUnverifiedError:
+            self._adopted = None
+            await self.verify()
+        if self.is_rebuilding or not self._is_confirmed:
+            await self.verify()
+        await self._restore_late()
+
+    async def leave(self) -> None:
+        """Tell the journal all that is known here, so that nobody has to reckon with this process any more."""
+        await self._hand_over()
+        await self._writer.close()
+
+    async def _renew(self) -> None:
+        generation = self.generation
+        if generation is None:
+            raise StoreUnverifiedError
+        mark = self._writer.changes.mark(generation)
+        oldest = await self._keeper.renew_presence(self._writer.id)
+        self._writer.changes.settle(mark, generation=generation, oldest_waiting=oldest)
+        WAITING.set(len(self._writer.changes))
+        if self._is_writer and mark.at - self._renewed_at > LEASE_SECONDS:
+            await self._writer.open(generation)
+        self._renewed_at = mark.at
+
+    async def _restore_late(self) -> None:
+        """Hand over what the journal is slow to take, and what was acknowledged just before the store lost it.
+
+        The latter is restored at once: its shadow may have been restored without it.
+        """
+        changes, generation = self._writer.changes, self.generation
+        if len(changes) > MOST_WAITING or changes.has_older_than(generation or 0):
+            await self._hand_over()
+        while self._late:
+            key = self._late.pop()
+            try:
+                await self.restore(key)
+            except StoreUnverifiedError:
+                self._late.add(key)
+                return
+
+    async def _hand_over(self) -> None:
+        handed_over = await self._writer.hand_over()
+        generation = self.generation or 0
+        self._late |= {change.key for change in handed_over if change.generation < generation}
+
+    async def _verify(self) -> None:
+        for _ in range(MOST_STEPS):
+            if await self._step():
+                return
+        raise ShadowsRebuildingError
+
+    async def _step(self) -> bool:
+        """Take the step that is due, and tell whether it was the last."""
+        try:
+            return await self._step_with_journal()
+        except StoreUnverifiedError:
+            return False
+        except UnavailableError as error:
+            if error.store != JOURNAL_STORE:
+                raise
+        await self._adopt_unconfirmed()
+        return True
+
+    async def _step_with_journal(self) -> bool:
+        await self._hand_over()
+        # The store last: a store that has lost nothing shows whatever was known before it was looked at.
+        async with self._unit_of_work() as uow:
+            latest = await uow.journal.find_generation()
+        known = self._writer.changes.last_position(latest.number) if latest else 0
+        condition = await self._keeper.look()
+        if (condition.generation or 0) > (latest.number if latest else 0):
+            log.error("shadow.journal.short", generation=condition.generation)
+            await self._add_generation(condition.generation or 0)
+        elif latest is None:
+            await self._add_generation(1)
+        elif condition.generation == latest.number and condition.position >= max(latest.position, known):
+            return await self._adopt_confirmed(condition, latest)
+        elif latest.version_jump is None:
+            await self._begin(condition, latest)
+        else:
+            log.error("shadow.store.lost", generation=latest.number, found=condition.generation)
+            LOSSES.inc()
+            await self._add_generation(latest.number + 1)
+        return False
+
+    async def _add_generation(self, number: int) -> None:
+        async with self._unit_of_work() as uow:
+            await uow.journal.add_generation(number)
+            await uow.commit()
+
+    async def _begin(self, condition: ShadowStoreCondition, latest: Generation) -> None:
+        """Begin a generation in the store: it was added, and nobody has worked in it."""
+        if latest.number > 1:
+            await self._collect()
+            await self._writer.close()
+        if condition.generation is None:
+            await self._keeper.adopt_old_layout(generation=latest.number)
+        await self._keeper.begin(latest.number, is_rebuilding=latest.number > 1)
+
+    async def _collect(self) -> None:
+        """Wait until those that are there have told the journal what they know, and do so oneself."""
+        await self._sleep(COLLECTION_SECONDS if await self._writer.has_company() else GRACE_SECONDS)
+        await self._hand_over()
+
+    async def _adopt_confirmed(self, condition: ShadowStoreCondition, latest: Generation) -> bool:
+        if not condition.is_confirmed and self._heard_run != condition.run:
+            # The server was started anew, from a file that agrees with the journal. Who wrote before may know better.
+            self._heard_run = condition.run
+            if await self._writer.has_company():
+                await self._collect()
+                return False
+        if latest.version_jump is None:
+            await self._decide_version_jump(latest.number)
+        if self._is_writer and self._writer.opened != latest.number:
+            await self._writer.open(latest.number)
+        if not condition.is_confirmed:
+            await self._keeper.confirm(condition)
+        self._adopt(condition, latest.number, is_confirmed=True)
+        return True
+
+    async def _decide_version_jump(self, number: int) -> None:
+        """Decide it before anything is done in the generation, which by that is marked as begun."""
+        async with self._unit_of_work() as uow:
+            jump = await uow.journal.decide_version_jump(number, jump=VERSION_JUMP)
+            await uow.commit()
+        log.info("shadow.generation.began", generation=number, version_jump=jump)
+
+    async def _adopt_unconfirmed(self) -> None:
+        """Do without the journal where nothing speaks against it: that it is away must not stop what is there.
+
+        :raises ShadowsRebuildingError: the store is not known to be whole.
+        """
+        known = self._writer.changes.last_position(self._worked_in or 0)
+        condition = await self._keeper.look()
+        generation = condition.generation
+        is_short = generation == self._worked_in and condition.position < known
+        if generation is None or is_short or not (condition.is_confirmed or generation == self._worked_in):
+            raise ShadowsRebuildingError
+        self._adopt(condition, generation, is_confirmed=False)
+
+    def _adopt(self, condition: ShadowStoreCondition, generation: int, *, is_confirmed: bool) -> None:
+        if generation != self._worked_in:
+            self._restorer.backlog_until = condition.position
+            log.info("shadow.generation.adopted", generation=generation, is_rebuilding=condition.is_rebuilding)
+        self._keeper.adopt(condition, generation=generation)
+        self._adopted, self._is_confirmed, self._worked_in = condition, is_confirmed, generation
+        GENERATION.set(generation)

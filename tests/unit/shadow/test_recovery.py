@@ -1,0 +1,385 @@
+"""What is found out about the shadow store, and what is done about it, step by step."""
+
+import asyncio
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from iotsphere.kernel.errors import UnavailableError
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.shadow.errors import ShadowsRebuildingError
+from iotsphere.shadow.model import ChangeKind, ShadowKey
+from iotsphere.shadow.recovery import COLLECTION_SECONDS, VERSION_JUMP
+from tests.fakes.lives import DeathError, LivingProcess, Platform
+
+PUMP = ShadowKey(DeviceId(UUID(int=7)))
+NAMED = ShadowKey(DeviceId(UUID(int=7)), "firmware")
+NEVER_WRITTEN = ShadowKey(DeviceId(UUID(int=8)), "none")
+
+
+@pytest.fixture
+def platform() -> Platform:
+    return Platform()
+
+
+@pytest.fixture
+def process(platform: Platform) -> LivingProcess:
+    return LivingProcess(platform)
+
+
+async def test_the_first_process_begins_the_first_generation_with_nothing_to_rebuild(
+    platform: Platform, process: LivingProcess
+) -> None:
+    change = await process.write(PUMP, on=True)
+
+    assert change.generation == 1
+    assert not process.recovery.is_rebuilding
+    assert platform.journal.generations[1].version_jump == 0
+    assert platform.journal.writers == {(process.id, 1): False}
+    assert platform.waited == []
+
+
+async def test_a_second_process_adopts_what_it_finds(platform: Platform, process: LivingProcess) -> None:
+    await process.write(PUMP, on=True)
+
+    second = LivingProcess(platform, 2)
+
+    assert (await second.write(PUMP, speed=3)).version == 2
+    assert list(platform.journal.generations) == [1]
+
+
+async def test_an_emptied_store_is_rebuilt_with_what_the_journal_and_the_process_know(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    await process.write(NAMED, slot="a")
+    await platform.carry()
+    before = await process.write(PUMP, speed=3)
+
+    platform.server.flush()
+
+    assert await process.read(PUMP) == before.shadow
+    assert process.recovery.generation == 2
+    assert process.recovery.is_rebuilding
+    assert (await process.write(PUMP, speed=4)).version == 3
+    await process.rebuild()
+    assert process.stored.stored[NAMED] == platform.heads()[NAMED]
+    assert not platform.server.data.is_rebuilding
+    assert platform.journal.generations[2].rebuilt_at is not None
+    await process.recovery.watch()
+    assert not process.recovery.is_rebuilding
+
+
+async def test_a_shadow_that_was_never_written_is_none_while_the_store_is_rebuilt(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    platform.server.flush()
+
+    assert (await process.read(NEVER_WRITTEN)).version == 0
+    assert (await process.write(NEVER_WRITTEN, on=True)).version == 1
+
+
+async def test_a_restarted_server_with_all_its_data_goes_on_as_it_was(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+
+    platform.server.restart()
+
+    assert (await process.write(PUMP, on=False)).version == 2
+    assert list(platform.journal.generations) == [1]
+    assert platform.waited == []
+
+
+async def test_a_server_with_an_older_file_is_noticed_by_the_journal(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    older = platform.server.copy()
+    last = await process.write(PUMP, on=False)
+    await platform.carry()
+    await process.recovery.leave()
+
+    platform.server.restart(older)
+
+    newcomer = LivingProcess(platform, 2)
+    assert await newcomer.read(PUMP) == last.shadow
+    assert newcomer.recovery.generation == 2
+
+
+async def test_a_server_with_an_older_file_is_noticed_by_whoever_wrote_what_is_missing(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    await platform.carry()
+    older = platform.server.copy()
+    last = await process.write(PUMP, on=False)
+
+    platform.server.restart(older)
+
+    assert await process.read(PUMP) == last.shadow
+    assert platform.heads()[PUMP] == last.shadow
+
+
+async def test_who_comes_first_to_a_restarted_server_waits_for_what_others_know(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    await platform.carry()
+    older = platform.server.copy()
+    last = await process.write(PUMP, on=False)
+    platform.server.restart(older)
+
+    async def other_notices(_: float) -> None:
+        await process.recovery.watch()
+
+    platform.passing = other_notices
+    newcomer = LivingProcess(platform, 2)
+
+    assert await newcomer.read(PUMP) == last.shadow
+    assert COLLECTION_SECONDS in platform.waited
+
+
+async def test_once_somebody_has_confirmed_the_run_nobody_waits_again(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+
+    await LivingProcess(platform, 2).read(PUMP)
+
+    assert platform.waited == []
+
+
+async def test_versions_go_on_further_when_a_writer_is_gone_with_what_it_knew(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    await platform.carry()
+    lost = await process.write(PUMP, on=False)
+    platform.server.flush()
+
+    survivor = LivingProcess(platform, 2)
+    restored = await survivor.read(PUMP)
+
+    assert restored.version == 1 + VERSION_JUMP > lost.version
+    assert restored.reported.version == 1 + VERSION_JUMP
+    assert restored.state == {"reported": {"on": True}}
+    change = platform.journal.changes[(PUMP, restored.version)]
+    assert (change.kind, change.actor, change.shadow) == (ChangeKind.RESTORED, "platform", restored)
+    assert COLLECTION_SECONDS in platform.waited
+
+
+async def test_versions_go_on_once_however_often_a_shadow_is_restored(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    await platform.carry()
+    platform.server.flush()
+
+    survivor, other = LivingProcess(platform, 2), LivingProcess(platform, 3)
+    await asyncio.gather(survivor.read(PUMP), other.read(PUMP))
+    await survivor.rebuild()
+    await other.rebuild()
+
+    assert (await survivor.read(PUMP)).version == 1 + VERSION_JUMP
+    assert (await other.read(PUMP)).version == 1 + VERSION_JUMP
+
+
+async def test_what_the_older_file_alone_knows_is_journalled_before_versions_go_on(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    await platform.carry()
+    await process.write(PUMP, on=False)
+    older = platform.server.copy()
+    await process.write(NAMED, slot="a")
+    late = platform.server.data.waiting.copy()
+    platform.journal.generations[1] = replace(platform.journal.generations[1], position=max(late))
+    platform.server.restart(older)
+    survivor = LivingProcess(platform, 2)
+
+    restored = await survivor.read(PUMP)
+
+    assert restored.state == {"reported": {"on": False}}
+    assert restored.version == 2 + VERSION_JUMP
+
+
+async def test_a_writer_that_ends_well_leaves_versions_as_they_are(
+    platform: Platform, process: LivingProcess
+) -> None:
+    last = await process.write(PUMP, on=True)
+    await process.recovery.leave()
+    platform.server.flush()
+
+    assert await LivingProcess(platform, 2).read(PUMP) == last.shadow
+
+
+async def test_a_change_of_which_no_answer_came_lets_versions_go_on_further(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    process.recovery.doubt()
+    platform.server.flush()
+
+    assert (await process.read(PUMP)).version == 1 + VERSION_JUMP
+
+
+async def test_a_store_that_knows_a_later_generation_than_the_journal_keeps_what_it_has(
+    platform: Platform, process: LivingProcess
+) -> None:
+    last = await process.write(PUMP, on=True)
+    platform.journal.generations.clear()
+    platform.journal.writers.clear()
+    platform.server.restart()
+
+    assert await LivingProcess(platform, 2).read(PUMP) == last.shadow
+    assert list(platform.journal.generations) == [1]
+
+
+async def test_a_lost_mark_costs_none_of_the_shadows_that_are_there(
+    platform: Platform, process: LivingProcess
+) -> None:
+    last = await process.write(PUMP, on=True)
+    platform.server.data.generation = None
+    platform.server.data.confirmed_run = None
+
+    assert await process.read(PUMP) == last.shadow
+    assert (await process.write(PUMP, on=False)).version == 2
+
+
+async def test_a_store_that_is_emptied_again_while_it_is_rebuilt_is_rebuilt_again(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    last = await process.write(NAMED, slot="a")
+    platform.server.flush()
+    changed = await process.write(PUMP, on=False)
+
+    platform.server.flush()
+
+    assert await process.read(NAMED) == last.shadow
+    assert await process.read(PUMP) == changed.shadow
+    assert process.recovery.generation == 3
+    await process.rebuild()
+    assert process.stored.stored == platform.heads()
+
+
+async def test_a_server_restarted_while_it_is_rebuilt_goes_on_being_rebuilt(
+    platform: Platform, process: LivingProcess
+) -> None:
+    last = await process.write(PUMP, on=True)
+    platform.server.flush()
+    await process.recovery.verify()
+
+    platform.server.restart()
+
+    assert await process.read(PUMP) == last.shadow
+    assert process.recovery.generation == 2
+
+
+async def test_without_the_journal_a_store_that_lost_nothing_is_used(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    platform.journal.is_away = True
+    platform.server.restart()
+
+    assert (await process.write(PUMP, on=False)).version == 2
+
+    platform.journal.is_away = False
+    await process.recovery.watch()
+    assert len(process.changes) == 0 or platform.server.data.waiting
+
+
+async def test_without_the_journal_an_emptied_store_is_not_used(platform: Platform, process: LivingProcess) -> None:
+    last = await process.write(PUMP, on=True)
+    platform.journal.is_away = True
+    platform.server.flush()
+    with pytest.raises(ShadowsRebuildingError):
+        await process.read(PUMP)
+
+    platform.journal.is_away = False
+
+    assert await process.read(PUMP) == last.shadow
+
+
+async def test_without_the_journal_a_newcomer_believes_a_run_that_was_confirmed_and_no_other(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    platform.journal.is_away = True
+
+    assert (await LivingProcess(platform, 2).read(PUMP)).version == 1
+
+    platform.server.restart()
+    with pytest.raises(ShadowsRebuildingError):
+        await LivingProcess(platform, 3).read(PUMP)
+
+
+async def test_without_the_journal_what_is_short_of_the_own_changes_is_not_used(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    older = platform.server.copy()
+    await process.write(PUMP, on=False)
+    platform.journal.is_away = True
+    platform.server.restart(older)
+
+    with pytest.raises(ShadowsRebuildingError):
+        await process.read(PUMP)
+
+
+@pytest.mark.parametrize("calls", range(40))
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_whoever_dies_at_whichever_step_another_goes_on(
+    platform: Platform, calls: int, *, is_first: bool
+) -> None:
+    first = LivingProcess(platform)
+    last = await first.write(PUMP, on=True)
+    await first.write(NAMED, slot="a")
+    await first.recovery.leave()
+    if not is_first:
+        platform.server.flush()
+    else:
+        platform = Platform()
+    victim, survivor = LivingProcess(platform, 2), LivingProcess(platform, 3)
+    victim.life.calls_left = calls
+
+    try:
+        await victim.read(PUMP)
+        await victim.rebuild()
+    except DeathError:
+        pass
+    else:
+        assert calls > 10
+
+    if is_first:
+        assert (await survivor.write(PUMP, on=True)).version == 1
+    else:
+        restored = await survivor.read(PUMP)
+        assert restored.state == last.shadow.state
+        assert restored.version >= last.version
+        await survivor.rebuild()
+        assert survivor.stored.stored == platform.heads()
+
+
+@pytest.mark.parametrize("calls", range(0, 150, 3))
+async def test_whenever_the_journal_goes_away_the_store_is_brought_back_when_it_returns(
+    platform: Platform, process: LivingProcess, calls: int
+) -> None:
+    last = await process.write(PUMP, on=True)
+    platform.server.flush()
+    reading = asyncio.create_task(process.read(PUMP))
+    for _ in range(calls):
+        await asyncio.sleep(0)
+    platform.journal.is_away = True
+    try:
+        await reading
+    except UnavailableError:
+        assert calls < 147
+
+    platform.journal.is_away = False
+
+    assert await process.read(PUMP) == last.shadow
