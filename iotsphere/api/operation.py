@@ -24,11 +24,12 @@ from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 
 from iotsphere.api.admission import admit
 from iotsphere.api.conditional import entity_tag, expected_version, is_unmodified
-from iotsphere.api.errors import MediaTypeUnsupportedError, RequestTooLargeError
+from iotsphere.api.errors import MediaTypeUnsupportedError
 from iotsphere.api.fields import NoQuery
 from iotsphere.api.idempotency import answer_once
 from iotsphere.api.json_body import decode_storable_json, encode_json
 from iotsphere.api.recording import ChangeReader, record_change, record_refusal, to_its_end
+from iotsphere.api.request import body_too_large
 from iotsphere.api.spool import spool_body
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.audit import Attempt
@@ -235,16 +236,15 @@ async def read_body(media_types: tuple[str, ...], max_bytes: int) -> bytes:
     """
     if request.mimetype not in media_types:
         raise MediaTypeUnsupportedError(f"Send the body as {' or '.join(media_types)}.")
-    too_large = RequestTooLargeError(f"The body may have {max_bytes} bytes at the most.")
     try:
         async with asyncio.timeout(request.body_timeout):
             body = cast("bytes", await request.body)
     except TimeoutError as error:
         raise RequestTimeout from error
     except RequestEntityTooLarge as error:
-        raise too_large from error
+        raise body_too_large(max_bytes) from error
     if len(body) > max_bytes:
-        raise too_large
+        raise body_too_large(max_bytes)
     return body
 
 

@@ -62,15 +62,19 @@ class PacedBody(Body):
         :raises RequestTooLargeError: it is larger than the limit, which may show only after some pieces.
         """
         received = 0
-        too_large = RequestTooLargeError(f"The body may have {max_bytes} bytes at the most.")
         if self._expected > max_bytes:
-            raise too_large
+            raise body_too_large(max_bytes)
         async for piece in self:
             self._is_read.set()
             received += len(piece)
             if received > max_bytes:
-                raise too_large
+                raise body_too_large(max_bytes)
             yield piece
+
+
+def body_too_large(max_bytes: int) -> RequestTooLargeError:
+    """Make the refusal. Who keeps it in a variable and raises it keeps what they hold until garbage is collected."""
+    return RequestTooLargeError(f"The body may have {max_bytes} bytes at the most.")
 
 
 class RoutableRequest(Request):

@@ -52,7 +52,11 @@ class IdempotencyService:
         task = asyncio.create_task(self._work_and_remember(actor, key, started_at, work))
         self._at_work.add(task)
         task.add_done_callback(self._at_work.discard)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            # Its error, which passes through here, would hold it and so itself, with all that was worked on.
+            del task
 
     async def forget_old(self) -> None:
         """Remove what need not be remembered any more."""

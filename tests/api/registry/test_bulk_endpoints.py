@@ -288,6 +288,32 @@ async def test_so_many_files_at_once_and_no_more(bench: ApiBench) -> None:
     assert temporary_files() == files
 
 
+@pytest.mark.parametrize("key", [None, "the-key"])
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        (NDJSON, b"\n" * 100_001, 413),
+        (NDJSON, b" " * (MAX_IMPORT_BYTES + 1), 413),
+        (CSV, b"nonsense\n", 422),
+        (CSV, b'"', 400),
+        (CSV, b"serial_number,device_type\n\xff,pump\n", 200),
+    ],
+)
+async def test_a_file_that_was_refused_makes_room_for_the_next_at_once(
+    bench: ApiBench, kind: dict[str, str], body: bytes, status: int, key: str | None
+) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        told = [(await import_file(bench, body, kind, key=key)).status for _ in range(MAX_SPOOLS)]
+        after = await import_file(bench, lines(pump("SN-1")))
+    finally:
+        gc.enable()
+
+    assert told == [status] * MAX_SPOOLS
+    assert [line["status"] for line in answers(after)] == ["created"]
+
+
 async def files_are_open(count: int) -> None:
     async with asyncio.timeout(30):
         while len(temporary_files()) != count:  # noqa: ASYNC110  # only a look tells
