@@ -34,7 +34,7 @@ async def keep_up(
             # Where it is we who are to end.
             task.cancel()
             await asyncio.wait([task])
-        error = task.exception()
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is None and stop.is_set():
             return
         FAILURES.inc()

@@ -80,6 +80,23 @@ async def test_contacts_are_written_at_the_end() -> None:
     assert tables.devices[device.id].last_seen_at == clock.now
 
 
+async def test_what_is_cancelled_by_something_within_it_is_begun_anew() -> None:
+    stop, before, begun = asyncio.Event(), failures(), 0
+
+    async def work() -> None:
+        nonlocal begun
+        begun += 1
+        if begun == 1:
+            raise asyncio.CancelledError
+        stop.set()
+
+    with capture_logs() as logs:
+        await asyncio.wait_for(keep_up(work, stop=stop, interval_seconds=0), timeout=5)
+
+    assert (begun, failures()) == (2, before + 1)
+    assert [type(line["exc_info"]) for line in logs] == [asyncio.CancelledError]
+
+
 async def test_what_ends_because_it_was_told_to_has_not_failed() -> None:
     stop, before = asyncio.Event(), failures()
 
