@@ -14,6 +14,7 @@ from iotsphere.cli.up import stores_to_provide
 from iotsphere.config import Settings, read_settings
 from iotsphere.containers.application import create_container
 from iotsphere.containers.stores import close_stores
+from iotsphere.identity.errors import SigningKeysUnreadableError
 from iotsphere.identity.model import SigningKey
 from iotsphere.identity.signing import SIGNS_AFTER
 from iotsphere.kernel.errors import UnavailableError
@@ -40,7 +41,10 @@ def rotate_signing_key(*, data_dir: DataDirOption = None, as_json: JsonOption = 
 
 
 async def rotate(settings: Settings) -> SigningKey:
-    """:raises CommandError: it is not said where the registry is or what the secret key is, or it does not answer."""
+    """Make a key in the registry that the settings name.
+
+    :raises CommandError: they name none, or no secret key; it does not answer, or its keys have another secret key.
+    """
     if settings.registry_dsn is None:
         raise CommandError(no_address_of("registry"))
     if settings.secret_key is None:
@@ -48,7 +52,7 @@ async def rotate(settings: Settings) -> SigningKey:
     container = create_container(settings)
     try:
         key: SigningKey = await container.identity.ring().rotate_key()
-    except UnavailableError as error:
+    except (UnavailableError, SigningKeysUnreadableError) as error:
         raise CommandError(error.detail) from error
     finally:
         await close_stores(container.stores, unknown=stores_to_provide(settings))

@@ -104,6 +104,16 @@ class OrganisationNotFoundError(NotFoundError):
         super().__init__("There is no such organisation. Check the id, and the organisation that you act for.")
 
 
+class SigningKeysUnreadableError(ConflictError):
+    code = "identity.signing_keys.unreadable"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "None of the signing keys can be read with this secret key. "
+            "Use the IOTSPHERE_SECRET_KEY that the platform runs with."
+        )
+
+
 class IdempotencyKeyReusedError(ConflictError):
     code = "idempotency.key.reused"
 

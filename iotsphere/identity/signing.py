@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from datetime import datetime, timedelta
 
+from iotsphere.identity.errors import SigningKeysUnreadableError
 from iotsphere.identity.model import ACCESS_TOKEN_LIFE, SigningKey, StoredSigningKey
 from iotsphere.identity.ports import IdentityUnitOfWork, IdentityUnitOfWorkFactory
 from iotsphere.identity.secrets import CipherTextLostError, PlatformCipher
@@ -49,7 +50,10 @@ class SigningKeyRing:
         return self._keys.get(key_id)
 
     async def rotate_key(self) -> SigningKey:
-        """Make a key that signs from a moment later on. Tokens that older keys have signed stay good."""
+        """Make a key that signs from a moment later on. Tokens that older keys have signed stay good.
+
+        :raises SigningKeysUnreadableError: there are keys, and this process can read none: nor could others read its.
+        """
         return await self._add_key(_local_attempt(), older_than=None)
 
     async def keep_keys(self) -> None:
@@ -72,6 +76,8 @@ class SigningKeyRing:
             stored = await uow.signing_keys.list(for_update=True)
             self._learn(stored)
             now = self._clock()
+            if older_than is None and stored and not self._keys:
+                raise SigningKeysUnreadableError
             newest = max(self._keys.values(), key=lambda key: key.created_at, default=None)
             if newest is not None and older_than is not None and newest.created_at + older_than > now:
                 return newest

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from iotsphere.identity.errors import CredentialInvalidError
+from iotsphere.identity.errors import CredentialInvalidError, SigningKeysUnreadableError
 from iotsphere.identity.model import ACCESS_TOKEN_LIFE
 from iotsphere.identity.secrets import PlatformCipher
 from iotsphere.identity.signing import LEEWAY, SIGNING_KEY_LIFE, SIGNS_AFTER, SigningKeyRing
@@ -171,7 +171,7 @@ async def test_a_key_is_kept_while_nobody_here_can_read_the_one_after_it(bench: 
     ring = bench.ring()
     key = await ring.signing_key()
     bench.clock.advance(hours=1)
-    await bench.ring(NEXT_SECRET_KEY).rotate_key()
+    await bench.ring(NEXT_SECRET_KEY).signing_key()
     bench.clock.advance(days=1)
 
     await ring.keep_keys()
@@ -211,3 +211,23 @@ async def test_a_clock_that_is_set_back_does_not_keep_a_process_from_looking(ben
     new = await here.rotate_key()
 
     assert await elsewhere.find(new.id) == new
+
+
+async def test_whoever_can_read_no_key_rotates_none(bench: Bench) -> None:
+    token = await bench.issue(bench.ring())
+    before = bench.tables.copy()
+
+    with pytest.raises(SigningKeysUnreadableError):
+        await bench.ring(NEXT_SECRET_KEY).rotate_key()
+
+    assert bench.tables == before
+    assert await bench.is_good(bench.ring(), token)
+
+
+async def test_whoever_knows_the_secret_key_before_rotates(bench: Bench) -> None:
+    token = await bench.issue(bench.ring())
+
+    await bench.ring(NEXT_SECRET_KEY, SECRET_KEY).rotate_key()
+
+    assert await bench.is_good(bench.ring(NEXT_SECRET_KEY, SECRET_KEY), token)
+    assert len(bench.tables.signing_keys) == 2
