@@ -19,7 +19,7 @@ from iotsphere.config import Settings, read_settings
 from iotsphere.containers.application import create_container
 from iotsphere.containers.stores import close_stores
 from iotsphere.kernel.findings import Finding
-from iotsphere.workflows.examination import TRAIL, ExaminationWorkflow
+from iotsphere.workflows.examination import SIGNING_KEYS, TRAIL, ExaminationWorkflow
 
 HEAD = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 
@@ -64,7 +64,12 @@ async def examine(settings: Settings, noted_head: ChainHead | None, *, hide_prog
         for store in SETTING_OF:
             findings += [_no_address(store)] if store in unknown else await examination.examine_store(store)
         if "registry" in unknown or settings.secret_key is None:
-            return [*findings, Finding(TRAIL, "chain", is_well=False, detail=_what_is_missing(settings))]
+            missing = "the registry" if settings.registry_dsn is None else "IOTSPHERE_SECRET_KEY"
+            return findings + [
+                Finding(subject, check, is_well=False, detail=f"Nothing is known without {missing}.")
+                for subject, check in ((SIGNING_KEYS, "readable"), (TRAIL, "chain"))
+            ]
+        findings += await examination.examine_signing_keys()
         return findings + await follow_chain(examination, noted_head, hide_progress=hide_progress)
     finally:
         await close_stores(container.stores, unknown=unknown)
@@ -84,11 +89,6 @@ async def follow_chain(
 
 def _no_address(store: str) -> Finding:
     return Finding(store, "answers", is_well=False, detail=no_address_of(store))
-
-
-def _what_is_missing(settings: Settings) -> str:
-    missing = "the registry" if settings.registry_dsn is None else "IOTSPHERE_SECRET_KEY"
-    return f"It cannot be followed without {missing}."
 
 
 def to_json(findings: list[Finding], *, is_well: bool) -> str:

@@ -197,7 +197,11 @@ class Workflows(containers.DeclarativeContainer):
     )
     readiness = providers.Singleton(ReadinessWorkflow, probes=stores.probes)
     examination = providers.Singleton(
-        ExaminationWorkflow, examiner_of=stores.examiners.provider, make_sealing=audit.sealing.provider, clock=clock
+        ExaminationWorkflow,
+        examiner_of=stores.examiners.provider,
+        make_sealing=audit.sealing.provider,
+        make_ring=identity.ring.provider,
+        clock=clock,
     )
 
 

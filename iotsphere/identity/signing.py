@@ -56,6 +56,13 @@ class SigningKeyRing:
         """
         return await self._add_key(_local_attempt(), older_than=None)
 
+    async def is_newest_readable(self) -> bool | None:
+        """Tell whether this process has the secret to read the newest key; None where there is no key yet."""
+        async with self._unit_of_work() as uow:
+            stored = await uow.signing_keys.list()
+        self._learn(stored)
+        return stored[-1].id in self._keys if stored else None
+
     async def keep_keys(self) -> None:
         """Replace the key that has signed for thirty days, and remove those whose tokens have all expired."""
         await self._add_key(_local_attempt(), older_than=SIGNING_KEY_LIFE)

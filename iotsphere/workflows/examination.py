@@ -1,4 +1,4 @@
-"""Looks at every store and at the audit trail, and tells what is well and what is not."""
+"""Looks at every store, at the signing keys and at the audit trail, and tells what is well and what is not."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -6,11 +6,18 @@ from typing import Protocol
 
 from iotsphere.audit.model import ChainFault, ChainFaultKind, ChainHead, ChainReport, Waiting
 from iotsphere.audit.service import SealingService
+from iotsphere.identity.signing import SigningKeyRing
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.findings import Finding
 
 TRAIL = "audit trail"
+SIGNING_KEYS = "signing keys"
+SAID_OF_KEYS = {
+    True: "the newest can be read",
+    None: "there is none yet; whoever logs in first has one made",
+    False: "The newest was made with another IOTSPHERE_SECRET_KEY, which is not among the previous ones either.",
+}
 LONGEST_WAIT = timedelta(seconds=60)
 
 
@@ -30,10 +37,12 @@ class ExaminationWorkflow:
         *,
         examiner_of: Callable[[str], StoreExaminer],
         make_sealing: Callable[[], SealingService],
+        make_ring: Callable[[], SigningKeyRing],
         clock: Clock,
     ) -> None:
         self._examiner_of = examiner_of
         self._make_sealing = make_sealing
+        self._make_ring = make_ring
         self._clock = clock
 
     async def examine_store(self, store: str) -> list[Finding]:
@@ -42,6 +51,14 @@ class ExaminationWorkflow:
             return await self._examiner_of(store).examine()
         except UnavailableError as error:
             return [Finding(store, "answers", is_well=False, detail=error.detail)]
+
+    async def examine_signing_keys(self) -> list[Finding]:
+        """See whether the platform's secret key is the one that the signing keys were encrypted with."""
+        try:
+            is_readable = await self._make_ring().is_newest_readable()
+        except UnavailableError as error:
+            return [Finding(SIGNING_KEYS, "readable", is_well=False, detail=f"They cannot be read. {error.detail}")]
+        return [Finding(SIGNING_KEYS, "readable", is_well=is_readable is not False, detail=SAID_OF_KEYS[is_readable])]
 
     async def examine_trail(self, *, noted_head: ChainHead | None, tell: Callable[[int, int], None]) -> list[Finding]:
         """Follow the whole chain of seals.

@@ -1,17 +1,20 @@
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from uuid import uuid4
 
 import pytest
 
 from iotsphere.audit.model import ChainHead
 from iotsphere.audit.service import SealingService
+from iotsphere.identity.secrets import PlatformCipher
+from iotsphere.identity.signing import SigningKeyRing
 from iotsphere.kernel.audit import AuditEntry
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.findings import Finding
 from iotsphere.workflows.examination import LONGEST_WAIT, ExaminationWorkflow
 from tests.factories.audit import build_entry
-from tests.fakes.identity import ManualClock
+from tests.fakes.identity import SECRET_KEY, ManualClock
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables, UnreachableUnitOfWork
 
 WELL = Finding("registry", "answers", is_well=True, detail="postgresql 18.6")
@@ -28,6 +31,9 @@ class Examiner:
 
 
 class Bench:
+    unit_of_work: type[InMemoryRegistryUnitOfWork] = InMemoryRegistryUnitOfWork
+    secret_key = SECRET_KEY
+
     def __init__(self) -> None:
         self.tables = RegistryTables()
         self.clock = ManualClock()
@@ -36,7 +42,21 @@ class Bench:
         self.examination = self.workflow(self.sealing)
 
     def workflow(self, sealing: SealingService) -> ExaminationWorkflow:
-        return ExaminationWorkflow(examiner_of=Examiner, make_sealing=lambda: sealing, clock=self.clock)
+        return ExaminationWorkflow(
+            examiner_of=Examiner, make_sealing=lambda: sealing, make_ring=self.ring, clock=self.clock
+        )
+
+    def ring(self) -> SigningKeyRing:
+        return SigningKeyRing(
+            unit_of_work=partial(self.unit_of_work, self.tables),
+            cipher=PlatformCipher("signing-key", self.secret_key),
+            clock=self.clock,
+            new_id=uuid4,
+        )
+
+    async def found_of_keys(self) -> tuple[str, bool, str]:
+        [finding] = await self.examination.examine_signing_keys()
+        return finding.subject, finding.is_well, finding.detail
 
     async def seal(self, count: int) -> list[AuditEntry]:
         entries = [build_entry() for _ in range(count)]
@@ -52,6 +72,34 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
+
+
+async def test_signing_keys_are_well_where_the_newest_can_be_read_or_none_is_there_yet(bench: Bench) -> None:
+    assert await bench.found_of_keys() == (
+        "signing keys",
+        True,
+        "there is none yet; whoever logs in first has one made",
+    )
+
+    await bench.ring().signing_key()
+    assert await bench.found_of_keys() == ("signing keys", True, "the newest can be read")
+
+
+async def test_a_signing_key_under_another_secret_key_is_a_finding(bench: Bench) -> None:
+    await bench.ring().signing_key()
+    bench.secret_key = "another secret of more than thirty-two characters"
+
+    _, is_well, detail = await bench.found_of_keys()
+
+    assert (is_well, "another IOTSPHERE_SECRET_KEY" in detail) == (False, True)
+
+
+async def test_signing_keys_of_a_registry_that_is_down_are_a_finding(bench: Bench) -> None:
+    bench.unit_of_work = UnreachableUnitOfWork
+
+    _, is_well, detail = await bench.found_of_keys()
+
+    assert (is_well, detail.partition(".")[0]) == (False, "They cannot be read")
 
 
 async def test_a_store_that_is_down_is_a_finding(bench: Bench) -> None:
