@@ -17,7 +17,7 @@ def change_is_refused_at(context, place):
 
 
 def marks_of(context, name):
-    return context.platform.get(f"{context.platform.path_of(name)}/shadow").get("violations", [])
+    return context.platform.get(f"{context.platform.path_of(name)}/shadow").get("violations", {}).get("reported", [])
 
 
 @then('the shadow of "{name}" is marked at "{place}"')
