@@ -34,6 +34,7 @@ from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.credentials import CredentialService
 from iotsphere.registry.provisioning import ProvisioningKeyService, ProvisioningService
 from iotsphere.registry.service import DeviceRegistryService, OutboxService
+from iotsphere.shadow.backlog import BacklogReport
 from iotsphere.shadow.journal import JournalService
 from iotsphere.shadow.service import DeviceShadowService
 from iotsphere.telemetry.service import TelemetryService
@@ -228,6 +229,7 @@ class Application(containers.DeclarativeContainer):
     shadow_journal = providers.Singleton(
         JournalService, unit_of_work=stores.journal_unit_of_work.provider, stream=stores.shadow_changes
     )
+    shadow_backlog = providers.Singleton(BacklogReport, stream=stores.shadow_changes, clock=clock)
     shadow = providers.Singleton(DeviceShadowService, shadows=stores.shadows, clock=clock)
     throttle = providers.Singleton(Throttle, store=stores.throttle, limits=settings.provided.request_limits)
     workflows = providers.Container(

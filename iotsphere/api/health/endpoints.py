@@ -8,6 +8,7 @@ from iotsphere.api.errors import RETRY_AFTER_SECONDS
 from iotsphere.api.health.schemas import LivenessAnswer, ReadinessAnswer
 from iotsphere.api.json_body import encode_json
 from iotsphere.api.operation import JSON, operation
+from iotsphere.shadow.backlog import BacklogReport
 from iotsphere.workflows.readiness import ReadinessWorkflow
 
 blueprint = Blueprint("health", __name__)
@@ -39,5 +40,7 @@ async def show_readiness(readiness: ReadinessWorkflow = Provide["workflows.readi
 
 
 @blueprint.get("/metrics")
-async def show_metrics() -> Response:
+@inject
+async def show_metrics(backlog: BacklogReport = Provide["shadow_backlog"]) -> Response:
+    await backlog.tell_metrics()
     return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
