@@ -45,6 +45,8 @@ class Running:
         self._process = subprocess.Popen(
             [BIN / self.command[0], *self.command[1:]],
             cwd=ROOT,
+            # Or what it says would come in pieces of some thousand letters.
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
             stdout=self._said,
             stderr=subprocess.STDOUT,
             start_new_session=True,
