@@ -1,4 +1,3 @@
-@wip
 Feature: The schema of a shadow
   A device type may say what states its devices can have. What does not fit is not asked of a device; what a device
   reports of itself is so, and is kept with a mark.

@@ -35,8 +35,10 @@ from iotsphere.registry.credentials import CredentialService
 from iotsphere.registry.provisioning import ProvisioningKeyService, ProvisioningService
 from iotsphere.registry.service import DeviceRegistryService, OutboxService
 from iotsphere.shadow.backlog import BacklogReport
+from iotsphere.shadow.history import ShadowHistoryService
 from iotsphere.shadow.journal import JournalService
 from iotsphere.shadow.service import DeviceShadowService
+from iotsphere.shadow.trusting import TrustingRecovery
 from iotsphere.telemetry.service import TelemetryService
 from iotsphere.throttling.service import Throttle
 from iotsphere.workflows.authentication import AuthenticationWorkflow
@@ -226,11 +228,26 @@ class Application(containers.DeclarativeContainer):
     telemetry = providers.Singleton(
         TelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
     )
+    shadow_recovery = providers.Singleton(TrustingRecovery, stores.shadow_keeper)
     shadow_journal = providers.Singleton(
         JournalService, unit_of_work=stores.journal_unit_of_work.provider, stream=stores.shadow_changes
     )
     shadow_backlog = providers.Singleton(BacklogReport, stream=stores.shadow_changes, clock=clock)
-    shadow = providers.Singleton(DeviceShadowService, shadows=stores.shadows, clock=clock)
+    shadow_history = providers.Singleton(
+        ShadowHistoryService,
+        unit_of_work=stores.journal_unit_of_work.provider,
+        stream=stores.shadow_changes,
+        recovery=shadow_recovery,
+    )
+    shadow = providers.Singleton(
+        DeviceShadowService,
+        shadows=stores.shadows,
+        recovery=shadow_recovery,
+        rules=shadow_rules,
+        journal=shadow_journal,
+        unit_of_work=stores.journal_unit_of_work.provider,
+        clock=clock,
+    )
     throttle = providers.Singleton(Throttle, store=stores.throttle, limits=settings.provided.request_limits)
     workflows = providers.Container(
         Workflows,

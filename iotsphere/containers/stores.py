@@ -19,10 +19,11 @@ from repositories.registry.audit import TRAIL_GUARDS
 from repositories.registry.keys import PostgresKeyFeed
 from repositories.registry.unit_of_work import SqlAlchemyRegistryUnitOfWork
 from repositories.shadow.examining import RedisShadowExaminer
+from repositories.shadow.keeper import RedisShadowStoreKeeper
 from repositories.shadow.probe import RedisShadowProbe
+from repositories.shadow.shadows import RedisShadowRepository
 from repositories.shadow.store import ShadowStore
 from repositories.shadow.stream import RedisChangeStream
-from repositories.shadow.unverified import TrustingShadowRepository
 from repositories.sql import SqlAlchemyStoreProbe, create_store_engine
 from repositories.telemetry.probe import SqlAlchemyTelemetryProbe
 from repositories.telemetry.unit_of_work import SqlAlchemyJournalUnitOfWork, SqlAlchemyTelemetryUnitOfWork
@@ -49,7 +50,8 @@ class Stores(containers.DeclarativeContainer):
 
     shadow_gate = providers.Singleton(StoreGate, "shadow")
     shadow_store = providers.Singleton(ShadowStore, settings.provided.shadow_url, shadow_gate)
-    shadows = providers.Singleton(TrustingShadowRepository, shadow_store)
+    shadows = providers.Singleton(RedisShadowRepository, shadow_store)
+    shadow_keeper = providers.Singleton(RedisShadowStoreKeeper, shadow_store)
     shadow_changes = providers.Singleton(RedisChangeStream, shadow_store)
     journal_unit_of_work = providers.Factory(SqlAlchemyJournalUnitOfWork, telemetry_engine, telemetry_gate)
 

@@ -151,6 +151,10 @@ class Shadow:
             violations=_present({REPORTED: self.violations}),
         )
 
+    def show_then(self) -> "ShadowDocument":
+        """Show the whole document as it was answered when this version was made."""
+        return self.show(self.changed_at)
+
 
 @dataclass(frozen=True, slots=True)
 class ShadowDocument:

@@ -64,6 +64,7 @@ class Doors(containers.DeclarativeContainer):
     assets: providers.Dependency[Any] = providers.Dependency()
     device_types: providers.Dependency[Any] = providers.Dependency()
     shadow: providers.Dependency[Any] = providers.Dependency()
+    shadow_history: providers.Dependency[Any] = providers.Dependency()
     telemetry: providers.Dependency[Any] = providers.Dependency()
     callers: providers.Dependency[Any] = providers.Dependency()
     devices: providers.Dependency[Any] = providers.Dependency()

@@ -12,18 +12,25 @@ from iotsphere.api.operation import operation
 from iotsphere.api.recording import Change
 from iotsphere.api.shadow.compiled import decode_patch, encode_change, encode_document
 from iotsphere.api.shadow.schemas import (
+    ConvergenceQuery,
     DeletedShadowAnswer,
+    DesiredRequestAnswer,
+    HistoryQuery,
     NamedShadowAnswer,
+    RecordedChangeAnswer,
     ShadowAnswer,
     ShadowChangeAnswer,
+    ShadowQuery,
     UpdateShadowBody,
 )
 from iotsphere.kernel.actor import ActorKind, Role
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page
+from iotsphere.shadow.history import ShadowHistoryService
 from iotsphere.shadow.model import (
     NAME,
+    DesiredRequest,
     NamedShadow,
     ShadowChange,
     ShadowDocument,
@@ -60,9 +67,10 @@ def _deleted(offered: Mapping[str, Any], change: ShadowChange) -> Change:
 @blueprint.get(UNNAMED)
 @blueprint.get(NAMED, endpoint="get_named_shadow")
 @operation(
-    "Show a shadow",
+    "Show a shadow, as it is or as it was",
     allow=Role.VIEWER,
     device_may=True,
+    query=ShadowQuery(),
     answer=ShadowAnswer(),
     encode=encode_document,
     versioned=True,
@@ -70,9 +78,18 @@ def _deleted(offered: Mapping[str, Any], change: ShadowChange) -> Change:
 )
 @inject
 async def get_shadow(
-    device_id: DeviceId, name: str | None = None, shadows: DeviceShadowService = Provide["shadow"]
+    device_id: DeviceId,
+    query: dict[str, Any],
+    name: str | None = None,
+    shadows: DeviceShadowService = Provide["shadow"],
+    history: ShadowHistoryService = Provide["shadow_history"],
 ) -> ShadowDocument:
-    return await shadows.get_shadow(key=ShadowKey(device_id, name))
+    key = ShadowKey(device_id, name)
+    if "version" in query:
+        return (await history.get_version(key=key, version=query["version"])).show_then()
+    if "at" in query:
+        return (await history.get_at(key=key, at=query["at"])).show_then()
+    return await shadows.get_shadow(key=key)
 
 
 @blueprint.patch(UNNAMED)
@@ -127,6 +144,46 @@ async def delete_shadow(
     return await shadows.delete_shadow(
         attempt=attempt, key=ShadowKey(device_id, name), expected_version=expected_version
     )
+
+
+@blueprint.get(f"{UNNAMED}/history")
+@blueprint.get(f"{NAMED}/history", endpoint="list_named_shadow_changes")
+@operation(
+    "List the changes of a shadow, the newest first",
+    allow=Role.VIEWER,
+    device_may=True,
+    query=HistoryQuery(),
+    answer=page_schema(RecordedChangeAnswer),
+    path=PATH,
+)
+@inject
+async def list_shadow_changes(
+    device_id: DeviceId,
+    query: dict[str, Any],
+    name: str | None = None,
+    history: ShadowHistoryService = Provide["shadow_history"],
+) -> Page[ShadowChange]:
+    return await history.list_changes(key=ShadowKey(device_id, name), **query)
+
+
+@blueprint.get(f"{UNNAMED}/convergence")
+@blueprint.get(f"{NAMED}/convergence", endpoint="list_named_shadow_requests")
+@operation(
+    "Tell what became of all that was desired, the newest first",
+    allow=Role.VIEWER,
+    device_may=True,
+    query=ConvergenceQuery(),
+    answer=page_schema(DesiredRequestAnswer),
+    path=PATH,
+)
+@inject
+async def list_shadow_requests(
+    device_id: DeviceId,
+    query: dict[str, Any],
+    name: str | None = None,
+    history: ShadowHistoryService = Provide["shadow_history"],
+) -> Page[DesiredRequest]:
+    return await history.list_requests(key=ShadowKey(device_id, name), **query)
 
 
 @blueprint.get("/devices/<uuid:device_id>/shadows")

@@ -1,10 +1,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_dump, post_load, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_dump, post_load, validate, validates_schema
 
-from iotsphere.shadow.limits import MAX_ERRORS
-from iotsphere.shadow.model import DesiredRefusal, ShadowPatch
+from iotsphere.api.fields import PageQuery, Timestamp
+from iotsphere.shadow.limits import MAX_ERRORS, MAX_INTEGER
+from iotsphere.shadow.model import ChangeKind, DesiredRefusal, RequestState, ShadowPatch
 
 POINTER = "A JSON pointer (RFC 6901) into what is desired."
 
@@ -75,6 +76,34 @@ class UpdateShadowBody(Schema):
         return ShadowPatch(**({"state": {}} | loaded))
 
 
+class ShadowQuery(Schema):
+    """Without either, the shadow as it is."""
+
+    version = fields.Integer(
+        validate=validate.Range(0, MAX_INTEGER), metadata={"description": "As it was at this version."}
+    )
+    at = Timestamp(metadata={"description": "As it was at this time."})
+
+    @validates_schema
+    def _check_one(self, loaded: dict[str, Any], **_: Any) -> None:
+        if len(loaded) > 1:
+            raise ValidationError("Must not be given with version.", "at")
+
+
+class HistoryQuery(PageQuery):
+    start = Timestamp(load_default=None, metadata={"description": "Inclusive; without it, from the first change on."})
+    end = Timestamp(load_default=None, metadata={"description": "Exclusive; without it, up to the last change."})
+
+    @validates_schema
+    def _check_range(self, loaded: dict[str, Any], **_: Any) -> None:
+        if loaded["start"] and loaded["end"] and loaded["start"] > loaded["end"]:
+            raise ValidationError("Must not lie before start.", "end")
+
+
+class ConvergenceQuery(PageQuery):
+    state = fields.Enum(RequestState, by_value=True, load_default=None)
+
+
 class ViolationAnswer(Schema):
     path = fields.String()
     message = fields.String()
@@ -137,3 +166,35 @@ class DeletedShadowAnswer(Schema):
 class NamedShadowAnswer(Schema):
     name = fields.String()
     version = fields.Integer()
+
+
+class ShadowPatchAnswer(SparseAnswer):
+    state = fields.Dict(allow_none=True)
+    refusals = fields.Dict(
+        keys=fields.String(),
+        values=fields.Nested(DesiredRefusalAnswer),
+        metadata={"description": "Where some were sent.", "optional": True},
+    )
+
+
+class RecordedChangeAnswer(Schema):
+    version = fields.Integer()
+    kind = fields.Enum(ChangeKind, by_value=True)
+    actor = fields.String(metadata={"description": "<kind>:<id>, or platform for a shadow that was restored."})
+    at = Timestamp()
+    patch = fields.Nested(
+        ShadowPatchAnswer, allow_none=True, metadata={"description": "As it was sent; null where kind says all."}
+    )
+    correlation_id = fields.String()
+
+
+class DesiredRequestAnswer(SparseAnswer):
+    path = fields.String(metadata={"description": POINTER})
+    value = fields.Raw()
+    requested_by = fields.String()
+    requested_at = Timestamp()
+    requested_version = fields.Integer()
+    state = fields.Enum(RequestState, by_value=True)
+    settled_at = Timestamp(allow_none=True)
+    settled_version = fields.Integer(metadata={"description": "Once it is settled.", "optional": True})
+    refusal = fields.Nested(DesiredRefusalAnswer, metadata={"description": "Where it was refused.", "optional": True})

@@ -8,24 +8,25 @@ from quart import Quart, Response
 
 from iotsphere.api.shadow import endpoints
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.shadow.service import DeviceShadowService
 from tests.fakes.doors import OneOrganisation, application_of
-from tests.fakes.shadow import InMemoryShadowRepository
+from tests.fakes.shadow_process import ShadowProcess
 
 NOW = datetime(2026, 11, 20, 17, 23, tzinfo=UTC)
 
 
 @dataclass
 class Api:
-    """The shadow part of the API, on a store in memory, with one device."""
+    """The shadow part of the API, on a store and a journal in memory, with one device."""
 
     app: Quart
     device_id: DeviceId
+    process: ShadowProcess
 
     async def call(
         self, method: str, path: str, *, by: str = "operator", at: DeviceId | None = None, **options: Any
     ) -> Response:
         """Call a path below the device, or below another, as a role or as ``device``."""
+        await self.process.journal_all()
         key = {"X-API-Key": str(self.device_id)}
         headers = key if by == "device" else {"Authorization": f"Bearer {by}"}
         options["headers"] = headers | options.get("headers", {})
@@ -46,9 +47,10 @@ class Api:
 @pytest.fixture
 def api() -> Iterator[Api]:
     organisation = OneOrganisation()
-    shadows = DeviceShadowService(shadows=InMemoryShadowRepository(), clock=lambda: NOW)
-    with application_of(endpoints, callers=organisation, devices=organisation, shadow=shadows) as app:
-        yield Api(app, organisation.device_id)
+    process = ShadowProcess(lambda: NOW)
+    services = {"shadow": process.service, "shadow_history": process.history}
+    with application_of(endpoints, callers=organisation, devices=organisation, **services) as app:
+        yield Api(app, organisation.device_id, process)
 
 
 @pytest.fixture(params=["shadow", "shadows/config"], ids=["unnamed", "named"])

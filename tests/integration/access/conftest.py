@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ from iotsphere.app import create_app
 from iotsphere.containers.application import create_container
 from iotsphere.containers.stores import close_stores
 from iotsphere.kernel.actor import Role
+from iotsphere.worker.journalling import journal_changes
 from tests.api.bench import NOWHERE
 from tests.factories.identity import build_organisation, build_user
 from tests.fakes.identity import RecordingPasswords
@@ -43,6 +45,12 @@ async def world(
         await uow.commit()
     world = World(create_app(container))
     await world.populate(founder.email)
+    # Somebody has to carry the changes of shadows to the journal, or their history is waited for in vain.
+    stop = asyncio.Event()
+    journal = container.shadow_journal()
+    journalling = asyncio.create_task(journal_changes(journal, consumer="access", stop=stop))
     yield world
+    stop.set()
+    await journalling
     await close_stores(container.stores)
     container.unwire()

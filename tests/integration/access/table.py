@@ -113,9 +113,13 @@ TABLE = {
     "update_shadow": Access(OPERATOR, device=True, json=REPORT),
     "delete_shadow": Access(OPERATOR),
     "list_named_shadows": Access(VIEWER, device=True),
+    "list_shadow_changes": Access(VIEWER, device=True),
+    "list_shadow_requests": Access(VIEWER, device=True),
     "get_named_shadow": Access(VIEWER, device=True),
     "update_named_shadow": Access(OPERATOR, device=True, json=REPORT),
     "delete_named_shadow": Access(OPERATOR),
+    "list_named_shadow_changes": Access(VIEWER, device=True),
+    "list_named_shadow_requests": Access(VIEWER, device=True),
     # Operation
     "show_liveness": Access(ANYBODY),
     "show_readiness": Access(ANYBODY),

@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID, uuid4
@@ -14,13 +15,19 @@ from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.localstack.cache import default_cache_dir
 from iotsphere.localstack.stack import LocalStack
 from iotsphere.localstack.stored_secrets import Secrets
+from iotsphere.shadow.journal import JournalService
 from iotsphere.shadow.model import ShadowKey
 from iotsphere.shadow.service import DeviceShadowService
+from iotsphere.shadow.trusting import TrustingRecovery
 from repositories.availability import StoreGate
+from repositories.shadow.keeper import RedisShadowStoreKeeper
 from repositories.shadow.probe import RedisShadowProbe
+from repositories.shadow.shadows import RedisShadowRepository
 from repositories.shadow.store import ShadowStore
-from repositories.shadow.unverified import TrustingShadowRepository
+from repositories.shadow.stream import RedisChangeStream
 from tests.factories.shadow import attempt_of
+from tests.fakes.journal import InMemoryJournalUnitOfWork, JournalData
+from tests.fakes.shadow_process import SettableRules
 
 ATTEMPT = attempt_of(Actor(ActorKind.USER, UUID(int=3), OrganisationId(UUID(int=1)), role=Role.OPERATOR))
 
@@ -30,15 +37,25 @@ class Process:
     """What one process of the platform has of the shadow store: connections, a gate and a service of its own."""
 
     store: ShadowStore
-    shadows: TrustingShadowRepository
+    shadows: RedisShadowRepository
     service: DeviceShadowService
     probe: RedisShadowProbe
 
     @classmethod
     def at(cls, url: str) -> "Process":
         store = ShadowStore(url, StoreGate("shadow"))
-        shadows = TrustingShadowRepository(store)
-        return cls(store, shadows, DeviceShadowService(shadows=shadows, clock=utc_now), RedisShadowProbe(store))
+        shadows = RedisShadowRepository(store)
+        # Of the journal these tests ask nothing: it is in memory.
+        unit_of_work = partial(InMemoryJournalUnitOfWork, JournalData())
+        service = DeviceShadowService(
+            shadows=shadows,
+            recovery=TrustingRecovery(RedisShadowStoreKeeper(store)),
+            rules=SettableRules(),
+            journal=JournalService(unit_of_work=unit_of_work, stream=RedisChangeStream(store)),
+            unit_of_work=unit_of_work,
+            clock=utc_now,
+        )
+        return cls(store, shadows, service, RedisShadowProbe(store))
 
 
 @dataclass

@@ -30,6 +30,17 @@ PATCHES = st.dictionaries(
     max_size=5,
 )
 
+# Documents in which a key holds either objects or values everywhere: neither ever takes the place of the other.
+FITTING = st.recursive(
+    st.dictionaries(st.sampled_from("ab"), SCALARS | st.lists(VALUES, max_size=2), max_size=2),
+    lambda inner: st.builds(
+        lambda values, objects: values | objects,
+        st.dictionaries(st.sampled_from("ab"), SCALARS, max_size=2),
+        st.dictionaries(st.sampled_from("op"), inner, max_size=2),
+    ),
+    max_leaves=8,
+)
+
 
 def holds_null(value: Any) -> bool:
     if isinstance(value, dict):
@@ -109,6 +120,16 @@ def test_merging_twice_is_merging_once(document: Any, patch: Any) -> None:
     once = merge(document, patch)
 
     assert msgspec.json.encode(merge(once, patch)) == msgspec.json.encode(once)
+
+
+@given(FITTING, FITTING, FITTING)
+def test_merging_is_associative_where_nothing_is_taken_away(one: Any, two: Any, three: Any) -> None:
+    assert repr(merge(merge(one, two), three)) == repr(merge(one, merge(two, three)))
+
+
+@given(STATES)
+def test_merging_nothing_and_merging_into_nothing_change_nothing(state: Any) -> None:
+    assert repr(merge(state, {})) == repr(merge({}, state)) == repr(state)
 
 
 @given(STATES, PATCHES)

@@ -15,11 +15,13 @@ from iotsphere.shadow.errors import (
     ShadowChangeUnconfirmedError,
     ShadowDeletionForbiddenError,
     ShadowNotFoundError,
+    ShadowsRebuildingError,
     ShadowTooLargeError,
     ShadowVersionConflictError,
 )
 from iotsphere.shadow.model import (
     DesiredRefusal,
+    NamedShadow,
     RequestState,
     Settlement,
     Shadow,
@@ -27,11 +29,13 @@ from iotsphere.shadow.model import (
     ShadowDocument,
     ShadowKey,
     ShadowPatch,
+    Violation,
 )
 from iotsphere.shadow.service import DeviceShadowService
 from iotsphere.shadow.written import MAX_BYTES, WrittenShadows
 from tests.factories.shadow import attempt_of, build_change
 from tests.fakes.shadow import InMemoryShadowRepository
+from tests.fakes.shadow_process import ShadowProcess
 
 ORGANISATION = OrganisationId(UUID(int=1))
 DEVICE = DeviceId(UUID(int=2))
@@ -55,12 +59,25 @@ class CountingRepository(InMemoryShadowRepository):
 
 
 class Bench:
-    """A service over shadows in memory, at a time that the test decides."""
+    """One process over shadows in memory, or another one beside it, at a time that the test decides."""
 
-    def __init__(self) -> None:
+    def __init__(self, beside: "Bench | None" = None) -> None:
         self.now = START
-        self.shadows = CountingRepository()
-        self.service = DeviceShadowService(shadows=self.shadows, clock=lambda: self.now)
+        self.process: ShadowProcess = ShadowProcess(lambda: self.now, beside=beside.process if beside else None)
+        self.shadows = self.process.shadows
+        self.service = self.process.service
+
+    def use(self, shadows: InMemoryShadowRepository) -> None:
+        """Put another store in the place of the one that is there."""
+        self.shadows = shadows
+        self.service = DeviceShadowService(
+            shadows=shadows,
+            recovery=self.process.recovery,
+            rules=self.process.rules,
+            journal=self.process.journal,
+            unit_of_work=self.process.unit_of_work,
+            clock=lambda: self.now,
+        )
 
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -298,7 +315,7 @@ async def test_shadows_of_one_device_know_nothing_of_each_other(bench: Bench) ->
 
 async def test_writers_at_once_are_applied_one_after_the_other(bench: Bench) -> None:
     # Two services share the store but not the turns, as two processes do.
-    second = DeviceShadowService(shadows=bench.shadows, clock=lambda: bench.now)
+    second = Bench(beside=bench).service
 
     await asyncio.gather(
         *(
@@ -315,7 +332,7 @@ async def test_writers_at_once_are_applied_one_after_the_other(bench: Bench) -> 
 
 
 async def test_of_writers_at_once_that_name_the_version_exactly_one_wins(bench: Bench) -> None:
-    second = DeviceShadowService(shadows=bench.shadows, clock=lambda: bench.now)
+    second = Bench(beside=bench).service
     patch = ShadowPatch({"desired": {"a": 1}}, version=0)
 
     results = await asyncio.gather(
@@ -330,20 +347,33 @@ async def test_of_writers_at_once_that_name_the_version_exactly_one_wins(bench: 
     assert sum(isinstance(result, ShadowVersionConflictError) for result in results) == 19
 
 
-class LosingRepository(InMemoryShadowRepository):
-    """A store in which another writer always comes first."""
+class StubbornRepository(InMemoryShadowRepository):
+    """A store in which another writer always comes first, or that never answers."""
+
+    answers = True
 
     async def save(self, change: ShadowChange, *, replacing: int, fsynced: bool) -> ShadowChange | None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0 if self.answers else 60)
         return None
 
 
-async def test_a_writer_that_keeps_losing_gives_up_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_writer_that_keeps_losing_gives_up_and_says_so(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> None:
     monkeypatch.setattr(module, "WRITE_SECONDS", 0.05)
-    service = DeviceShadowService(shadows=LosingRepository(), clock=lambda: START)
+    bench.use(StubbornRepository())
 
     with pytest.raises(ShadowChangeUnconfirmedError, match="read the shadow"):
-        await service.update_shadow(attempt=attempt_of(OPERATOR), key=UNNAMED, patch=ShadowPatch({}))
+        await bench.patch(UNNAMED, {})
+
+
+async def test_a_change_of_which_no_answer_came_is_doubted(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> None:
+    monkeypatch.setattr(module, "WRITE_SECONDS", 0.05)
+    stubborn = StubbornRepository()
+    stubborn.answers = False
+    bench.use(stubborn)
+
+    with pytest.raises(ShadowChangeUnconfirmedError):
+        await bench.patch(UNNAMED, {})
+    assert bench.process.recovery.doubts == 1
 
 
 async def test_a_change_tells_what_it_settles_and_the_shadow_keeps_what_is_pending(bench: Bench) -> None:
@@ -370,20 +400,20 @@ async def test_only_the_device_refuses_what_is_desired_of_it(bench: Bench, key: 
 
 
 async def test_what_this_process_wrote_last_is_not_read_before_it_is_written_again(bench: Bench) -> None:
+    counting = CountingRepository(bench.process.store)
+    bench.use(counting)
     await bench.patch(UNNAMED, {"desired": {"a": 1}})
-    bench.shadows.reads = 0
+    assert counting.reads == 1
 
     change = await bench.patch(UNNAMED, {"desired": {"b": 2}})
 
-    assert (change.version, change.shadow.desired.state, bench.shadows.reads) == (2, {"a": 1, "b": 2}, 0)
+    assert (change.version, change.shadow.desired.state, counting.reads) == (2, {"a": 1, "b": 2}, 1)
 
 
 async def test_what_another_process_wrote_meanwhile_is_read_before_anything_is_stored_or_refused(
     bench: Bench,
 ) -> None:
-    other = Bench()
-    other.shadows = bench.shadows
-    other.service = DeviceShadowService(shadows=bench.shadows, clock=lambda: START)
+    other = Bench(beside=bench)
     await bench.patch(UNNAMED, {"desired": {"a": "x" * 30_000}})
     await other.patch(UNNAMED, {"desired": {"a": None}})
     await bench.patch(UNNAMED, {"desired": {"b": "x" * 30_000}}, version=2)
@@ -403,3 +433,103 @@ def test_the_shadows_written_longest_ago_are_let_go_of_first() -> None:
 
     kept = [key for key in keys if written.find(key)]
     assert kept == keys[-MAX_BYTES // 30_200 + 1 :]
+
+
+async def test_every_acknowledged_change_is_remembered_until_the_journal_has_it(bench: Bench) -> None:
+    desired = await bench.patch(UNNAMED, {"desired": {"a": 1}})
+    reported = await bench.patch(UNNAMED, {"reported": {"a": 1}})
+    deleted = await bench.delete(UNNAMED)
+
+    assert bench.process.recovery.remembered == [desired, reported, deleted]
+    assert bench.process.recovery.doubts == 0
+
+
+async def test_what_is_desired_and_deleted_is_in_the_journal_before_it_is_answered(bench: Bench) -> None:
+    await bench.patch(UNNAMED, {"desired": {"a": 1}})
+    await bench.patch(UNNAMED, {"reported": {"a": 1}})
+    await bench.delete(UNNAMED)
+
+    assert [version for _, version in bench.process.journal_data.changes] == [1, 3]
+
+
+async def test_shadows_go_on_while_the_journal_is_away(bench: Bench) -> None:
+    bench.process.journal_data.is_away = True
+
+    change = await bench.patch(UNNAMED, {"desired": {"a": 1}})
+
+    assert bench.process.recovery.remembered == [change]
+
+
+@BOTH
+async def test_a_store_that_was_exchanged_is_verified_before_it_is_read_or_written(
+    bench: Bench, key: ShadowKey
+) -> None:
+    await bench.patch(key, {"desired": {"a": 1}})
+    bench.process.store.server.restart()
+    assert (await bench.get(key)).version == 1
+    bench.process.store.server.restart()
+    assert (await bench.patch(key, {"desired": {"b": 1}})).version == 2
+    bench.process.store.server.restart()
+    assert (await bench.service.list_named_shadows(device_id=DEVICE, limit=5, cursor=None)).next_cursor is None
+
+
+@BOTH
+async def test_a_shadow_that_the_store_has_lost_is_restored_before_it_is_read_or_written(
+    bench: Bench, key: ShadowKey
+) -> None:
+    await bench.patch(key, {"desired": {"a": 1}})
+    bench.process.store.server.flush()
+    assert (await bench.patch(key, {"reported": {"b": 1}})).version == 2
+    await bench.process.journal_all()
+    bench.process.store.server.flush()
+
+    shadow = await bench.get(key)
+
+    assert (shadow.version, shadow.state["desired"], shadow.state["reported"]) == (2, {"a": 1}, {"b": 1})
+
+
+async def test_the_names_are_told_from_the_journal_while_the_store_is_rebuilt(bench: Bench) -> None:
+    await bench.patch(NAMED, {"desired": {"a": 1}})
+    bench.process.store.server.flush()
+
+    page = await bench.service.list_named_shadows(device_id=DEVICE, limit=5, cursor=None)
+
+    assert page.items == [NamedShadow("firmware", 1)]
+
+
+async def test_whoever_reads_is_told_when_bringing_the_store_back_takes_too_long(
+    monkeypatch: pytest.MonkeyPatch, bench: Bench
+) -> None:
+    monkeypatch.setattr(module, "READ_SECONDS", 0.05)
+    bench.process.store.server.restart()
+    bench.process.recovery.verify = asyncio.Event().wait  # type: ignore[method-assign,assignment]  # for ever
+
+    with pytest.raises(ShadowsRebuildingError):
+        await bench.get(UNNAMED)
+
+
+async def test_what_breaks_the_schema_of_the_type_is_not_desired(bench: Bench) -> None:
+    bench.process.rules.violations = [
+        Violation("state.desired.a", "Is too hot."),
+        Violation("state.desired.a", "Is no number."),
+    ]
+
+    with pytest.raises(RuleViolationError) as refused:
+        await bench.patch(UNNAMED, {"desired": {"a": 1}})
+
+    assert refused.value.errors == {"state.desired.a": ["Is too hot.", "Is no number."]}
+    assert bench.shadows.stored == {}
+
+
+async def test_what_breaks_the_schema_of_the_type_is_stored_and_flagged_where_it_is_reported(bench: Bench) -> None:
+    hot = Violation("state.reported.a", "Is too hot.")
+    bench.process.rules.violations = [hot]
+
+    change = await bench.patch(UNNAMED, {"reported": {"a": 1}}, actor=THE_DEVICE)
+    assert change.violations == {"reported": [hot]}
+    await bench.patch(UNNAMED, {"desired": {"a": 1}})
+    assert (await bench.get(UNNAMED)).violations == {"reported": [hot]}
+
+    bench.process.rules.violations = []
+    assert (await bench.patch(UNNAMED, {"reported": {"a": 0}}, actor=THE_DEVICE)).violations == {}
+    assert (await bench.get(UNNAMED)).violations == {}
