@@ -62,7 +62,7 @@ def create_app(container: Application) -> Quart:
 
     @app.while_serving
     async def stores_in_use() -> AsyncGenerator[None, None]:
-        async with container.workflows.upkeep().running():
+        async with container.workflows.upkeep().running(), container.shadow_upkeep().running():
             yield
         await close_stores(container.stores)
 

@@ -34,11 +34,14 @@ from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.credentials import CredentialService
 from iotsphere.registry.provisioning import ProvisioningKeyService, ProvisioningService
 from iotsphere.registry.service import DeviceRegistryService, OutboxService
+from iotsphere.shadow.acknowledged import AcknowledgedChanges
 from iotsphere.shadow.backlog import BacklogReport
+from iotsphere.shadow.handover import AbsentWriters, ShadowWriter
 from iotsphere.shadow.history import ShadowHistoryService
 from iotsphere.shadow.journal import JournalService
+from iotsphere.shadow.recovery import ShadowStoreRecovery
+from iotsphere.shadow.restoring import ShadowRestorer
 from iotsphere.shadow.service import DeviceShadowService
-from iotsphere.shadow.trusting import TrustingRecovery
 from iotsphere.telemetry.service import TelemetryService
 from iotsphere.throttling.service import Throttle
 from iotsphere.workflows.authentication import AuthenticationWorkflow
@@ -47,6 +50,7 @@ from iotsphere.workflows.examination import ExaminationWorkflow
 from iotsphere.workflows.profile import ProfileWorkflow
 from iotsphere.workflows.readiness import ReadinessWorkflow
 from iotsphere.workflows.shadow_rules import DeviceTypeRules
+from iotsphere.workflows.shadow_upkeep import ShadowUpkeep
 from iotsphere.workflows.upkeep import AuthenticationUpkeep
 
 DOORS = [
@@ -228,11 +232,32 @@ class Application(containers.DeclarativeContainer):
     telemetry = providers.Singleton(
         TelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
     )
-    shadow_recovery = providers.Singleton(TrustingRecovery, stores.shadow_keeper)
     shadow_journal = providers.Singleton(
         JournalService, unit_of_work=stores.journal_unit_of_work.provider, stream=stores.shadow_changes
     )
     shadow_backlog = providers.Singleton(BacklogReport, stream=stores.shadow_changes, clock=clock)
+    shadow_recovery = providers.Singleton(
+        ShadowStoreRecovery,
+        keeper=stores.shadow_keeper,
+        unit_of_work=stores.journal_unit_of_work.provider,
+        writer=providers.Singleton(
+            ShadowWriter,
+            writer_id=providers.Factory(uuid4),
+            changes=providers.Singleton(AcknowledgedChanges),
+            journal=shadow_journal,
+            unit_of_work=stores.journal_unit_of_work.provider,
+        ),
+        restorer=providers.Singleton(
+            ShadowRestorer,
+            keeper=stores.shadow_keeper,
+            journal=shadow_journal,
+            unit_of_work=stores.journal_unit_of_work.provider,
+        ),
+    )
+    shadow_upkeep = providers.Singleton(ShadowUpkeep, recovery=shadow_recovery)
+    absent_shadow_writers = providers.Singleton(
+        AbsentWriters, keeper=stores.shadow_keeper, unit_of_work=stores.journal_unit_of_work.provider
+    )
     shadow_history = providers.Singleton(
         ShadowHistoryService,
         unit_of_work=stores.journal_unit_of_work.provider,

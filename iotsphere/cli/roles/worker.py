@@ -13,6 +13,7 @@ from iotsphere.containers.stores import close_stores
 from iotsphere.worker.delivery import deliver_events
 from iotsphere.worker.housekeeping import keep_house
 from iotsphere.worker.journalling import journal_changes
+from iotsphere.worker.rebuilding import close_absent_writers, rebuild_shadows
 from iotsphere.worker.sealing import seal_trail
 from iotsphere.workflows.upkeep import keep_up
 
@@ -29,13 +30,17 @@ async def go_on(container: Application, *, stop: asyncio.Event) -> None:
     identity = container.identity
     # What has to be forgotten: answers after their 24 hours, sessions that are over, and keys that sign no more.
     duties = identity.idempotency().forget_old, identity.sessions().forget_ended, identity.ring().keep_keys
+    # It restores what others have written, and writes no shadow of its own.
+    recovery = container.shadow_recovery(is_writer=False)
     begin = [
         partial(seal_trail, container.audit.sealing(), stop=stop),
         partial(deliver_events, container.workflows.commissioning(), stop=stop),
         partial(journal_changes, container.shadow_journal(), consumer=f"{gethostname()}:{getpid()}", stop=stop),
+        partial(rebuild_shadows, recovery, stop=stop),
+        partial(close_absent_writers, container.absent_shadow_writers(), stop=stop),
         *(partial(keep_house, duty, stop=stop) for duty in duties),
     ]
-    async with asyncio.TaskGroup() as tasks:
+    async with container.shadow_upkeep().running(), asyncio.TaskGroup() as tasks:
         for task in begin:
             tasks.create_task(keep_up(task, stop=stop))
 

@@ -18,13 +18,13 @@ from iotsphere.localstack.stored_secrets import Secrets
 from iotsphere.shadow.journal import JournalService
 from iotsphere.shadow.model import ShadowKey
 from iotsphere.shadow.service import DeviceShadowService
-from iotsphere.shadow.trusting import TrustingRecovery
 from repositories.availability import StoreGate
 from repositories.shadow.keeper import RedisShadowStoreKeeper
 from repositories.shadow.probe import RedisShadowProbe
 from repositories.shadow.shadows import RedisShadowRepository
 from repositories.shadow.store import ShadowStore
 from repositories.shadow.stream import RedisChangeStream
+from tests.factories.recovery import build_recovery
 from tests.factories.shadow import attempt_of
 from tests.fakes.journal import InMemoryJournalUnitOfWork, JournalData
 from tests.fakes.shadow_process import SettableRules
@@ -47,11 +47,12 @@ class Process:
         shadows = RedisShadowRepository(store)
         # Of the journal these tests ask nothing: it is in memory.
         unit_of_work = partial(InMemoryJournalUnitOfWork, JournalData())
+        journal = JournalService(unit_of_work=unit_of_work, stream=RedisChangeStream(store))
         service = DeviceShadowService(
             shadows=shadows,
-            recovery=TrustingRecovery(RedisShadowStoreKeeper(store)),
+            recovery=build_recovery(RedisShadowStoreKeeper(store), journal, unit_of_work),
             rules=SettableRules(),
-            journal=JournalService(unit_of_work=unit_of_work, stream=RedisChangeStream(store)),
+            journal=journal,
             unit_of_work=unit_of_work,
             clock=utc_now,
         )
