@@ -96,7 +96,7 @@ class Recorder:
         assert version == known + 1 or (version > known and path in self.unsure), (path, known, version)
         self.unsure.discard(path)
         self.versions[path] = version
-        self.state.setdefault(path, {})[f"{section}.{key}"] = body["state"][section][key]  # type: ignore[index]
+        self.state.setdefault(path, {})[f"{section}.{key}"] = body["state"][section][key]
         self.acknowledged += 1
 
     async def check(self) -> None:
