@@ -23,7 +23,7 @@ from tests.faults.site import Site, eventually, open_site
 
 SHADOWS = 30
 CONNECTIONS = 8
-SOME = 200
+SOME = 100
 UNAVAILABLE = {503}
 Disaster = Callable[[], Awaitable[None]]
 
@@ -65,7 +65,7 @@ class Recorder:
                 recording.result()
             return self.acknowledged >= enough
 
-        await eventually(is_enough, within=20)
+        await eventually(is_enough, within=60)
 
     async def record(self, *, stop: asyncio.Event) -> None:
         await asyncio.gather(
