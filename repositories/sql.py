@@ -257,6 +257,10 @@ class SqlAlchemyStoreProbe:
             await uow.connection.execute(text("SELECT FROM alembic_version"))
             return await self._engine_of(uow.connection)
 
+    async def find_remark(self) -> str | None:
+        """There is nothing that the engine does not say."""
+        return None
+
     @asynccontextmanager
     async def reach(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection past the gate, for looking only: nothing is committed.

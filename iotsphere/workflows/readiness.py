@@ -16,10 +16,19 @@ class StoreProbe(Protocol):
         :raises UnavailableError: it does not answer, or its schema is not there.
         """
 
+    async def find_remark(self) -> str | None:
+        """Give what else is to be known of a store that answers.
+
+        :raises UnavailableError: it does not any more.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class StoreCondition:
-    """How a store answered: ``engine`` is None, and ``detail`` says why, where it did not."""
+    """How a store answered: ``engine`` is None, and ``detail`` says why, where it did not.
+
+    Where it did, ``detail`` says what else is to be known of it, if anything is.
+    """
 
     is_up: bool
     latency_ms: float
@@ -41,9 +50,11 @@ async def _examine(probe: StoreProbe) -> StoreCondition:
     began = time.perf_counter()
     try:
         engine = await probe.probe()
+        latency_ms = _milliseconds_since(began)
+        remark = await probe.find_remark()
     except UnavailableError as error:
         return StoreCondition(is_up=False, latency_ms=_milliseconds_since(began), detail=error.detail)
-    return StoreCondition(is_up=True, latency_ms=_milliseconds_since(began), engine=engine)
+    return StoreCondition(is_up=True, latency_ms=latency_ms, engine=engine, detail=remark)
 
 
 def _milliseconds_since(began: float) -> float:

@@ -2,9 +2,11 @@ from typing import Any
 
 from redis import exceptions as refusals
 
+from repositories.shadow.keys import REBUILDING
 from repositories.shadow.store import READ_SECONDS, ShadowStore
 
 NO_WAITAOF = "no WAITAOF"
+BEING_REBUILT = "The store has lost data and is being rebuilt from its journal. Shadows can be read and written."
 
 
 class RedisShadowProbe:
@@ -24,6 +26,14 @@ class RedisShadowProbe:
         name = facts.get("server_name", "redis")
         version = facts.get(f"{name}_version", facts["redis_version"])
         return f"{name} {version}" + (f" ({', '.join(risks)})" if risks else "")
+
+    async def find_remark(self) -> str | None:
+        """Tell that the store is being rebuilt, if it is.
+
+        :raises UnavailableError: it does not answer.
+        """
+        async with self._store.watch(seconds=READ_SECONDS):
+            return BEING_REBUILT if await self._store.reads.exists(REBUILDING) else None
 
     async def _log_risk(self, facts: dict[str, Any]) -> str | None:
         if not facts["aof_enabled"]:

@@ -8,6 +8,14 @@ class Up:
     async def probe(self) -> str:
         return "postgresql 17.6"
 
+    async def find_remark(self) -> str | None:
+        return None
+
+
+class Rebuilding(Up):
+    async def find_remark(self) -> str | None:
+        return "It is being rebuilt."
+
 
 class Down:
     async def probe(self) -> str:
@@ -31,6 +39,14 @@ async def test_it_is_ready_when_every_store_answers(bench: ApiBench) -> None:
     registry = ready.json["stores"]["registry"]
     assert registry.pop("latency_ms") >= 0
     assert registry == {"status": "up", "engine": "postgresql 17.6", "detail": None}
+
+
+async def test_a_store_of_which_more_is_to_be_known_is_ready_all_the_same(bench: ApiBench) -> None:
+    bench.container.stores.probes.override(providers.Dict(shadow=providers.Factory(Rebuilding)))
+
+    ready = await bench.call("GET", "/health/ready", by=None)
+
+    assert (ready.status, ready.json["stores"]["shadow"]["detail"]) == (200, "It is being rebuilt.")
 
 
 async def test_it_says_which_store_does_not_answer(bench: ApiBench) -> None:
