@@ -1,4 +1,4 @@
-"""``iotsphere doctor``: looks at every store and at the audit trail, and tells what is wrong."""
+"""``iotsphere doctor``: looks at every store, at the shadows and at the audit trail, and tells what is wrong."""
 
 import asyncio
 import re
@@ -19,6 +19,7 @@ from iotsphere.config import Settings, read_settings
 from iotsphere.containers.application import create_container
 from iotsphere.containers.stores import close_stores
 from iotsphere.kernel.findings import Finding
+from iotsphere.shadow.findings import JOURNAL
 from iotsphere.workflows.examination import SIGNING_KEYS, TRAIL, ExaminationWorkflow
 
 HEAD = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
@@ -31,7 +32,7 @@ def doctor(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at every store, its schema and its rights, and follow the chain of the audit trail.
+    """Look at every store, its schema and its rights, hold shadows against their journal, and follow the audit chain.
 
     Ends with status 1 if anything is wrong. The environment names the stores, or a platform that 'up' runs.
     """
@@ -63,6 +64,11 @@ async def examine(settings: Settings, noted_head: ChainHead | None, *, hide_prog
     try:
         for store in SETTING_OF:
             findings += [_no_address(store)] if store in unknown else await examination.examine_store(store)
+        if unknown & {"telemetry", "shadow"}:
+            missing = "Shadows and journal cannot be compared without both stores."
+            findings.append(Finding(JOURNAL, "agreement", is_well=False, detail=missing))
+        else:
+            findings += await compare_shadows(examination, hide_progress=hide_progress)
         if "registry" in unknown or settings.secret_key is None:
             missing = "the registry" if settings.registry_dsn is None else "IOTSPHERE_SECRET_KEY"
             return findings + [
@@ -73,6 +79,12 @@ async def examine(settings: Settings, noted_head: ChainHead | None, *, hide_prog
         return findings + await follow_chain(examination, noted_head, hide_progress=hide_progress)
     finally:
         await close_stores(container.stores, unknown=unknown)
+
+
+async def compare_shadows(examination: ExaminationWorkflow, *, hide_progress: bool) -> list[Finding]:
+    with progress_bar(hidden=hide_progress) as progress:
+        task = progress.add_task("Comparing shadows and journal, percent", total=100)
+        return await examination.examine_shadows(tell=lambda share: progress.update(task, completed=int(share * 100)))
 
 
 async def follow_chain(

@@ -36,6 +36,7 @@ from iotsphere.registry.provisioning import ProvisioningKeyService, Provisioning
 from iotsphere.registry.service import DeviceRegistryService, OutboxService
 from iotsphere.shadow.acknowledged import AcknowledgedChanges
 from iotsphere.shadow.backlog import BacklogReport
+from iotsphere.shadow.comparison import ShadowComparison
 from iotsphere.shadow.handover import AbsentWriters, ShadowWriter
 from iotsphere.shadow.history import ShadowHistoryService
 from iotsphere.shadow.journal import JournalService
@@ -208,6 +209,11 @@ class Workflows(containers.DeclarativeContainer):
         examiner_of=stores.examiners.provider,
         make_sealing=audit.sealing.provider,
         make_ring=identity.ring.provider,
+        make_comparison=providers.Factory(
+            ShadowComparison,
+            inventory=stores.shadow_inventory,
+            unit_of_work=stores.journal_unit_of_work.provider,
+        ).provider,
         clock=clock,
     )
 

@@ -19,6 +19,7 @@ from repositories.registry.audit import TRAIL_GUARDS
 from repositories.registry.keys import PostgresKeyFeed
 from repositories.registry.unit_of_work import SqlAlchemyRegistryUnitOfWork
 from repositories.shadow.examining import RedisShadowExaminer
+from repositories.shadow.inventory import RedisShadowInventory
 from repositories.shadow.keeper import RedisShadowStoreKeeper
 from repositories.shadow.probe import RedisShadowProbe
 from repositories.shadow.shadows import RedisShadowRepository
@@ -52,6 +53,7 @@ class Stores(containers.DeclarativeContainer):
     shadow_store = providers.Singleton(ShadowStore, settings.provided.shadow_url, shadow_gate)
     shadows = providers.Singleton(RedisShadowRepository, shadow_store)
     shadow_keeper = providers.Singleton(RedisShadowStoreKeeper, shadow_store)
+    shadow_inventory = providers.Singleton(RedisShadowInventory, shadow_store)
     shadow_changes = providers.Singleton(RedisChangeStream, shadow_store)
     journal_unit_of_work = providers.Factory(SqlAlchemyJournalUnitOfWork, telemetry_engine, telemetry_gate)
 

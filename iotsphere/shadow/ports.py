@@ -163,6 +163,43 @@ class ChangeStream(Protocol):
         """:raises StoreUnverifiedError: the store may not be the one that was verified last."""
 
 
+@dataclass(frozen=True, slots=True)
+class ShadowStoreSurvey:
+    """The store as a whole, as it was found: ``unreadable`` counts what was in the stream and was no change."""
+
+    generation: int | None
+    is_rebuilding: bool
+    position: int = 0
+    backlog: Backlog = Backlog()
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HeldShadow:
+    """What the store holds of a shadow: None where it cannot be read.
+
+    ``generation`` is the life of the store in which it was written or restored last.
+    """
+
+    shadow: Shadow | None
+    generation: int
+
+
+class ShadowInventory(Protocol):
+    """What the store holds, read without believing it: nothing is adopted, restored or changed.
+
+    Every method raises UnavailableError as above.
+    """
+
+    async def survey(self) -> ShadowStoreSurvey: ...
+
+    async def find_all(self, keys: Sequence[ShadowKey]) -> dict[ShadowKey, HeldShadow]:
+        """Give those of these shadows that the store holds something of."""
+
+    async def list(self, *, cursor: str | None) -> Page[ShadowKey]:
+        """List the keys of all shadows, in no order; what comes or goes meanwhile may be left out or come twice."""
+
+
 class ShadowJournal(Protocol):
     """Every change of every shadow, in the telemetry database. Repeating and reordering make no difference."""
 
@@ -175,6 +212,9 @@ class ShadowJournal(Protocol):
     async def count_put_aside(self) -> int: ...
 
     async def find_head(self, key: ShadowKey) -> ShadowHead | None: ...
+
+    async def find_heads(self, keys: Sequence[ShadowKey]) -> list[ShadowHead]:
+        """Give the heads of those of these shadows that the journal knows."""
 
     async def list_heads(self, *, after: ShadowKey | None, limit: int) -> list[ShadowHead]:
         """Give heads in the order of their keys, from behind ``after`` on."""

@@ -56,7 +56,7 @@ class ShadowRestorer:
             reading = asyncio.create_task(self._list_heads(heads[-1].key))
             try:
                 await self._restore(heads, generation)
-                report(_share_until(heads[-1].key), len(heads))
+                report(share_until(heads[-1].key), len(heads))
                 heads = await reading
             finally:
                 reading.cancel()
@@ -140,6 +140,6 @@ def _count_on(section: Section, jump: int) -> Section:
     return replace(section, version=section.version + jump)
 
 
-def _share_until(key: ShadowKey) -> float:
+def share_until(key: ShadowKey) -> float:
     """Tell which share of all keys lies up to this one: the ids of devices are random, and so spread evenly."""
     return int(key.device_id.int / 2**128 * 1000) / 1000

@@ -1,4 +1,4 @@
-"""Looks at every store, at the signing keys and at the audit trail, and tells what is well and what is not."""
+"""Looks at every store, at the shadows, the signing keys and the audit trail, and tells what is well and what not."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -10,6 +10,8 @@ from iotsphere.identity.signing import SigningKeyRing
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.findings import Finding
+from iotsphere.shadow.comparison import ShadowComparison
+from iotsphere.shadow.findings import JOURNAL, list_findings
 
 TRAIL = "audit trail"
 SIGNING_KEYS = "signing keys"
@@ -38,11 +40,13 @@ class ExaminationWorkflow:
         examiner_of: Callable[[str], StoreExaminer],
         make_sealing: Callable[[], SealingService],
         make_ring: Callable[[], SigningKeyRing],
+        make_comparison: Callable[[], ShadowComparison],
         clock: Clock,
     ) -> None:
         self._examiner_of = examiner_of
         self._make_sealing = make_sealing
         self._make_ring = make_ring
+        self._make_comparison = make_comparison
         self._clock = clock
 
     async def examine_store(self, store: str) -> list[Finding]:
@@ -51,6 +55,18 @@ class ExaminationWorkflow:
             return await self._examiner_of(store).examine()
         except UnavailableError as error:
             return [Finding(store, "answers", is_well=False, detail=error.detail)]
+
+    async def examine_shadows(self, *, tell: Callable[[float], None]) -> list[Finding]:
+        """Hold every shadow against the journal.
+
+        :param tell: hears now and then which share is done.
+        """
+        try:
+            report = await self._make_comparison().compare(tell=tell)
+        except UnavailableError as error:
+            detail = f"Shadows and journal cannot be compared. {error.detail}"
+            return [Finding(JOURNAL, "agreement", is_well=False, detail=detail)]
+        return list(list_findings(report, now=self._clock()))
 
     async def examine_signing_keys(self) -> list[Finding]:
         """See whether the platform's secret key is the one that the signing keys were encrypted with."""

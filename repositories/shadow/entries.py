@@ -1,5 +1,6 @@
 """How shadows and changes are written in Redis."""
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -7,7 +8,9 @@ import msgspec
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.shadow.errors import ShadowStoreDamagedError
 from iotsphere.shadow.model import ChangeKind, Settlement, Shadow, ShadowChange, ShadowKey, ShadowPatch
-from iotsphere.shadow.ports import POSITIONS_PER_MILLISECOND
+from iotsphere.shadow.ports import POSITIONS_PER_MILLISECOND, HeldShadow
+
+HEADER = re.compile(rb"(\d{1,19}) (\d{1,19})\n")
 
 
 class StoredChange(msgspec.Struct, omit_defaults=True):
@@ -44,6 +47,20 @@ def decode_document(document: bytes) -> Shadow | None:
         return _SHADOW.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ShadowStoreDamagedError from error
+
+
+def decode_held(document: bytes) -> HeldShadow | None:
+    """Give what is held, be it readable or not; None for a note that the journal knows no such shadow."""
+    header = HEADER.match(document)
+    generation, version = (int(header[1]), int(header[2])) if header else (0, -1)
+    try:
+        shadow = decode_document(document)
+    except ShadowStoreDamagedError:
+        return HeldShadow(None, generation)
+    if shadow is None:
+        return None
+    # A document at another version than its header says is one thing to who reads it and another to who writes it.
+    return HeldShadow(shadow if shadow.version == version else None, generation)
 
 
 def encode_change(change: ShadowChange, *, generation: int) -> bytes:

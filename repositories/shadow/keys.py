@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from iotsphere.kernel.errors import RuleViolationError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.shadow.model import ShadowKey
 
@@ -18,6 +19,16 @@ DOCUMENTS = f"{PREFIX}document:"
 def document_key(key: ShadowKey) -> str:
     own = f"{DOCUMENTS}{key.device_id}"
     return own if key.name is None else f"{own}:{key.name}"
+
+
+def read_document_key(text: str) -> ShadowKey | None:
+    """Undo ``document_key``; None if it has made no such text."""
+    device_id, colon, name = text.removeprefix(DOCUMENTS).partition(":")
+    try:
+        key = ShadowKey(DeviceId(UUID(device_id)), name if colon else None)
+    except (ValueError, RuleViolationError):
+        return None
+    return key if document_key(key) == text else None
 
 
 def names_key(device_id: DeviceId) -> str:

@@ -43,6 +43,23 @@ local function index(names, name, is_deleted)
         redis.call('ZADD', names, string.format('%.0f', place), name)
     end
 end
+local function last_place(changes)
+    if redis.call('EXISTS', changes) == 0 then
+        return false
+    end
+    local facts = redis.call('XINFO', 'STREAM', changes)
+    for i = 1, #facts, 2 do
+        if facts[i] == 'last-generated-id' then
+            return facts[i + 1]
+        end
+    end
+end
+local function measure(changes, bytes)
+    local first = redis.call('XRANGE', changes, '-', '+', 'COUNT', 1)[1]
+    local last = redis.call('XREVRANGE', changes, '+', '-', 'COUNT', 1)[1]
+    return {redis.call('XLEN', changes), redis.call('GET', bytes) or '0', first and first[1] or false,
+        last and last[1] or false}
+end
 """
 
 
@@ -176,25 +193,13 @@ return oldest and oldest[1]
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return UNVERIFIED
 end
-local first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
-local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
-return {redis.call('XLEN', KEYS[2]), redis.call('GET', KEYS[3]) or '0', first and first[1] or false,
-    last and last[1] or false}
+return measure(KEYS[2], KEYS[3])
 """
 
     # KEYS: the generation, rebuilding, the changes, confirmed. Gives the generation, whether rebuilding, the last
     # place, the run that is confirmed.
     LOOK = """
-local last = false
-if redis.call('EXISTS', KEYS[3]) == 1 then
-    local facts = redis.call('XINFO', 'STREAM', KEYS[3])
-    for i = 1, #facts, 2 do
-        if facts[i] == 'last-generated-id' then
-            last = facts[i + 1]
-        end
-    end
-end
-return {redis.call('GET', KEYS[1]), redis.call('EXISTS', KEYS[2]), last, redis.call('GET', KEYS[4])}
+return {redis.call('GET', KEYS[1]), redis.call('EXISTS', KEYS[2]), last_place(KEYS[3]), redis.call('GET', KEYS[4])}
 """
 
     def text(self, run: str) -> str:
@@ -219,6 +224,14 @@ if ARGV[2] == '1' then
 else
     redis.call('DEL', KEYS[2])
 end
+"""
+
+# KEYS: the generation, rebuilding, the changes, the bytes of the backlog, the unreadable ones. Gives the generation,
+# whether rebuilding, the last place, what MEASURE gives, and how many are unreadable.
+SURVEY = f"""
+{_FUNCTIONS}
+return {{redis.call('GET', KEYS[1]), redis.call('EXISTS', KEYS[2]), last_place(KEYS[3]), measure(KEYS[3], KEYS[4]),
+    redis.call('XLEN', KEYS[5])}}
 """
 
 # KEYS: the changes, the unreadable ones. ARGV: the place of an entry.

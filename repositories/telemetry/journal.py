@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
@@ -58,6 +59,13 @@ class SqlAlchemyShadowJournal(SqlAlchemyGenerations):
         query = _heads().where(heads.device_id == key.device_id, heads.name == (key.name or ""))
         row = (await self._connection.execute(query)).first()
         return None if row is None else _row_to_head(row)
+
+    async def find_heads(self, keys: Sequence[ShadowKey]) -> builtins.list[ShadowHead]:
+        ids = sa.cast([key.device_id for key in keys], ARRAY(sa.Uuid))
+        names = sa.cast([key.name or "" for key in keys], ARRAY(sa.Text))
+        wanted = sa.select(sa.func.unnest(ids, names).table_valued("device_id", "name").render_derived())
+        query = _heads().where(sa.tuple_(heads.device_id, heads.name).in_(wanted))
+        return [_row_to_head(row) for row in await self._connection.execute(query)]
 
     async def list_heads(self, *, after: ShadowKey | None, limit: int) -> builtins.list[ShadowHead]:
         query = _heads().order_by(heads.device_id, heads.name).limit(limit)

@@ -79,6 +79,9 @@ class InMemoryShadowJournal:
     async def find_head(self, key: ShadowKey) -> ShadowHead | None:
         return self._draft.heads.get(key)
 
+    async def find_heads(self, keys: Sequence[ShadowKey]) -> builtins.list[ShadowHead]:
+        return [self._draft.heads[key] for key in set(keys) & self._draft.heads.keys()]
+
     async def list_heads(self, *, after: ShadowKey | None, limit: int) -> builtins.list[ShadowHead]:
         keys = sorted(self._draft.heads, key=_order)
         return [self._draft.heads[key] for key in keys if after is None or _order(key) > _order(after)][:limit]

@@ -13,7 +13,11 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 from iotsphere.shadow.errors import ShadowJournalFullError, ShadowUnrestoredError, StoreUnverifiedError
 from iotsphere.shadow.model import NamedShadow, Shadow, ShadowChange, ShadowHead, ShadowKey
-from iotsphere.shadow.ports import Backlog, ShadowStoreCondition
+from iotsphere.shadow.ports import Backlog, HeldShadow, ShadowStoreCondition, ShadowStoreSurvey
+
+LISTED_AT_ONCE = 2
+DAMAGED = Shadow(version=-1)
+"""What stands for a document that cannot be read."""
 
 
 @dataclass
@@ -30,6 +34,7 @@ class HeldData:
     present: set[UUID] = field(default_factory=set)
     confirmed_run: str | None = None
     backlog_bytes: int = 0
+    unreadable: int = 0
 
     def append(self, change: ShadowChange) -> None:
         self.waiting[change.position] = change
@@ -249,10 +254,42 @@ class InMemoryChangeStream:
             data.taken_at.pop(change.position, None)
 
     async def measure(self) -> Backlog:
-        data = await self._store.enter()
-        if not data.waiting:
-            return Backlog()
-        return Backlog(len(data.waiting), data.backlog_bytes, min(data.waiting), max(data.waiting))
+        return _backlog(await self._store.enter())
+
+
+class InMemoryShadowInventory:
+    def __init__(self, server: InMemoryShadowServer) -> None:
+        self._server = server
+
+    async def survey(self) -> ShadowStoreSurvey:
+        await _others_first()
+        data = self._server.data
+        return ShadowStoreSurvey(
+            data.generation, data.is_rebuilding, data.position, _backlog(data), unreadable=data.unreadable
+        )
+
+    async def find_all(self, keys: Sequence[ShadowKey]) -> dict[ShadowKey, HeldShadow]:
+        await _others_first()
+        documents = self._server.data.documents
+        return {
+            key: HeldShadow(None if shadow == DAMAGED else shadow, generation)
+            for key, (generation, shadow) in documents.items()
+            if key in keys and shadow is not None
+        }
+
+    async def list(self, *, cursor: str | None) -> Page[ShadowKey]:
+        (last,) = decode_cursor(cursor, tuple[int]) if cursor is not None else (0,)
+        await _others_first()
+        keys = sorted(self._server.data.documents, key=lambda key: (key.device_id.int, key.name or ""))
+        found = keys[last : last + LISTED_AT_ONCE]
+        end = last + len(found)
+        return Page(found, encode_cursor(end) if end < len(keys) else None)
+
+
+def _backlog(data: HeldData) -> Backlog:
+    if not data.waiting:
+        return Backlog()
+    return Backlog(len(data.waiting), data.backlog_bytes, min(data.waiting), max(data.waiting))
 
 
 def _place(server: InMemoryShadowServer, key: ShadowKey, shadow: Shadow, *, generation: int) -> None:

@@ -266,6 +266,23 @@ async def test_lists_heads_in_the_order_of_their_keys(unit_of_work: JournalUnitO
     assert [head.key for head in behind] == keys[2:4]
 
 
+async def test_gives_the_heads_that_are_asked_for_and_are_there(
+    unit_of_work: JournalUnitOfWorkFactory, key: ShadowKey
+) -> None:
+    others = [ShadowKey(key.device_id, "a"), ShadowKey(key.device_id, "b"), ShadowKey(DeviceId(uuid4()), "a")]
+    for known in [key, *others]:
+        await append(unit_of_work, make_history(known, numbered(2)))
+    asked = [key, *others[1:], ShadowKey(key.device_id, "c"), ShadowKey(DeviceId(uuid4()))]
+
+    async with unit_of_work() as uow:
+        found = {head.key: head for head in await uow.journal.find_heads(asked)}
+        expected = {known: await uow.journal.find_head(known) for known in [key, *others[1:]]}
+        nothing = await uow.journal.find_heads([])
+
+    assert found == expected
+    assert nothing == []
+
+
 async def test_lists_the_named_shadows_that_are_there(unit_of_work: JournalUnitOfWorkFactory, key: ShadowKey) -> None:
     for name in (None, "b", "gone", "a", "c"):
         named = ShadowKey(key.device_id, name)

@@ -4,14 +4,22 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from iotsphere.shadow.ports import ChangeStream, ShadowRepository, ShadowStoreCondition, ShadowStoreKeeper
+from iotsphere.shadow.ports import (
+    ChangeStream,
+    ShadowInventory,
+    ShadowRepository,
+    ShadowStoreCondition,
+    ShadowStoreKeeper,
+)
 from repositories.availability import StoreGate
+from repositories.shadow.inventory import RedisShadowInventory
 from repositories.shadow.keeper import RedisShadowStoreKeeper
 from repositories.shadow.shadows import RedisShadowRepository
 from repositories.shadow.store import ShadowStore
 from repositories.shadow.stream import RedisChangeStream
 from tests.fakes.shadow import (
     InMemoryChangeStream,
+    InMemoryShadowInventory,
     InMemoryShadowRepository,
     InMemoryShadowServer,
     InMemoryShadowStore,
@@ -29,6 +37,7 @@ class Peer:
     shadows: ShadowRepository
     keeper: ShadowStoreKeeper
     stream: ChangeStream
+    inventory: ShadowInventory
 
     async def adopt(self, generation: int = 1, *, is_rebuilding: bool = False) -> ShadowStoreCondition:
         """Begin a generation, if none is, and work in what is there."""
@@ -88,6 +97,7 @@ def memory_peer(store: InMemoryShadowStore) -> Peer:
         InMemoryShadowRepository(store, max_backlog_bytes=MAX_BACKLOG_BYTES),
         InMemoryShadowStoreKeeper(store),
         InMemoryChangeStream(store, claim_seconds=CLAIM_SECONDS),
+        InMemoryShadowInventory(store.server),
     )
 
 
@@ -96,6 +106,7 @@ def redis_peer(store: ShadowStore) -> Peer:
         RedisShadowRepository(store, max_backlog_bytes=MAX_BACKLOG_BYTES),
         RedisShadowStoreKeeper(store),
         RedisChangeStream(store, claim_seconds=CLAIM_SECONDS),
+        RedisShadowInventory(store),
     )
 
 

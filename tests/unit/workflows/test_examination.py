@@ -12,10 +12,13 @@ from iotsphere.identity.signing import SigningKeyRing
 from iotsphere.kernel.audit import AuditEntry
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.findings import Finding
+from iotsphere.shadow.comparison import ShadowComparison
 from iotsphere.workflows.examination import LONGEST_WAIT, ExaminationWorkflow
 from tests.factories.audit import build_entry
 from tests.fakes.identity import SECRET_KEY, ManualClock
+from tests.fakes.journal import InMemoryJournalUnitOfWork, JournalData
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables, UnreachableUnitOfWork
+from tests.fakes.shadow import InMemoryShadowInventory, InMemoryShadowServer
 
 WELL = Finding("registry", "answers", is_well=True, detail="postgresql 18.6")
 
@@ -36,6 +39,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.tables = RegistryTables()
+        self.journal = JournalData()
         self.clock = ManualClock()
         unit_of_work = partial(InMemoryRegistryUnitOfWork, self.tables)
         self.sealing = SealingService(unit_of_work=unit_of_work, secret_key="x" * 32)
@@ -43,7 +47,17 @@ class Bench:
 
     def workflow(self, sealing: SealingService) -> ExaminationWorkflow:
         return ExaminationWorkflow(
-            examiner_of=Examiner, make_sealing=lambda: sealing, make_ring=self.ring, clock=self.clock
+            examiner_of=Examiner,
+            make_sealing=lambda: sealing,
+            make_ring=self.ring,
+            make_comparison=self.comparison,
+            clock=self.clock,
+        )
+
+    def comparison(self) -> ShadowComparison:
+        return ShadowComparison(
+            inventory=InMemoryShadowInventory(InMemoryShadowServer()),
+            unit_of_work=partial(InMemoryJournalUnitOfWork, self.journal),
         )
 
     def ring(self) -> SigningKeyRing:
@@ -107,6 +121,25 @@ async def test_a_store_that_is_down_is_a_finding(bench: Bench) -> None:
     assert await bench.examination.examine_store("assets") == [
         Finding("assets", "answers", is_well=False, detail="It does not answer.")
     ]
+
+
+async def test_shadows_that_were_never_used_are_well(bench: Bench) -> None:
+    heard: list[float] = []
+
+    found = await bench.examination.examine_shadows(tell=heard.append)
+
+    assert [finding.check for finding in found] == ["generation", "backlog", "agreement"]
+    assert all(finding.is_well for finding in found)
+    assert heard == [1.0]
+
+
+async def test_a_journal_that_is_away_is_a_finding_about_the_shadows(bench: Bench) -> None:
+    bench.journal.is_away = True
+
+    [finding] = await bench.examination.examine_shadows(tell=lambda _: None)
+
+    assert (finding.subject, finding.is_well) == ("shadow journal", False)
+    assert finding.detail.endswith("The telemetry store does not answer. Try again shortly.")
 
 
 async def test_a_trail_that_nobody_touched_is_well_and_shows_its_end(bench: Bench) -> None:
