@@ -50,6 +50,7 @@ class RedisReach:
 
         :raises UnavailableError: the store does not answer now.
         """
+        cancellations = _count_cancellations()
         try:
             async with asyncio.timeout(seconds):
                 yield
@@ -60,6 +61,10 @@ class RedisReach:
                 raise
             raise self.gate.failed() from error
         self.gate.succeeded()
+        if _count_cancellations() > cancellations:
+            # The driver loses a cancellation that comes together with the end of what it waits for, and whoever
+            # asks again and again within a time-out would never hear of it.
+            raise asyncio.CancelledError
 
 
 def create_redis_client(
@@ -77,6 +82,11 @@ def create_redis_client(
         protocol=2,
     )
     return Redis.from_pool(pool)
+
+
+def _count_cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
 
 
 def _is_busy(error: Exception) -> bool:
