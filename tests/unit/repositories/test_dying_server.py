@@ -44,6 +44,16 @@ async def play_dying_server(reader: asyncio.StreamReader, writer: asyncio.Stream
     writer.close()
 
 
+# What a database says that is kept closed while it is restored.
+REFUSAL = message(b"E", b"SFATAL\0C55000\0Mdatabase is not currently accepting connections\0\0")
+
+
+async def play_closed_database(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readexactly(struct.unpack("!i", await reader.readexactly(4))[0] - 4)
+    writer.write(REFUSAL)
+    writer.close()
+
+
 @pytest_asyncio.fixture
 async def dsn(tmp_path: Path) -> AsyncIterator[str]:
     server = await asyncio.start_unix_server(play_dying_server, tmp_path / ".s.PGSQL.5432")
@@ -67,3 +77,13 @@ async def test_the_feed_of_changed_keys_tells_of_it_as_of_any_outage(dsn: str) -
         with pytest.raises(UnavailableError):
             async with PostgresKeyFeed(dsn).listen(lambda _: None) as catch_up:
                 await catch_up()
+
+
+async def test_a_database_that_lets_nobody_in_is_an_outage(tmp_path: Path) -> None:
+    server = await asyncio.start_unix_server(play_closed_database, tmp_path / ".s.PGSQL.5432")
+
+    with pytest.raises(DRIVER_ERRORS) as said:
+        await open_connection(f"postgresql://user:password@/database?host={tmp_path}&port=5432")
+
+    server.close()
+    assert is_outage(said.value)
