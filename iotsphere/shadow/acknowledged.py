@@ -5,7 +5,8 @@ lost with it. A process that cannot be sure to remember everything says so, for 
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from iotsphere.shadow.model import ShadowChange
@@ -34,6 +35,8 @@ class AcknowledgedChanges:
         self._let_go = (0, 0)
         self._doubted_at: float | None = None
         self._made_since: int | None = None
+        self._under_way: set[int] = set()
+        self.attempts = 0
 
     def __len__(self) -> int:
         return len(self._changes)
@@ -42,6 +45,21 @@ class AcknowledgedChanges:
     def is_complete(self) -> bool:
         """Whether nothing that the journal may lack has been forgotten or never heard of."""
         return self._let_go == (0, 0) and self._doubted_at is None
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Count a change as under way for as long as its answer is waited for, and until it is remembered."""
+        self.attempts += 1
+        number = self.attempts
+        self._under_way.add(number)
+        try:
+            yield
+        finally:
+            self._under_way.discard(number)
+
+    def is_under_way(self, *, until: int) -> bool:
+        """Tell whether one of the first so many attempts still is."""
+        return any(number <= until for number in self._under_way)
 
     def remember(self, change: ShadowChange) -> None:
         place = (change.generation, change.position)

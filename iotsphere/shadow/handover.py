@@ -6,7 +6,6 @@ import structlog
 
 from iotsphere.shadow.acknowledged import AcknowledgedChanges
 from iotsphere.shadow.journal import JournalService
-from iotsphere.shadow.model import ShadowChange
 from iotsphere.shadow.ports import JournalUnitOfWorkFactory, ShadowStoreKeeper
 
 log = structlog.get_logger()
@@ -38,14 +37,11 @@ class ShadowWriter:
             await uow.commit()
         self.opened = generation
 
-    async def hand_over(self) -> list[ShadowChange]:
-        """Give the journal what it may lack, and tell what that was."""
-        handed_over: list[ShadowChange] = []
+    async def hand_over(self) -> None:
+        """Give the journal what it may lack."""
         while waiting := self.changes.list_waiting()[:HANDED_OVER_AT_ONCE]:
             await self._journal.record(waiting)
             self.changes.forget(waiting)
-            handed_over += waiting
-        return handed_over
 
     async def close(self) -> None:
         """Be closed in every generation so far, if the journal has all that was made in them."""
@@ -56,10 +52,10 @@ class ShadowWriter:
             await uow.commit()
         self.opened = None
 
-    async def has_company(self) -> bool:
-        """Tell whether others may know of changes that the journal does not."""
+    async def has_company(self, *, before: int | None = None) -> bool:
+        """Tell whether others may know of changes that the journal lacks, of generations before this or of any."""
         async with self._unit_of_work() as uow:
-            return bool(set(await uow.journal.list_open_writers()) - {self.id})
+            return bool(set(await uow.journal.list_open_writers(before=before)) - {self.id})
 
 
 class AbsentWriters:

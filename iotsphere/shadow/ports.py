@@ -1,4 +1,5 @@
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -261,8 +262,8 @@ class ShadowJournal(Protocol):
     async def close_writers(self, writers: Collection[UUID], *, generation: int) -> None:
         """Note that the journal holds all that these have written in the generation and in those before it."""
 
-    async def list_open_writers(self) -> Sequence[UUID]:
-        """List who is open in any generation."""
+    async def list_open_writers(self, *, before: int | None = None) -> Sequence[UUID]:
+        """List who is open in any generation, or in one before the named one."""
 
 
 class JournalUnitOfWork(Protocol):
@@ -293,10 +294,6 @@ class ShadowRules(Protocol):
 class ShadowRecovery(Protocol):
     """Brings the store back; ``iotsphere/shadow/recovery.py`` does."""
 
-    @property
-    def is_rebuilding(self) -> bool:
-        """Whether the store may not hold every shadow yet, so that lists are better asked of the journal."""
-
     async def verify(self) -> None:
         """Make sure that the store holds what was acknowledged, and begin to rebuild it if it does not.
 
@@ -305,6 +302,9 @@ class ShadowRecovery(Protocol):
 
     async def restore(self, key: ShadowKey) -> None:
         """Restore one shadow ahead of the others."""
+
+    def attempt(self) -> AbstractContextManager[None]:
+        """Surround a change from before the store is asked for it until it is remembered or doubted."""
 
     def remember(self, change: ShadowChange) -> None:
         """Remember a change that the store has made until the journal has it; before anything else is waited for."""

@@ -9,6 +9,7 @@ same at once, and each starts from what it finds: it does not matter who dies be
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, suppress
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -26,8 +27,8 @@ log = structlog.get_logger()
 VERIFICATION_SECONDS = 2.0
 # How long all others are given to notice and to tell the journal what they know; each looks four times a second.
 COLLECTION_SECONDS = 1.0
-# And this process itself, for answers that have arrived and were not looked at yet.
-GRACE_SECONDS = 0.1
+# How often it is looked whether they have done so, and whether this process has heard what became of its changes.
+POLL_SECONDS = 0.05
 # What versions go on by where a writer is gone with what it knew: more than the store can have taken meanwhile.
 VERSION_JUMP = 1_000_000
 # A process that was held up for so long may have been taken for dead.
@@ -71,6 +72,7 @@ class ShadowStoreRecovery:
         self._adopted: ShadowStoreCondition | None = None
         self._is_confirmed = False
         self._worked_in: int | None = None
+        self._collected_for: int | None = None
         self._late: set[ShadowKey] = set()
         self._heard_run: str | None = None
         self._renewed_at = monotonic()
@@ -121,6 +123,9 @@ class ShadowStoreRecovery:
             raise StoreUnverifiedError
         await self._restorer.restore_all(condition, number=number, report=report)
 
+    def attempt(self) -> AbstractContextManager[None]:
+        return self._writer.changes.attempt()
+
     def remember(self, change: ShadowChange) -> None:
         self._writer.changes.remember(change)
 
@@ -166,18 +171,16 @@ class ShadowStoreRecovery:
         changes, generation = self._writer.changes, self.generation
         if len(changes) > MOST_WAITING or changes.has_older_than(generation or 0):
             await self._hand_over()
-        while self._late:
-            key = self._late.pop()
-            try:
+        with suppress(StoreUnverifiedError):
+            for key in list(self._late):
                 await self.restore(key)
-            except StoreUnverifiedError:
-                self._late.add(key)
-                return
+                self._late.discard(key)
 
     async def _hand_over(self) -> None:
-        handed_over = await self._writer.hand_over()
+        # Some may have been handed over when the rest fails.
         generation = self.generation or 0
-        self._late |= {change.key for change in handed_over if change.generation < generation}
+        self._late |= {change.key for change in self._writer.changes.list_waiting() if change.generation < generation}
+        await self._writer.hand_over()
 
     async def _verify(self) -> None:
         for _ in range(MOST_STEPS):
@@ -226,24 +229,38 @@ class ShadowStoreRecovery:
 
     async def _begin(self, condition: ShadowStoreCondition, latest: Generation) -> None:
         """Begin a generation in the store: it was added, and nobody has worked in it."""
-        if latest.number > 1:
-            await self._collect()
-            await self._writer.close()
+        if latest.number > 1 and self._collected_for != latest.number:
+            # Others may have begun it by the end of that, and worked in it: both stores are looked at anew.
+            await self._collect(latest.number)
+            self._collected_for, self._heard_run = latest.number, condition.run
+            return
         if condition.generation is None:
-            await self._keeper.adopt_old_layout(generation=latest.number)
+            # As of the generation before: what the journal knows of these shadows may be newer.
+            await self._keeper.adopt_old_layout(generation=latest.number - 1)
         await self._keeper.begin(latest.number, is_rebuilding=latest.number > 1)
 
-    async def _collect(self) -> None:
-        """Wait until those that are there have told the journal what they know, and do so oneself."""
-        await self._sleep(COLLECTION_SECONDS if await self._writer.has_company() else GRACE_SECONDS)
+    async def _collect(self, number: int) -> None:
+        """Tell the journal what is known here, and wait until the other writers before this generation have."""
+        await self._hear_answers()
         await self._hand_over()
+        await self._writer.close()
+        waited = 0.0
+        while waited < COLLECTION_SECONDS and await self._writer.has_company(before=number):
+            await self._sleep(POLL_SECONDS)
+            waited += POLL_SECONDS
+
+    async def _hear_answers(self) -> None:
+        """Wait for the answers that are on their way. What is asked of a store from now on is refused by it."""
+        until = self._writer.changes.attempts
+        while self._writer.changes.is_under_way(until=until):
+            await self._sleep(POLL_SECONDS)
 
     async def _adopt_confirmed(self, condition: ShadowStoreCondition, latest: Generation) -> bool:
         if not condition.is_confirmed and self._heard_run != condition.run:
             # The server was started anew, from a file that agrees with the journal. Who wrote before may know better.
             self._heard_run = condition.run
             if await self._writer.has_company():
-                await self._collect()
+                await self._sleep(COLLECTION_SECONDS)
                 return False
         if latest.version_jump is None:
             await self._decide_version_jump(latest.number)
@@ -280,4 +297,5 @@ class ShadowStoreRecovery:
             log.info("shadow.generation.adopted", generation=generation, is_rebuilding=condition.is_rebuilding)
         self._keeper.adopt(condition, generation=generation)
         self._adopted, self._is_confirmed, self._worked_in = condition, is_confirmed, generation
+        self._collected_for = None
         GENERATION.set(generation)

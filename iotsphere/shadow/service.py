@@ -221,16 +221,23 @@ class DeviceShadowService:
         """Store a change, and remember it; None if nothing was stored, and the shadow has to be read anew."""
         self._written.remove(change.key)
         try:
-            stored = await self._shadows.save(change, replacing=current.version, fsynced=fsynced)
+            with self._recovery.attempt():
+                stored = await self._try(change, current, fsynced=fsynced)
         except RECOVERABLE as sign:
             await self._recover(change.key, sign)
             return None
+        if stored is not None:
+            self._written.save(stored)
+        return stored
+
+    async def _try(self, change: ShadowChange, current: Shadow, *, fsynced: bool) -> ShadowChange | None:
+        try:
+            stored = await self._shadows.save(change, replacing=current.version, fsynced=fsynced)
         except (ShadowChangeUnconfirmedError, asyncio.CancelledError):
             self._recovery.doubt()
             raise
         if stored is not None:
             self._recovery.remember(stored)
-            self._written.save(stored)
         return stored
 
     async def _recover(self, key: ShadowKey, sign: Exception) -> None:

@@ -57,8 +57,10 @@ class SqlAlchemyGenerations:
         closed = {"closed_at": sa.func.clock_timestamp()}
         await self._connection.execute(sa.update(shadow_writers).where(is_theirs).values(closed))
 
-    async def list_open_writers(self) -> Sequence[UUID]:
+    async def list_open_writers(self, *, before: int | None = None) -> Sequence[UUID]:
         query = sa.select(writers.id).where(writers.closed_at.is_(None)).distinct().order_by(writers.id)
+        if before is not None:
+            query = query.where(writers.generation < before)
         return (await self._connection.scalars(query)).all()
 
 

@@ -2,6 +2,7 @@
 
 import builtins
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -173,8 +174,9 @@ class InMemoryShadowJournal:
             )
         )
 
-    async def list_open_writers(self) -> Sequence[UUID]:
-        return sorted({writer_id for (writer_id, _), closed in self._draft.writers.items() if not closed})
+    async def list_open_writers(self, *, before: int | None = None) -> Sequence[UUID]:
+        opened = (place for place, is_closed in self._draft.writers.items() if not is_closed)
+        return sorted({writer_id for writer_id, number in opened if before is None or number < before})
 
     def _changes_of(self, key: ShadowKey) -> builtins.list[ShadowChange]:
         found = [change for (owner, _), change in self._draft.changes.items() if owner == key]
@@ -273,15 +275,14 @@ class QuietRecovery:
     def __init__(self) -> None:
         self.verified = 0
 
-    @property
-    def is_rebuilding(self) -> bool:
-        return False
-
     async def verify(self) -> None:
         self.verified += 1
 
     async def restore(self, key: ShadowKey) -> None:
         raise AssertionError(f"{key} needs no restoring")
+
+    def attempt(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def remember(self, change: ShadowChange) -> None:
         """Nothing is ever lost."""

@@ -158,15 +158,15 @@ class LivingProcess:
             changed = current.change({"reported": values}, NOON)
             try:
                 change = build_change(key, changed)
-                stored: ShadowChange | None = await self.repository.save(
-                    change, replacing=current.version, fsynced=False
-                )
+                with self.recovery.attempt():
+                    stored: ShadowChange | None = await self.repository.save(
+                        change, replacing=current.version, fsynced=False
+                    )
+                    if stored is not None:
+                        self.recovery.remember(stored)
+                        return stored
             except (StoreUnverifiedError, ShadowUnrestoredError) as sign:
                 await self._answer(sign, key)
-                continue
-            if stored is not None:
-                self.recovery.remember(stored)
-                return stored
 
     async def rebuild(self) -> None:
         while True:

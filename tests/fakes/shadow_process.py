@@ -1,6 +1,7 @@
 """One process of the platform as shadows see it: its services, on a store and a journal in memory."""
 
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from iotsphere.kernel.clock import Clock
@@ -36,10 +37,6 @@ class ObedientRecovery:
         self.remembered: list[ShadowChange] = []
         self.doubts = 0
 
-    @property
-    def is_rebuilding(self) -> bool:
-        return self._store.server.data.is_rebuilding
-
     async def verify(self) -> None:
         data = self._store.server.data
         if data.generation is None:
@@ -49,6 +46,9 @@ class ObedientRecovery:
     async def restore(self, key: ShadowKey) -> None:
         keeper = InMemoryShadowStoreKeeper(self._store)
         await keeper.restore([self._journal.heads[key]], generation=self._store.generation)
+
+    def attempt(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def remember(self, change: ShadowChange) -> None:
         self.remembered.append(change)

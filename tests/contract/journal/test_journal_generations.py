@@ -140,6 +140,8 @@ async def test_who_was_taken_for_gone_can_open_again(unit_of_work: JournalUnitOf
         await uow.journal.open_writer(writer, generation=number + 1)
         await uow.journal.open_writer(other, generation=number)
         assert await uow.journal.list_open_writers() == sorted([writer, other])
+        assert await uow.journal.list_open_writers(before=number + 1) == sorted([writer, other])
+        assert await uow.journal.list_open_writers(before=number) == []
         await uow.journal.close_writers([writer, other], generation=number + 1)
         assert await uow.journal.list_open_writers() == []
         await uow.journal.close_writers([], generation=number)

@@ -1,6 +1,7 @@
 """What is found out about the shadow store, and what is done about it, step by step."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -9,9 +10,10 @@ import pytest
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.shadow.errors import ShadowsRebuildingError
-from iotsphere.shadow.model import ChangeKind, ShadowKey
+from iotsphere.shadow.model import ChangeKind, ShadowHead, ShadowKey
 from iotsphere.shadow.recovery import COLLECTION_SECONDS, VERSION_JUMP
-from tests.fakes.lives import DeathError, LivingProcess, Platform
+from tests.factories.shadow import build_change
+from tests.fakes.lives import NOON, DeathError, LivingProcess, Platform
 
 PUMP = ShadowKey(DeviceId(UUID(int=7)))
 NAMED = ShadowKey(DeviceId(UUID(int=7)), "firmware")
@@ -168,7 +170,76 @@ async def test_versions_go_on_further_when_a_writer_is_gone_with_what_it_knew(
     assert restored.state == {"reported": {"on": True}}
     change = platform.journal.changes[(PUMP, restored.version)]
     assert (change.kind, change.actor, change.shadow) == (ChangeKind.RESTORED, "platform", restored)
-    assert COLLECTION_SECONDS in platform.waited
+    assert sum(platform.waited) >= COLLECTION_SECONDS
+
+
+@pytest.mark.parametrize("turns", [0, 5, 20, 100])
+async def test_versions_stay_as_they_are_when_all_writers_notice_one_after_the_other(
+    platform: Platform, process: LivingProcess, turns: int
+) -> None:
+    last = await process.write(PUMP, on=True)
+    other = LivingProcess(platform, 2)
+    others = await other.write(NAMED, slot="a")
+    platform.server.flush()
+
+    async def notice_later() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await other.recovery.watch()
+
+    restored, _ = await asyncio.gather(process.read(PUMP), notice_later())
+
+    assert restored == last.shadow
+    assert await process.read(NAMED) == others.shadow
+    assert sum(platform.waited) < COLLECTION_SECONDS
+
+
+async def test_an_answer_that_is_on_its_way_when_the_store_loses_its_data_is_waited_for(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    with process.recovery.attempt():
+        stored = await process.stored.save(
+            build_change(PUMP, process.stored.stored[PUMP].change({"reported": {"on": False}}, NOON)),
+            replacing=1,
+            fsynced=True,
+        )
+        assert stored is not None
+        platform.server.flush()
+        reading = asyncio.create_task(process.read(PUMP))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert platform.server.data.generation is None
+        process.recovery.remember(stored)
+
+    assert await reading == stored.shadow
+
+
+async def test_who_was_long_in_collecting_does_not_begin_what_was_lost_again_meanwhile(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    dead = LivingProcess(platform, 3)
+    await dead.read(PUMP)
+    platform.server.flush()
+    first = LivingProcess(platform, 2)
+
+    async def others_are_faster(_: float) -> None:
+        await first.recovery.verify()
+        platform.server.flush()
+
+    platform.passing = others_are_faster
+    seen: list[int] = []
+    begin = process.keeper.begin
+
+    async def note(generation: int, *, is_rebuilding: bool) -> None:
+        seen.append(generation)
+        await begin(generation, is_rebuilding=is_rebuilding)
+
+    process.keeper.begin = note  # type: ignore[method-assign]
+    await process.recovery.verify()
+
+    assert seen == [3]
 
 
 async def test_versions_go_on_once_however_often_a_shadow_is_restored(
@@ -264,6 +335,45 @@ async def test_a_store_that_is_emptied_again_while_it_is_rebuilt_is_rebuilt_agai
     assert process.recovery.generation == 3
     await process.rebuild()
     assert process.stored.stored == platform.heads()
+
+
+async def test_a_file_from_before_the_change_stream_takes_nothing_back(
+    platform: Platform, process: LivingProcess
+) -> None:
+    first = await process.write(PUMP, on=True)
+    last = await process.write(PUMP, on=False)
+    await process.recovery.leave()
+    platform.server.flush()
+    newcomer = LivingProcess(platform, 2)
+    newcomer.keeper.old_layout = {PUMP: first}
+
+    assert await newcomer.read(PUMP) == last.shadow
+
+
+async def test_what_is_handed_over_late_is_restored_although_the_store_does_not_answer_at_first(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    late = await process.write(PUMP, on=False)
+    process.changes.forget([late])
+    platform.server.flush()
+    await process.read(PUMP)
+    process.recovery.remember(late)
+    is_away = [True]
+    restore = process.keeper.restore
+
+    async def fail_once(heads: Sequence[ShadowHead], *, generation: int) -> None:
+        if is_away:
+            is_away.clear()
+            raise UnavailableError("shadow", "It does not answer.")
+        await restore(heads, generation=generation)
+
+    process.keeper.restore = fail_once  # type: ignore[method-assign]
+    with pytest.raises(UnavailableError):
+        await process.recovery.watch()
+    await process.recovery.watch()
+
+    assert await process.read(PUMP) == late.shadow
 
 
 async def test_a_server_restarted_while_it_is_rebuilt_goes_on_being_rebuilt(
