@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from iotsphere.kernel.errors import RuleViolationError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.shadow.errors import ShadowStoreDamagedError
 from iotsphere.shadow.model import ChangeKind, Settlement, Shadow, ShadowChange, ShadowKey, ShadowPatch
@@ -82,11 +83,12 @@ def decode_entry(place: bytes, entry: Mapping[bytes, bytes]) -> ShadowChange:
     """:raises ShadowStoreDamagedError: it holds no change."""
     try:
         stored = _CHANGE.decode(entry[b"change"])
+        key = ShadowKey(stored.device_id, stored.name)
         shadow = _SHADOW.decode(entry[b"shadow"])
-    except (KeyError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RuleViolationError) as error:
         raise ShadowStoreDamagedError from error
     return ShadowChange(
-        key=ShadowKey(stored.device_id, stored.name),
+        key=key,
         kind=stored.kind,
         shadow=shadow,
         actor=stored.actor,

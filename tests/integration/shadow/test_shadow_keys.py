@@ -113,7 +113,21 @@ async def test_a_lost_group_is_made_again_and_hands_out_everything(peer: Peer, a
     assert (await peer.stream.measure()).length == 0
 
 
-@pytest.mark.parametrize("entry", [{"a": "b"}, {"change": "{}", "shadow": "{}"}, {"change": "\xff", "shadow": "x"}])
+NAMELESS = (
+    f'{{"device_id": "{DEVICE}", "kind": "deleted", "actor": "platform", "correlation_id": "c", "generation": 1, '
+    '"name": "no name"}'
+)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"a": "b"},
+        {"change": "{}", "shadow": "{}"},
+        {"change": "\xff", "shadow": "x"},
+        {"change": NAMELESS, "shadow": "{}"},
+    ],
+)
 async def test_an_entry_that_cannot_be_read_is_put_aside_and_keeps_no_other_waiting(
     peer: Peer, administrator: Redis, entry: dict[str, str]
 ) -> None:
