@@ -2,8 +2,6 @@
 
 import asyncio
 from functools import partial
-from os import getpid
-from socket import gethostname
 
 from iotsphere.cli.roles import run_role
 from iotsphere.cli.signals import stop_requested
@@ -16,6 +14,9 @@ from iotsphere.worker.journalling import journal_changes
 from iotsphere.worker.rebuilding import close_absent_writers, rebuild_shadows
 from iotsphere.worker.sealing import seal_trail
 from iotsphere.workflows.upkeep import keep_up
+
+# All workers are one to the change stream, which never forgets a name: no two are given the same change.
+CONSUMER = "worker"
 
 
 async def work(settings: Settings) -> None:
@@ -35,7 +36,7 @@ async def go_on(container: Application, *, stop: asyncio.Event) -> None:
     begin = [
         partial(seal_trail, container.audit.sealing(), stop=stop),
         partial(deliver_events, container.workflows.commissioning(), stop=stop),
-        partial(journal_changes, container.shadow_journal(), consumer=f"{gethostname()}:{getpid()}", stop=stop),
+        partial(journal_changes, container.shadow_journal(), consumer=CONSUMER, stop=stop),
         partial(rebuild_shadows, recovery, stop=stop),
         partial(close_absent_writers, container.absent_shadow_writers(), stop=stop),
         *(partial(keep_house, duty, stop=stop) for duty in duties),

@@ -52,6 +52,14 @@ async def eventually(act: Callable[[], Awaitable[list[ShadowChange]]]) -> list[S
     return []
 
 
+async def test_those_who_read_under_one_name_are_given_different_changes(peer: Peer) -> None:
+    made = await save_some(peer, 6)
+
+    first, second = await asyncio.gather(read(peer, "one", 3), read(peer, "one", 3))
+
+    assert sorted(change.version for change in first + second) == [change.version for change in made]
+
+
 async def test_a_change_comes_out_as_it_went_in(peer: Peer) -> None:
     state = {"z": [], "a": {}, "n": {"integer": 2**53, "whole": 1.0, "text": "zażółć\n"}, "e": 1e300}
     update = ShadowChange(
