@@ -1,9 +1,11 @@
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis import exceptions as refusals
 
+from iotsphere.kernel.errors import UnavailableError
 from iotsphere.shadow.errors import ShadowStoreDamagedError
 from iotsphere.shadow.model import ShadowChange
 from iotsphere.shadow.ports import Backlog
@@ -14,6 +16,10 @@ from repositories.shadow.store import READ_SECONDS, STREAM_WAIT_SECONDS, ShadowS
 
 # Who has taken changes and not settled them by then is taken for dead.
 CLAIM_SECONDS = 30.0
+# Sooner by one who has just begun, for its predecessor has ended, or to whom the store did not answer a moment ago:
+# what it was given with the answer that was lost would keep every history waiting.
+HASTY_CLAIM_SECONDS = 1.0
+HASTE_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -24,20 +30,28 @@ class RedisChangeStream:
     It is read whatever is known of the store: the journal may be told twice, and of an earlier life.
     """
 
-    def __init__(self, store: ShadowStore, *, claim_seconds: float = CLAIM_SECONDS) -> None:
+    def __init__(
+        self,
+        store: ShadowStore,
+        *,
+        claim_seconds: float = CLAIM_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
-        self._claim_milliseconds = int(claim_seconds * 1000)
+        self._claim_seconds = claim_seconds
+        self._monotonic = monotonic
+        self._hasty_until: float | None = None
 
     async def read(self, consumer: str, *, limit: int, wait_seconds: float) -> list[ShadowChange]:
         wait_seconds = min(wait_seconds, STREAM_WAIT_SECONDS)
-        async with self._store.reach(seconds=wait_seconds + READ_SECONDS):
-            try:
-                entries = await self._take(consumer, limit, wait_seconds)
-            except refusals.ResponseError as error:
-                if not str(error).startswith("NOGROUP"):
-                    raise
-                await self._make_group()
-                entries = await self._take(consumer, limit, wait_seconds)
+        if self._hasty_until is None:
+            self._hasty_until = self._monotonic() + HASTE_SECONDS
+        try:
+            async with self._store.reach(seconds=wait_seconds + READ_SECONDS):
+                entries = await self._take_of_group(consumer, limit, wait_seconds)
+        except UnavailableError:
+            self._hasty_until = None
+            raise
         return await self._decode(entries)
 
     async def settle(self, changes: Sequence[ShadowChange]) -> None:
@@ -49,9 +63,22 @@ class RedisChangeStream:
             return Backlog()
         return Backlog(length, int(size_bytes), position_of(first), position_of(last))
 
+    async def _take_of_group(self, consumer: str, limit: int, wait_seconds: float) -> Any:
+        try:
+            return await self._take(consumer, limit, wait_seconds)
+        except refusals.ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            await self._make_group()
+            return await self._take(consumer, limit, wait_seconds)
+
+    def _claim_milliseconds(self) -> int:
+        is_hasty = self._hasty_until is None or self._monotonic() < self._hasty_until
+        return int(1000 * (min(HASTY_CLAIM_SECONDS, self._claim_seconds) if is_hasty else self._claim_seconds))
+
     async def _take(self, consumer: str, limit: int, wait_seconds: float) -> Any:
         client = self._store.stream
-        claimed: Any = await client.xautoclaim(CHANGES, GROUP, consumer, self._claim_milliseconds, count=limit)
+        claimed: Any = await client.xautoclaim(CHANGES, GROUP, consumer, self._claim_milliseconds(), count=limit)
         if claimed[1]:
             return claimed[1]
         # 0 would wait for ever.

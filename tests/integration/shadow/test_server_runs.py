@@ -21,7 +21,7 @@ from repositories.availability import StoreGate
 from repositories.shadow.keeper import RedisShadowStoreKeeper
 from repositories.shadow.shadows import RedisShadowRepository
 from repositories.shadow.store import ShadowStore, StoreSession
-from repositories.shadow.stream import RedisChangeStream
+from repositories.shadow.stream import HASTE_SECONDS, RedisChangeStream
 from tests.factories.shadow import build_change
 from tests.integration.shadow.conftest import Machine
 
@@ -202,3 +202,22 @@ async def test_twenty_writers_in_two_processes_lose_nothing_and_every_change_is_
     assert taken == changes
     backlog = await peers[0].stream.measure()
     assert (backlog.length, backlog.size_bytes) == (0, 0)
+
+
+async def test_what_was_given_with_an_answer_that_was_lost_is_given_again_soon(peers: list[Peer]) -> None:
+    peer = peers[0]
+    assert await peer.save(1)
+    now = 0.0
+    stream = RedisChangeStream(peer.store, monotonic=lambda: now)
+    lost = await stream.read("worker", limit=9, wait_seconds=0)
+    now = HASTE_SECONDS
+    peer.store.gate.failed()
+    with pytest.raises(UnavailableError):
+        await stream.read("worker", limit=9, wait_seconds=0)
+    peer.store.gate.succeeded()
+
+    for reader in (stream, RedisChangeStream(peer.store)):
+        async with asyncio.timeout(10):
+            while not (found := await reader.read("worker", limit=9, wait_seconds=0.05)):
+                pass
+        assert found == lost
