@@ -24,6 +24,7 @@ OUTAGES = (
     refusals.ClusterDownError,
     refusals.TryAgainError,
 )
+FAILURES = (*OUTAGES, refusals.ResponseError)
 # Refusals that the driver has no class for: the disk is full, a script runs without end, a replica is missing.
 OUTAGE_CODES = ("MISCONF", "BUSY", "NOREPLICAS")
 
@@ -54,23 +55,28 @@ class RedisReach:
         try:
             async with asyncio.timeout(seconds):
                 yield
-        except (*OUTAGES, refusals.ResponseError) as error:
-            if _is_busy(error):
-                raise self.gate.busy() from error
-            if not _is_outage(error):
+        except FAILURES as error:
+            told = self.tell(error)
+            if told is error:
                 raise
-            raise self.gate.failed() from error
+            raise told from error
         self.gate.succeeded()
         if _count_cancellations() > cancellations:
             # The driver loses a cancellation that comes together with the end of what it waits for, and whoever
             # asks again and again within a time-out would never hear of it.
             raise asyncio.CancelledError
 
+    def tell(self, error: Exception) -> Exception:
+        """Tell the gate, and give what to raise: the error itself if it is a refusal."""
+        if _is_busy(error):
+            return self.gate.busy()
+        return self.gate.failed() if _is_outage(error) else error
+
 
 def create_redis_client(
-    url: str, *, retries: int, answer_seconds: float, connect_seconds: float = SOCKET_SECONDS
+    url: str, *, retries: int, answer_seconds: float | None, connect_seconds: float = SOCKET_SECONDS
 ) -> Redis:
-    """Make a client that connects when it is first needed."""
+    """Make a client that connects when it is first needed; without ``answer_seconds`` it has no time-out."""
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=POOL_SIZE,
@@ -91,7 +97,8 @@ def _count_cancellations() -> int:
 
 def _is_busy(error: Exception) -> bool:
     """Tell a pool that had no connection left in time, for others have them, from a server that has none to give."""
-    return isinstance(error, refusals.ConnectionError) and isinstance(error.__cause__, TimeoutError)
+    is_pool_empty = isinstance(error, refusals.ConnectionError) and isinstance(error.__cause__, TimeoutError)
+    return is_pool_empty or isinstance(error, refusals.MaxConnectionsError)
 
 
 def _is_outage(error: Exception) -> bool:

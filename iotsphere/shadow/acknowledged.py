@@ -5,6 +5,7 @@ lost with it. A process that cannot be sure to remember everything says so, for 
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class AcknowledgedChanges:
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic, most_changes: int = MOST_CHANGES) -> None:
         self._monotonic = monotonic
         self._most_changes = most_changes
-        self._changes: dict[tuple[int, int], ShadowChange] = {}
+        self._changes: OrderedDict[tuple[int, int], ShadowChange] = OrderedDict()
         self._last: tuple[int, int] = (0, 0)
         self._let_go = (0, 0)
         self._doubted_at: float | None = None
@@ -66,9 +67,9 @@ class AcknowledgedChanges:
         self._changes[place] = change
         self._last = max(self._last, place)
         if len(self._changes) > self._most_changes:
-            oldest = min(self._changes)
-            del self._changes[oldest]
-            self._let_go = max(self._let_go, oldest)
+            # As good as the oldest: answers come nearly in the order of the changes.
+            first, _ = self._changes.popitem(last=False)
+            self._let_go = max(self._let_go, first)
         if self._is_doubt_old(self._monotonic()) and self._made_since is None:
             self._made_since = change.position
 
@@ -96,9 +97,9 @@ class AcknowledgedChanges:
     def settle(self, mark: Mark, *, generation: int, oldest_waiting: int | None) -> None:
         """Forget what had reached the journal when, after the mark, this was the oldest change that had not."""
         until = (generation, mark.position if oldest_waiting is None else min(mark.position, oldest_waiting - 1))
-        self._changes = {
-            place: change for place, change in self._changes.items() if place > until or place[0] != generation
-        }
+        self._changes = OrderedDict(
+            (place, change) for place, change in self._changes.items() if place > until or place[0] != generation
+        )
         # What was let go in an earlier generation has been made up for: this one began with higher versions.
         if self._let_go <= until:
             self._let_go = (0, 0)

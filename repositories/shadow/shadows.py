@@ -43,9 +43,9 @@ class RedisShadowRepository:
     async def _write(self, call: tuple[Any, ...], *, fsynced: bool) -> Any:
         self._store.gate.enter()
         try:
+            if not fsynced:
+                return await self._store.ask_over(self._store.writing, call)
             async with self._store.watch(seconds=WRITE_SECONDS):
-                if not fsynced:
-                    return await self._store.writes.evalsha(*call)
                 # On one connection, the only one on which this write can be waited for, and sent at once.
                 pipeline = self._store.writes.pipeline(transaction=False)
                 pipeline.evalsha(*call)

@@ -3,8 +3,7 @@
 A frozen server costs a read at most READ_SECONDS and a write WRITE_SECONDS, and both together less than 3 seconds.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,8 @@ from iotsphere.shadow.errors import (
     StoreUnverifiedError,
 )
 from repositories.availability import StoreGate
-from repositories.redis import SOCKET_SECONDS, RedisReach, create_redis_client
+from repositories.redis import FAILURES, SOCKET_SECONDS, RedisReach, create_redis_client
+from repositories.redis_line import RedisLine
 from repositories.shadow.keys import GENERATION
 from repositories.shadow.scripts import Answer, BoundScript
 
@@ -55,9 +55,10 @@ class StoreSession:
 class ShadowStore(RedisReach):
     """``url`` is one that redis-py reads.
 
-    Writes have connections of their own, which never repeat a command: a compare-and-set whose answer was lost may
-    have been made, and would lose against itself; and only on its own connection can a write be waited for. The
-    change stream has one for its reader, which may wait there.
+    What is asked all the time goes over two lines, ``reading`` and ``writing``, the rest over pools. Writes never
+    repeat a command: a compare-and-set whose answer was lost may have been made, and would lose against itself. A
+    write that is waited for has a connection for itself, as nothing else comes through meanwhile; the change stream
+    has one for its reader, which may wait there.
     """
 
     def __init__(self, url: str, gate: StoreGate) -> None:
@@ -65,6 +66,8 @@ class ShadowStore(RedisReach):
         self.reads = create_redis_client(url, retries=1, answer_seconds=SOCKET_SECONDS)
         self.writes = create_redis_client(url, retries=0, answer_seconds=FSYNC_SECONDS + SOCKET_SECONDS)
         self.stream = create_redis_client(url, retries=0, answer_seconds=STREAM_WAIT_SECONDS + SOCKET_SECONDS)
+        self.reading = RedisLine(url, seconds=READ_SECONDS, repeats=True)
+        self.writing = RedisLine(url, seconds=WRITE_SECONDS, repeats=False)
         self._session: StoreSession | None = None
 
     @property
@@ -78,24 +81,19 @@ class ShadowStore(RedisReach):
     def session(self, session: StoreSession) -> None:
         self._session = session
 
-    @asynccontextmanager
-    async def watch(self, *, seconds: float) -> AsyncIterator[None]:
+    def tell(self, error: Exception) -> Exception:
         """Do what every store does, and tell what this one alone answers.
 
-        :raises StoreUnverifiedError: the server does not know a script of the session: it was started since.
-        :raises ShadowStoreDamagedError: something else lies where the platform keeps its own.
+        That a script of the session is not known, says that the server was started since; another type, that
+        something else lies where the platform keeps its own.
         """
-        try:
-            async with super().watch(seconds=seconds):
-                yield
-        except refusals.NoScriptError as error:
+        if isinstance(error, refusals.NoScriptError):
             self.gate.succeeded()
-            raise StoreUnverifiedError from error
-        except refusals.ResponseError as error:
-            if not str(error).startswith("WRONGTYPE"):
-                raise
+            return StoreUnverifiedError()
+        if isinstance(error, refusals.ResponseError) and str(error).startswith("WRONGTYPE"):
             self.gate.succeeded()
-            raise ShadowStoreDamagedError from error
+            return ShadowStoreDamagedError()
+        return super().tell(error)
 
     async def ask(self, script: BoundScript, keys: Sequence[str], *values: str | bytes | int) -> Any:
         """Run a script that may be repeated, in the session of this process.
@@ -107,11 +105,27 @@ class ShadowStore(RedisReach):
     async def ask_in(
         self, session: StoreSession, script: BoundScript, keys: Sequence[str], *values: str | bytes | int
     ) -> Any:
-        async with self.reach(seconds=READ_SECONDS):
-            answer = await self.reads.evalsha(*session.call(script, keys, *values))
-        return checked(answer)
+        self.gate.enter()
+        return checked(await self.ask_over(self.reading, session.call(script, keys, *values)))
+
+    async def ask_over(self, line: RedisLine, call: tuple[Any, ...]) -> Any:
+        """Run a script over a line, even while the gate is closed.
+
+        :raises UnavailableError: the store does not answer now.
+        """
+        try:
+            answer = await line.ask("EVALSHA", *call)
+        except FAILURES as error:
+            told = self.tell(error)
+            if told is error:
+                raise
+            raise told from error
+        self.gate.succeeded()
+        return answer
 
     async def close(self) -> None:
+        for line in (self.reading, self.writing):
+            await line.close()
         for client in (self.reads, self.writes, self.stream):
             await client.aclose()
 

@@ -19,7 +19,7 @@ from iotsphere.localstack.cache import default_cache_dir
 from iotsphere.localstack.programs import find_valkey
 from iotsphere.shadow.errors import ShadowChangeUnconfirmedError
 from iotsphere.shadow.model import Shadow, ShadowKey, ShadowPatch
-from repositories.redis import POOL_SIZE
+from repositories.redis_line import MOST_WAITING
 from repositories.shadow.examining import RedisShadowExaminer
 from tests.factories.shadow import build_change
 from tests.integration.shadow.conftest import ATTEMPT, Machine, Process
@@ -143,15 +143,17 @@ async def test_readiness_sees_the_store_come_back_and_opens_the_gate(machine: Ma
 
 async def test_a_store_that_is_merely_busy_is_closed_to_nobody(machine: Machine, process: Process) -> None:
     await write(process, 1)
-    held = [await process.store.reads.client().initialize() for _ in range(POOL_SIZE)]
+    with frozen(machine):
+        asking = [asyncio.create_task(value_of(process)) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        asking += [asyncio.create_task(value_of(process)) for _ in range(MOST_WAITING)]
+        await asyncio.sleep(0)
 
-    with pytest.raises(UnavailableError, match="busy"):
-        await value_of(process)
+        with pytest.raises(UnavailableError, match="busy"):
+            await value_of(process)
 
-    process.store.gate.enter()
-    for connection in held:
-        await connection.aclose()
-    assert await value_of(process) == 1
+        process.store.gate.enter()
+    assert await asyncio.gather(*asking) == [1] * (MOST_WAITING + 2)
 
 
 async def test_a_script_the_server_forgot_is_loaded_again(machine: Machine, process: Process) -> None:
