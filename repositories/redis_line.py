@@ -32,7 +32,7 @@ class RedisLine:
     """
 
     def __init__(self, url: str, *, seconds: float, repeats: bool) -> None:
-        self._client = create_redis_client(url, retries=0, answer_seconds=None)
+        self._client = create_redis_client(url, retries=0, answer_seconds=None, connect_seconds=seconds)
         self._seconds = seconds
         self._repeats = repeats
         self._connection: Connection | None = None
