@@ -57,7 +57,7 @@ class Fleet:
 
     def __init__(self, platform: Platform) -> None:
         self.operator = log_in(platform)
-        self._devices = []
+        self.devices: list[tuple[str, dict[str, str]]] = []
         with httpx.Client(
             base_url=f"{platform.url}/api/v1", headers=self.operator, trust_env=False, timeout=30
         ) as http:
@@ -68,20 +68,20 @@ class Fleet:
                 reported = {f"register_{register:02}": f"{register:026}" for register in range(24)}
                 patch = {"state": {"reported": reported}}
                 http.patch(f"/devices/{device_id}/shadow", json=patch).raise_for_status()
-                self._devices.append((device_id, {"X-API-Key": key}))
-        self.first_id, self.first_key = self._devices[0]
+                self.devices.append((device_id, {"X-API-Key": key}))
+        self.first_id, self.first_key = self.devices[0]
 
     def reads(self) -> Iterator[bytes]:
         return itertools.cycle(
-            [request("GET", f"/api/v1/devices/{device_id}/shadow", key) for device_id, key in self._devices]
+            [request("GET", f"/api/v1/devices/{device_id}/shadow", key) for device_id, key in self.devices]
         )
 
     def reports(self) -> Iterator[bytes]:
-        for number, (device_id, key) in enumerate(itertools.cycle(self._devices)):
+        for number, (device_id, key) in enumerate(itertools.cycle(self.devices)):
             yield _patch(device_id, key, {"reported": {"register_00": f"{number:026}"}})
 
     def wishes(self) -> Iterator[bytes]:
-        for number, (device_id, _) in enumerate(itertools.cycle(self._devices)):
+        for number, (device_id, _) in enumerate(itertools.cycle(self.devices)):
             yield _patch(device_id, self.operator, {"desired": {"target": number}})
 
 
@@ -187,11 +187,9 @@ class Crowd:
         return int((await self._redis.info("memory"))["used_memory"])
 
 
-async def measure_crowd(
-    administrator_url: str, shadows: int, fleet: Fleet, port: int, *, seconds: float
-) -> dict[str, float]:
+async def measure_crowd(address: str, shadows: int, fleet: Fleet, port: int, *, seconds: float) -> dict[str, float]:
     """Compare a store of a thousand shadows with one of many."""
-    async with Redis.from_url(administrator_url, protocol=2, socket_timeout=60) as redis:
+    async with Redis.from_url(address, protocol=2, socket_timeout=60) as redis:
         # So many do not fit into what a developer's machine is asked for, and making them is not what is measured.
         await redis.config_set("maxmemory", 0)
         await redis.config_set("appendfsync", "everysec")
@@ -208,6 +206,12 @@ async def measure_crowd(
         "reads_per_second_of_many": many.per_second,
         "ratio": many.per_second / few.per_second,
     }
+
+
+def administrator_url(url: str, data_dir: Path) -> str:
+    """Give the address of a platform's shadow store for whoever may do anything with it."""
+    password = Secrets(data_dir).find("valkey_admin_password")
+    return urlsplit(url)._replace(netloc=f"{ADMINISTRATOR}:{password}@").geturl()
 
 
 def measure(
@@ -236,10 +240,10 @@ def measure(
             "half": asyncio.run(measure_half(contenders, rates, seconds=options.seconds)),
         }
         if options.shadows:
-            password = Secrets(data_dir).find("valkey_admin_password")
-            administrator_url = urlsplit(url)._replace(netloc=f"{ADMINISTRATOR}:{password}@").geturl()
             found["crowd"] = asyncio.run(
-                measure_crowd(administrator_url, options.shadows, fleet, ours.port, seconds=options.seconds)
+                measure_crowd(
+                    administrator_url(url, data_dir), options.shadows, fleet, ours.port, seconds=options.seconds
+                )
             )
     finally:
         ours.process.terminate()
