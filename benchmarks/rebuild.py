@@ -86,6 +86,15 @@ async def fill_journal(dsn: str, count: int) -> None:
         await engine.dispose()
 
 
+async def find_version_jump(dsn: str) -> int | None:
+    """Give how much further versions went on; then each shadow that was restored is a change in the journal, too."""
+    engine = create_store_engine(dsn)
+    async with SqlAlchemyJournalUnitOfWork(engine, StoreGate("telemetry")) as uow:
+        generation = await uow.journal.find_generation()
+    await engine.dispose()
+    return generation.version_jump if generation else None
+
+
 async def keep_reading(url: str, devices: Sequence[tuple[str, dict[str, str]]], reads: Reads) -> None:
     """Read at a steady rate until cancelled; what is answered late delays the next, and counts once."""
     async with httpx.AsyncClient(base_url=f"{url}/api/v1", trust_env=False, timeout=30) as http:
@@ -139,6 +148,7 @@ async def measure(platform: Platform, data_dir: Path, shadows: int) -> dict[str,
     return {
         "shadows": restored,
         "seconds": seconds,
+        "version_jump": await find_version_jump(settings["IOTSPHERE_TELEMETRY_DSN"]),
         "shadows_per_second": restored / seconds,
         "reads_before": before.figures(),
         "reads_meanwhile": meanwhile.figures(),

@@ -3,7 +3,8 @@
 Side by side: an empty Quart application, our operation that does nothing, reading a shadow of 1 KiB and changing it
 from either side, over 32 connections that visit 32 devices in turn; the store alone, asked by the same client library
 in one process. Then every one of them at half of the rate that was measured. With ``--shadows 1000000`` also how much
-memory so many shadows take, and how fast those of our devices are read among them.
+memory so many shadows take, and how fast those of our devices are read among them, in turn with a second platform of
+a thousand.
 """
 
 import argparse
@@ -16,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -187,24 +189,47 @@ class Crowd:
         return int((await self._redis.info("memory"))["used_memory"])
 
 
-async def measure_crowd(address: str, shadows: int, fleet: Fleet, port: int, *, seconds: float) -> dict[str, float]:
-    """Compare a store of a thousand shadows with one of many."""
-    async with Redis.from_url(address, protocol=2, socket_timeout=60) as redis:
+@asynccontextmanager
+async def crowded(platform: Platform, data_dir: Path, shadows: int) -> AsyncIterator[tuple[Fleet, float]]:
+    """Fill a platform's store with so many shadows beside its fleet's, and give how many bytes one takes."""
+    fleet = await asyncio.to_thread(Fleet, platform)
+    url = environment_of_serving(platform.process.pid)["IOTSPHERE_SHADOW_URL"]
+    async with Redis.from_url(administrator_url(url, data_dir), protocol=2, socket_timeout=60) as redis:
         # So many do not fit into what a developer's machine is asked for, and making them is not what is measured.
         await redis.config_set("maxmemory", 0)
         await redis.config_set("appendfsync", "everysec")
         await redis.config_set("auto-aof-rewrite-percentage", 0)
-        crowd = Crowd(redis, fleet.first_id)
-        await crowd.grow(FEW_SHADOWS)
-        few_bytes, few = await crowd.memory(), await apply(port, fleet.reads(), seconds=seconds)
+        crowd = Crowd(redis, fleet.devices[0][0])
+        empty_bytes = await crowd.memory()
         await crowd.grow(shadows)
-        many_bytes, many = await crowd.memory(), await apply(port, fleet.reads(), seconds=seconds)
+        yield fleet, (await crowd.memory() - empty_bytes) / shadows
+
+
+async def measure_crowd(options: argparse.Namespace, many: Platform, data_dir: Path) -> dict[str, float]:
+    """Compare a store of many shadows with one of a thousand on a second platform, each asked in turn."""
+    few_dir = data_dir.with_name("few")
+    few = Platform(few_dir, None)
+    await asyncio.to_thread(few.start)
+    try:
+        async with (
+            crowded(few, few_dir, FEW_SHADOWS) as (few_fleet, _),
+            crowded(many, data_dir, options.shadows) as (many_fleet, bytes_of_a_shadow),
+        ):
+            contenders = [
+                Contender("few", few.port, few_fleet.reads()),
+                Contender("many", many.port, many_fleet.reads()),
+            ]
+            rates = figures(await compare(contenders, rounds=options.rounds, seconds=options.seconds))
+    finally:
+        await asyncio.to_thread(few.stop)
     return {
-        "shadows": crowd.count,
-        "bytes_of_a_shadow": (many_bytes - few_bytes) / (crowd.count - FEW_SHADOWS),
-        "reads_per_second_of_few": few.per_second,
-        "reads_per_second_of_many": many.per_second,
-        "ratio": many.per_second / few.per_second,
+        "shadows": options.shadows,
+        "bytes_of_a_shadow": bytes_of_a_shadow,
+        "reads_per_second_of_few": rates["few"]["per_second"],
+        "reads_per_second_of_many": rates["many"]["per_second"],
+        "ratio": rates["many"]["ratio"],
+        "p99_ms_of_few": rates["few"]["p99_ms"],
+        "p99_ms_of_many": rates["many"]["p99_ms"],
     }
 
 
@@ -240,11 +265,7 @@ def measure(
             "half": asyncio.run(measure_half(contenders, rates, seconds=options.seconds)),
         }
         if options.shadows:
-            found["crowd"] = asyncio.run(
-                measure_crowd(
-                    administrator_url(url, data_dir), options.shadows, fleet, ours.port, seconds=options.seconds
-                )
-            )
+            found["crowd"] = asyncio.run(measure_crowd(options, platform, data_dir))
     finally:
         ours.process.terminate()
         ours.process.wait(timeout=30)

@@ -40,6 +40,7 @@ from iotsphere.shadow.comparison import ShadowComparison
 from iotsphere.shadow.handover import AbsentWriters, ShadowWriter
 from iotsphere.shadow.history import ShadowHistoryService
 from iotsphere.shadow.journal import JournalService
+from iotsphere.shadow.mending import JournalMender
 from iotsphere.shadow.recovery import ShadowStoreRecovery
 from iotsphere.shadow.restoring import ShadowRestorer
 from iotsphere.shadow.service import DeviceShadowService
@@ -263,6 +264,13 @@ class Application(containers.DeclarativeContainer):
     shadow_upkeep = providers.Singleton(ShadowUpkeep, recovery=shadow_recovery)
     absent_shadow_writers = providers.Singleton(
         AbsentWriters, keeper=stores.shadow_keeper, unit_of_work=stores.journal_unit_of_work.provider
+    )
+    shadow_mender = providers.Singleton(
+        JournalMender,
+        inventory=stores.shadow_inventory,
+        journal=shadow_journal,
+        unit_of_work=stores.journal_unit_of_work.provider,
+        recovery=shadow_recovery,
     )
     shadow_history = providers.Singleton(
         ShadowHistoryService,

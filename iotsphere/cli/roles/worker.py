@@ -11,6 +11,7 @@ from iotsphere.containers.stores import close_stores
 from iotsphere.worker.delivery import deliver_events
 from iotsphere.worker.housekeeping import keep_house
 from iotsphere.worker.journalling import journal_changes
+from iotsphere.worker.mending import mend_journal
 from iotsphere.worker.rebuilding import close_absent_writers, rebuild_shadows
 from iotsphere.worker.sealing import seal_trail
 from iotsphere.workflows.upkeep import keep_up
@@ -39,6 +40,7 @@ async def go_on(container: Application, *, stop: asyncio.Event) -> None:
         partial(journal_changes, container.shadow_journal(), consumer=CONSUMER, stop=stop),
         partial(rebuild_shadows, recovery, stop=stop),
         partial(close_absent_writers, container.absent_shadow_writers(), stop=stop),
+        partial(mend_journal, container.shadow_mender(), stop=stop),
         *(partial(keep_house, duty, stop=stop) for duty in duties),
     ]
     async with container.shadow_upkeep().running(), asyncio.TaskGroup() as tasks:
