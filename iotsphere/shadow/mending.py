@@ -7,7 +7,6 @@ it. So the store is gone through for ever, some shadows at a time, and each is h
 from collections.abc import Mapping
 
 import structlog
-from prometheus_client import Counter
 
 from iotsphere.shadow.journal import JournalService
 from iotsphere.shadow.model import ChangeKind, Shadow, ShadowChange, ShadowKey
@@ -15,8 +14,6 @@ from iotsphere.shadow.ports import JournalUnitOfWorkFactory, ShadowInventory, Sh
 from iotsphere.shadow.restoring import PLATFORM
 
 log = structlog.get_logger()
-
-MENDED = Counter("iotsphere_shadow_heads_mended", "Shadows that the journal had lost, or lost versions of")
 
 
 class JournalMender:
@@ -81,7 +78,6 @@ class JournalMender:
         if lacking:
             log.error("shadow.journal.mended", count=len(lacking), generation=survey.generation)
             await self._journal.record([_as_found(key, lacking[key], survey.generation or 0) for key in lacking])
-            MENDED.inc(len(lacking))
         self._suspects = {}
         return len(lacking)
 

@@ -20,7 +20,8 @@ from iotsphere.localstack.stack import LocalStack, create_database
 from iotsphere.shadow.comparison import ComparisonReport, DriftKind, ShadowComparison, ShadowDrift
 from iotsphere.shadow.findings import list_findings
 from iotsphere.shadow.journal import JournalService
-from iotsphere.shadow.model import Shadow, ShadowKey, ShadowPatch
+from iotsphere.shadow.mending import JournalMender
+from iotsphere.shadow.model import ChangeKind, Shadow, ShadowKey, ShadowPatch
 from iotsphere.shadow.recovery import ShadowStoreRecovery
 from iotsphere.shadow.service import DeviceShadowService
 from repositories.availability import StoreGate
@@ -273,3 +274,27 @@ async def test_changes_that_nobody_carries_and_that_were_put_aside_are_told(site
 
     assert wrong.keys() == {"refused", "unreadable", "agreement"}
     assert wrong["agreement"].detail == "Shadows with changes that the journal does not have yet: 1."
+
+
+async def test_a_journal_that_was_set_back_is_told_what_the_store_holds(site: Site) -> None:
+    unit_of_work = partial(SqlAlchemyJournalUnitOfWork, site.engine, StoreGate("telemetry"))
+    mender = JournalMender(
+        inventory=site.inventory, journal=site.journal, unit_of_work=unit_of_work, recovery=site.recovery
+    )
+    # Or this process would hand over again what it does not know to be journalled.
+    await site.recovery.watch()
+    await site.execute("DELETE FROM shadow_changes WHERE version = 2")
+    await site.execute("DELETE FROM shadow_heads WHERE version = 2 OR name = 'config'")
+    await site.execute("DELETE FROM shadow_generations")
+
+    # However the server spreads them over its pages, this goes through it more than once.
+    mended = sum([await mender.mend_next() for _ in range(100)])
+
+    assert mended == len({*KEYS[::2], *KEYS[1::3]})
+    assert all(finding.is_well for finding in await site.examine())
+    async with unit_of_work() as uow:
+        history = await uow.journal.list(KEYS[0], start=None, end=None, limit=9, cursor=None)
+    assert [(change.version, change.kind) for change in history.items] == [
+        (2, ChangeKind.RESTORED),
+        (1, ChangeKind.UPDATED),
+    ]
