@@ -1,6 +1,6 @@
 # Two commands matter: `make up` runs the platform on this machine, `make test` runs every check.
 .DEFAULT_GOAL := help
-.PHONY: help up test coverage lint unit features bench bench-access bench-shadow bench-bulk fuzz lock clean
+.PHONY: help up test coverage lint unit features bench bench-access bench-shadow bench-rebuild bench-bulk fuzz lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,6 +17,7 @@ help:
 	@echo "make bench   measure; prints ratios side by side"
 	@echo "make bench-access  measure what recognising a caller costs"
 	@echo "make bench-shadow  measure the device shadow (SHADOWS=1000000 adds a full store)"
+	@echo "make bench-rebuild  measure how long an emptied shadow store takes to come back (SHADOWS=100000)"
 	@echo "make bench-bulk  measure import and export of devices"
 	@echo "make fuzz    send made-up requests to a running platform (FUZZ_SECONDS=300 for each caller)"
 	@echo "make lock    resolve the dependencies anew"
@@ -42,6 +43,9 @@ bench-access: $(VENV)/dev.stamp
 
 bench-shadow: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.shadow --shadows $(or $(SHADOWS),0)
+
+bench-rebuild: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.rebuild --shadows $(or $(SHADOWS),100000)
 
 bench-bulk: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.bulk
