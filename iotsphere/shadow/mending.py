@@ -36,7 +36,7 @@ class JournalMender:
         self._seen_in = ShadowStoreSurvey(generation=None, is_rebuilding=False)
 
     async def mend_next(self) -> int:
-        """Look at the next shadows, or again at those that the journal lacked; give how many it was told of.
+        """Look again at the shadows that the journal lacked, then at the next ones; give how many it was told of.
 
         :raises UnavailableError: one of the two does not answer.
         """
@@ -45,10 +45,10 @@ class JournalMender:
             self._suspects = {}
             return 0
         await self._complete_generations(survey.generation)
-        if self._suspects:
-            return await self._mend_suspects(survey)
-        await self._look_on()
-        return 0
+        mended = await self._mend_suspects(survey) if self._suspects else 0
+        if not self._suspects:
+            await self._look_on()
+        return mended
 
     async def _complete_generations(self, number: int) -> None:
         async with self._unit_of_work() as uow:
