@@ -144,6 +144,32 @@ async def test_who_comes_first_to_a_restarted_server_waits_for_what_others_know(
     assert COLLECTION_SECONDS in platform.waited
 
 
+@pytest.mark.parametrize("is_flushed", [True, False], ids=["emptied", "older file"])
+@pytest.mark.parametrize("later", [0, 40, 100])
+async def test_versions_stay_where_all_who_wrote_are_there_and_notice_one_after_the_other(
+    platform: Platform, process: LivingProcess, later: int, *, is_flushed: bool
+) -> None:
+    second = LivingProcess(platform, 2)
+    older = platform.server.copy()
+    last = await process.write(PUMP, on=True)
+    await second.write(NAMED, slot="a")
+    if is_flushed:
+        platform.server.flush()
+    else:
+        platform.server.restart(older)
+
+    async def notice_later() -> None:
+        # A quarter of a second at the most.
+        for _ in range(later):
+            await asyncio.sleep(0)
+        await second.recovery.watch()
+
+    found, _ = await asyncio.gather(process.read(PUMP), notice_later())
+
+    assert found == last.shadow
+    assert platform.journal.generations[2].version_jump == 0
+
+
 async def test_once_somebody_has_confirmed_the_run_nobody_waits_again(
     platform: Platform, process: LivingProcess
 ) -> None:
