@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +21,7 @@ from repositories.shadow.shadows import RedisShadowRepository
 from repositories.shadow.store import ShadowStore, StoreSession
 from repositories.shadow.stream import HASTE_SECONDS, RedisChangeStream
 from tests.factories.shadow import build_change
+from tests.faults.shadow_store import copy
 from tests.integration.shadow.conftest import Machine
 
 KEY = ShadowKey(DeviceId(UUID(int=7)), "config")
@@ -66,15 +65,6 @@ async def peers(machine: Machine) -> AsyncIterator[list[Peer]]:
     yield peers
     for peer in peers:
         await peer.store.close()
-
-
-def copy(source: Path, target: Path) -> None:
-    """Copy a folder of the server's, which may run as another user."""
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target)
-    owner = source.parent.stat()
-    for path in [target, *target.iterdir()]:
-        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 async def kill(machine: Machine) -> None:
