@@ -15,6 +15,7 @@ from tests.faults.proxy import FaultProxy
 
 EMAIL = "admin@example.org"
 PASSWORD = "a password for the tests"
+ROLES = ("serve", "worker")
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Deployment:
 
     settings: Settings
     proxies: dict[str, FaultProxy]
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -31,18 +32,35 @@ class Deployment:
 
     @contextmanager
     def running(self, *roles: str) -> Iterator[httpx.AsyncClient]:
-        environment = child_environment(self.settings)
-        for role in roles or ("serve", "worker"):
-            command = [sys.executable, "-m", "iotsphere", role]
-            self.processes.append(subprocess.Popen(command, env=environment))
+        self.start(*roles)
         try:
             yield httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=10)
-        finally:
-            for process in self.processes:
-                process.terminate()
-        for process in self.processes:
+        except BaseException:
+            for role in list(self.processes):
+                self.kill(role)
+            raise
+        self.stop()
+
+    def start(self, *roles: str) -> None:
+        environment = child_environment(self.settings)
+        for role in roles or ROLES:
+            command = [sys.executable, "-m", "iotsphere", role]
+            self.processes[role] = subprocess.Popen(command, env=environment)
+
+    def stop(self) -> None:
+        """End what is running in good order."""
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
             assert process.wait(timeout=10) == 0
         self.processes.clear()
+
+    def kill(self, *roles: str) -> None:
+        """End processes in the middle of what they do."""
+        for role in roles or ROLES:
+            self.processes[role].kill()
+        for role in roles or ROLES:
+            self.processes.pop(role).wait()
 
 
 def settings_for(dsns: dict[str, str], shadow_url: str) -> Settings:
