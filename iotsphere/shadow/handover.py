@@ -52,10 +52,10 @@ class ShadowWriter:
             await uow.commit()
         self.opened = None
 
-    async def has_company(self, *, before: int | None = None) -> bool:
-        """Tell whether others may know of changes that the journal lacks, of generations before this or of any."""
+    async def find_company(self, *, before: int | None = None) -> set[UUID]:
+        """Give the others that may know of changes that the journal lacks, of generations before this or of any."""
         async with self._unit_of_work() as uow:
-            return bool(set(await uow.journal.list_open_writers(before=before)) - {self.id})
+            return set(await uow.journal.list_open_writers(before=before)) - {self.id}
 
 
 class AbsentWriters:

@@ -59,8 +59,9 @@ class ShadowRepository(Protocol):
 class ShadowStoreCondition:
     """What a look at the store found: None and 0 where it holds nothing.
 
-    ``run`` names one run of the server, which ends when it is stopped; ``position`` is the last change in its stream.
-    ``is_confirmed`` says that in this run it was already found to agree with the journal.
+    ``run`` names one run of the server, which ends when it is stopped; ``position`` is the last change in its stream,
+    and ``first_position`` was that when the run began. ``is_confirmed`` says that in this run it was already found to
+    agree with the journal.
     """
 
     run: str
@@ -68,6 +69,7 @@ class ShadowStoreCondition:
     position: int
     is_rebuilding: bool
     is_confirmed: bool = False
+    first_position: int = 0
 
 
 class ShadowStoreKeeper(Protocol):
@@ -127,7 +129,14 @@ class ShadowStoreKeeper(Protocol):
         :raises StoreUnverifiedError: the store may not be the one that was verified last.
         """
 
-    async def find_present(self, writers: Collection[UUID]) -> set[UUID]: ...
+    async def announce(self, condition: ShadowStoreCondition, writer_id: UUID) -> None:
+        """Say in a run that is not adopted yet that a writer is there, and has told the journal what it knows.
+
+        :raises StoreUnverifiedError: it is not the run or the generation that was looked at any more.
+        """
+
+    async def find_present(self, writers: Collection[UUID], *, run: str | None = None) -> set[UUID]:
+        """Give those that are there; with ``run``, those that have said so in this run of the server."""
 
 
 POSITIONS_PER_MILLISECOND = 1_000_000

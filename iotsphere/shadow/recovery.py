@@ -27,6 +27,8 @@ log = structlog.get_logger()
 VERIFICATION_SECONDS = 2.0
 # How long all others are given to notice and to tell the journal what they know; each looks four times a second.
 COLLECTION_SECONDS = 1.0
+# How long the others are waited for that have not looked at a server that runs anew: so long they count as there.
+LATE_SECONDS = 5.0
 # How often it is looked whether they have done so, and whether this process has heard what became of its changes.
 POLL_SECONDS = 0.05
 # What versions go on by where a writer is gone with what it knew: more than the store can have taken meanwhile.
@@ -72,9 +74,11 @@ class ShadowStoreRecovery:
         self._adopted: ShadowStoreCondition | None = None
         self._is_confirmed = False
         self._worked_in: int | None = None
+        self._worked_run: str | None = None
         self._collected_for: int | None = None
         self._late: set[ShadowKey] = set()
-        self._heard_run: str | None = None
+        self._announced_run: str | None = None
+        self._awaited_run: str | None = None
         self._renewed_at = monotonic()
 
     @property
@@ -212,15 +216,40 @@ class ShadowStoreRecovery:
             await self._add_generation(condition.generation or 0)
         elif latest is None:
             await self._add_generation(1)
-        elif condition.generation == latest.number and condition.position >= max(latest.position, known):
+        elif condition.generation == latest.number and self._is_awaited(condition):
+            await self._announce(condition)
+        elif condition.generation == latest.number and self._holds(
+            condition, journalled=latest.position, known=known
+        ):
             return await self._adopt_confirmed(condition, latest)
         elif latest.version_jump is None:
             await self._begin(condition, latest)
         else:
             log.error("shadow.store.lost", generation=latest.number, found=condition.generation)
             LOSSES.inc()
+            if condition.generation == latest.number and condition.position > condition.first_position:
+                # Others have gone on without what is known here, and may have given its versions again.
+                self._writer.changes.doubt()
             await self._add_generation(latest.number + 1)
         return False
+
+    def _holds(self, condition: ShadowStoreCondition, *, known: int, journalled: int = 0) -> bool:
+        """Tell whether the store holds what this process and the journal know.
+
+        In a run that is new here others may have gone on, from a file that is older than what is known here.
+        """
+        since = condition.position if condition.run == self._worked_run else condition.first_position
+        return condition.position >= journalled and since >= known
+
+    def _is_awaited(self, condition: ShadowStoreCondition) -> bool:
+        return self._writer.opened is not None and self._announced_run != condition.run
+
+    async def _announce(self, condition: ShadowStoreCondition) -> None:
+        """Tell the others that the journal has all that is known here of the time before this run."""
+        await self._hear_answers()
+        await self._hand_over()
+        await self._keeper.announce(condition, self._writer.id)
+        self._announced_run = condition.run
 
     async def _add_generation(self, number: int) -> None:
         async with self._unit_of_work() as uow:
@@ -232,7 +261,7 @@ class ShadowStoreRecovery:
         if latest.number > 1 and self._collected_for != latest.number:
             # Others may have begun it by the end of that, and worked in it: both stores are looked at anew.
             await self._collect(latest.number)
-            self._collected_for, self._heard_run = latest.number, condition.run
+            self._collected_for, self._awaited_run = latest.number, condition.run
             return
         if condition.generation is None:
             # As of the generation before: what the journal knows of these shadows may be newer.
@@ -245,7 +274,7 @@ class ShadowStoreRecovery:
         await self._hand_over()
         await self._writer.close()
         waited = 0.0
-        while waited < COLLECTION_SECONDS and await self._writer.has_company(before=number):
+        while waited < COLLECTION_SECONDS and await self._writer.find_company(before=number):
             await self._sleep(POLL_SECONDS)
             waited += POLL_SECONDS
 
@@ -256,12 +285,11 @@ class ShadowStoreRecovery:
             await self._sleep(POLL_SECONDS)
 
     async def _adopt_confirmed(self, condition: ShadowStoreCondition, latest: Generation) -> bool:
-        if not condition.is_confirmed and self._heard_run != condition.run:
+        if not condition.is_confirmed and self._awaited_run != condition.run:
             # The server was started anew, from a file that agrees with the journal. Who wrote before may know better.
-            self._heard_run = condition.run
-            if await self._writer.has_company():
-                await self._sleep(COLLECTION_SECONDS)
-                return False
+            self._awaited_run = condition.run
+            await self._await_others(condition)
+            return False
         if latest.version_jump is None:
             await self._decide_version_jump(latest.number)
         if self._is_writer and self._writer.opened != latest.number:
@@ -270,6 +298,20 @@ class ShadowStoreRecovery:
             await self._keeper.confirm(condition)
         self._adopt(condition, latest.number, is_confirmed=True)
         return True
+
+    async def _await_others(self, condition: ShadowStoreCondition) -> None:
+        """Wait until all that may have written before this run have announced themselves in it, or are given up."""
+        waited = 0.0
+        while waited < LATE_SECONDS and await self._is_somebody_late(condition):
+            await self._sleep(POLL_SECONDS)
+            waited += POLL_SECONDS
+
+    async def _is_somebody_late(self, condition: ShadowStoreCondition) -> bool:
+        company = await self._writer.find_company()
+        if not company - await self._keeper.find_present(company, run=condition.run):
+            return False
+        now = await self._keeper.look()
+        return (now.run, now.generation, now.is_confirmed) == (condition.run, condition.generation, False)
 
     async def _decide_version_jump(self, number: int) -> None:
         """Decide it before anything is done in the generation, which by that is marked as begun."""
@@ -286,7 +328,7 @@ class ShadowStoreRecovery:
         known = self._writer.changes.last_position(self._worked_in or 0)
         condition = await self._keeper.look()
         generation = condition.generation
-        is_short = generation == self._worked_in and condition.position < known
+        is_short = generation == self._worked_in and not self._holds(condition, known=known)
         if generation is None or is_short or not (condition.is_confirmed or generation == self._worked_in):
             raise ShadowsRebuildingError
         self._adopt(condition, generation, is_confirmed=False)
@@ -297,5 +339,6 @@ class ShadowStoreRecovery:
             log.info("shadow.generation.adopted", generation=generation, is_rebuilding=condition.is_rebuilding)
         self._keeper.adopt(condition, generation=generation)
         self._adopted, self._is_confirmed, self._worked_in = condition, is_confirmed, generation
+        self._worked_run = self._announced_run = condition.run
         self._collected_for = None
         GENERATION.set(generation)

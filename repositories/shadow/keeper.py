@@ -13,6 +13,7 @@ from repositories.shadow.keys import (
     CONFIRMED,
     GENERATION,
     REBUILDING,
+    RUN,
     document_key,
     names_key,
     writer_key,
@@ -43,13 +44,14 @@ class RedisShadowStoreKeeper:
             for script in BoundScript:
                 await connection.script_load(script.text(run))
             found: Any = await connection.evalsha(
-                BoundScript.LOOK.digest(run), 4, GENERATION, REBUILDING, CHANGES, CONFIRMED
+                BoundScript.LOOK.digest(run), 5, GENERATION, REBUILDING, CHANGES, CONFIRMED, RUN, run
             )
-        generation, is_rebuilding, last, confirmed = found
+        generation, is_rebuilding, last, confirmed, first = found
         return ShadowStoreCondition(
             run=run,
             generation=None if generation is None else int(generation),
             position=_position(last) or 0,
+            first_position=position_of(first),
             is_rebuilding=bool(is_rebuilding),
             is_confirmed=confirmed is not None and confirmed.decode() == run,
         )
@@ -93,16 +95,27 @@ class RedisShadowStoreKeeper:
         return [decode_entry(place, entry) for place, entry in found]
 
     async def renew_presence(self, writer_id: UUID) -> int | None:
-        keys = [writer_key(writer_id), CHANGES]
-        return _position(await self._store.ask(BoundScript.RENEW, keys, PRESENCE_MILLISECONDS))
+        return await self._renew(self._store.session, writer_id)
 
-    async def find_present(self, writers: Collection[UUID]) -> set[UUID]:
+    async def announce(self, condition: ShadowStoreCondition, writer_id: UUID) -> None:
+        await self._renew(_session(condition), writer_id)
+
+    async def _renew(self, session: StoreSession, writer_id: UUID) -> int | None:
+        keys = [writer_key(writer_id), CHANGES]
+        values = PRESENCE_MILLISECONDS, session.run
+        return _position(await self._store.ask_in(session, BoundScript.RENEW, keys, *values))
+
+    async def find_present(self, writers: Collection[UUID], *, run: str | None = None) -> set[UUID]:
         if not writers:
             return set()
         asked = list(writers)
         async with self._store.reach(seconds=READ_SECONDS):
-            found = await self._store.reads.mget([writer_key(writer) for writer in asked])
-        return {writer for writer, value in zip(asked, found, strict=True) if value is not None}
+            found: Any = await self._store.reads.mget([writer_key(writer) for writer in asked])
+        return {
+            writer
+            for writer, value in zip(asked, found, strict=True)
+            if value is not None and run in {None, value.decode()}
+        }
 
     def _check_generation(self, generation: int) -> None:
         """:raises StoreUnverifiedError: this process has found another generation since."""

@@ -177,12 +177,12 @@ end
 return redis.call('SET', KEYS[2], ARGV[2])
 """
 
-    # KEYS: the generation, the writer, the changes. ARGV: the generation, for how many milliseconds.
+    # KEYS: the generation, the writer, the changes. ARGV: the generation, for how many milliseconds, the run.
     RENEW = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return UNVERIFIED
 end
-redis.call('SET', KEYS[2], '', 'PX', ARGV[2])
+redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])
 local oldest = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1]
 return oldest and oldest[1]
 """
@@ -196,10 +196,17 @@ end
 return measure(KEYS[2], KEYS[3])
 """
 
-    # KEYS: the generation, rebuilding, the changes, confirmed. Gives the generation, whether rebuilding, the last
-    # place, the run that is confirmed.
+    # KEYS: the generation, rebuilding, the changes, confirmed, the run. ARGV: the run. Gives the generation, whether
+    # rebuilding, the last place, the run that is confirmed, the last place when the run was looked at first: before
+    # that nobody can have written in it, for it knew no script.
     LOOK = """
-return {redis.call('GET', KEYS[1]), redis.call('EXISTS', KEYS[2]), last_place(KEYS[3]), redis.call('GET', KEYS[4])}
+local last = last_place(KEYS[3])
+local run, first = string.match(redis.call('GET', KEYS[5]) or '', '^(%S+) (%S+)$')
+if run ~= ARGV[1] then
+    first = last or '0-0'
+    redis.call('SET', KEYS[5], ARGV[1] .. ' ' .. first)
+end
+return {redis.call('GET', KEYS[1]), redis.call('EXISTS', KEYS[2]), last, redis.call('GET', KEYS[4]), first}
 """
 
     def text(self, run: str) -> str:

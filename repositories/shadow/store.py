@@ -40,12 +40,13 @@ REFUSALS: dict[object, type[Exception]] = {
 class StoreSession:
     """Which life of the store, in which run of its server, this process has found to be whole."""
 
+    run: str
     generation: int
     digests: dict[BoundScript, str]
 
     @classmethod
     def of(cls, run: str, generation: int) -> "StoreSession":
-        return cls(generation, {script: script.digest(run) for script in BoundScript})
+        return cls(run, generation, {script: script.digest(run) for script in BoundScript})
 
     def call(self, script: BoundScript, keys: Sequence[str], *values: str | bytes | int) -> tuple[Any, ...]:
         """Give what EVALSHA takes to run a script; the generation is its first key and its first value."""

@@ -31,8 +31,9 @@ class HeldData:
     waiting: dict[int, ShadowChange] = field(default_factory=dict)
     taken_at: dict[int, float] = field(default_factory=dict)
     position: int = 0
-    present: set[UUID] = field(default_factory=set)
+    present: dict[UUID, str] = field(default_factory=dict)
     confirmed_run: str | None = None
+    first: tuple[str, int] | None = None
     backlog_bytes: int = 0
     unreadable: int = 0
 
@@ -151,8 +152,15 @@ class InMemoryShadowStoreKeeper:
         await _others_first()
         data = self._store.server.data
         run = self._store.server.run
+        if data.first is None or data.first[0] != run:
+            data.first = run, data.position
         return ShadowStoreCondition(
-            run, data.generation, data.position, data.is_rebuilding, is_confirmed=data.confirmed_run == run
+            run,
+            data.generation,
+            data.position,
+            data.is_rebuilding,
+            is_confirmed=data.confirmed_run == run,
+            first_position=data.first[1],
         )
 
     def adopt(self, condition: ShadowStoreCondition, *, generation: int) -> None:
@@ -199,12 +207,16 @@ class InMemoryShadowStoreKeeper:
 
     async def renew_presence(self, writer_id: UUID) -> int | None:
         data = await self._store.enter()
-        data.present.add(writer_id)
+        data.present[writer_id] = self._store.server.run
         return min(data.waiting, default=None)
 
-    async def find_present(self, writers: Collection[UUID]) -> set[UUID]:
+    async def announce(self, condition: ShadowStoreCondition, writer_id: UUID) -> None:
+        (await self._enter_as(condition)).present[writer_id] = condition.run
+
+    async def find_present(self, writers: Collection[UUID], *, run: str | None = None) -> set[UUID]:
         await _others_first()
-        return set(writers) & self._store.server.data.present
+        present = self._store.server.data.present
+        return {writer for writer in writers if writer in present and run in {None, present[writer]}}
 
     async def _enter_as(self, condition: ShadowStoreCondition) -> HeldData:
         await _others_first()

@@ -1,4 +1,5 @@
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -260,6 +261,37 @@ async def test_a_writer_is_present_once_it_has_said_so(peer: Peer) -> None:
 
     assert await peer.keeper.find_present([WRITER, other]) == {WRITER}
     assert await peer.keeper.find_present([]) == set()
+
+
+async def test_a_writer_may_announce_itself_in_a_run_before_it_has_adopted_it(connect: Connect) -> None:
+    await connect().adopt()
+    newcomer = connect()
+    condition = await newcomer.keeper.look()
+
+    await newcomer.keeper.announce(condition, WRITER)
+
+    assert await newcomer.keeper.find_present([WRITER], run=condition.run) == {WRITER}
+    assert await newcomer.keeper.find_present([WRITER], run="another") == set()
+    with pytest.raises(StoreUnverifiedError):
+        await newcomer.keeper.announce(replace(condition, generation=2), WRITER)
+
+
+async def test_whoever_has_adopted_a_run_is_present_in_it(peer: Peer) -> None:
+    await peer.keeper.renew_presence(WRITER)
+
+    run = (await peer.keeper.look()).run
+    assert await peer.keeper.find_present([WRITER], run=run) == {WRITER}
+
+
+async def test_where_a_run_began_stays_known_however_much_is_written_in_it(connect: Connect) -> None:
+    peer = connect()
+    began = await peer.adopt()
+
+    await save(peer, KEYS[0], 1)
+
+    now = await connect().keeper.look()
+    assert now.first_position == began.position
+    assert now.position > now.first_position
 
 
 async def test_the_oldest_change_that_waits_is_told(peer: Peer) -> None:

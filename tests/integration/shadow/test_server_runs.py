@@ -155,7 +155,10 @@ async def test_an_older_file_is_seen_by_its_position_before_anything_of_it_is_re
     condition = await peer.keeper.look()
 
     assert condition.generation == 1
-    assert 0 < condition.position < second.position
+    assert 0 < condition.position == condition.first_position < second.position
+    peer.keeper.adopt(condition, generation=1)
+    assert await peer.save(2)
+    assert (await peer.keeper.look()).first_position == condition.first_position
 
 
 async def test_a_flush_is_noticed_though_the_scripts_stay(machine: Machine, peers: list[Peer]) -> None:

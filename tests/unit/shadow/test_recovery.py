@@ -11,9 +11,9 @@ from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.shadow.errors import ShadowsRebuildingError
 from iotsphere.shadow.model import ChangeKind, ShadowHead, ShadowKey
-from iotsphere.shadow.recovery import COLLECTION_SECONDS, VERSION_JUMP
+from iotsphere.shadow.recovery import COLLECTION_SECONDS, LATE_SECONDS, VERSION_JUMP
 from tests.factories.shadow import build_change
-from tests.fakes.lives import NOON, DeathError, LivingProcess, Platform
+from tests.fakes.lives import NOON, YIELDS_A_SECOND, DeathError, LivingProcess, Platform
 
 PUMP = ShadowKey(DeviceId(UUID(int=7)))
 NAMED = ShadowKey(DeviceId(UUID(int=7)), "firmware")
@@ -141,7 +141,91 @@ async def test_who_comes_first_to_a_restarted_server_waits_for_what_others_know(
     newcomer = LivingProcess(platform, 2)
 
     assert await newcomer.read(PUMP) == last.shadow
-    assert COLLECTION_SECONDS in platform.waited
+    assert platform.waited
+
+
+async def test_a_writer_that_is_slow_to_tell_what_it_knows_is_waited_for_while_it_may_be_there(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    await platform.carry()
+    older = platform.server.copy()
+    last = await process.write(PUMP, on=False)
+    platform.server.restart(older)
+
+    async def notice_after(seconds: float) -> None:
+        for _ in range(round(seconds * YIELDS_A_SECOND)):
+            await asyncio.sleep(0)
+        await process.recovery.watch()
+
+    restored, _ = await asyncio.gather(LivingProcess(platform, 2).read(PUMP), notice_after(LATE_SECONDS / 2))
+
+    assert restored == last.shadow
+
+
+async def test_all_who_are_there_need_not_wait_for_long_when_a_server_runs_anew(
+    platform: Platform, process: LivingProcess
+) -> None:
+    last = await process.write(PUMP, on=True)
+    other = LivingProcess(platform, 2)
+    await other.read(PUMP)
+    process.recovery.doubt()
+
+    platform.server.restart()
+
+    mine, others = await asyncio.gather(process.read(PUMP), other.read(PUMP))
+
+    assert mine == others == last.shadow
+    assert sum(platform.waited) < COLLECTION_SECONDS
+    assert list(platform.journal.generations) == [1]
+
+
+async def test_what_others_did_in_an_older_file_without_waiting_any_longer_takes_no_version_twice(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    other = LivingProcess(platform, 2)
+    await other.read(PUMP)
+    await platform.carry()
+    older = platform.server.copy()
+    frozen = await process.write(PUMP, on=False)
+    platform.server.restart(older)
+    forked = await other.write(PUMP, on=None)
+    assert forked.version == frozen.version
+
+    await process.recovery.watch()
+
+    restored = await process.read(PUMP)
+    assert restored.version == frozen.version + VERSION_JUMP
+    assert restored.state == frozen.shadow.state
+    assert await other.read(PUMP) == restored
+
+
+async def test_who_was_frozen_while_others_went_on_with_all_that_it_knows_goes_on_as_well(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    other = LivingProcess(platform, 2)
+    await other.read(PUMP)
+    await process.write(PUMP, on=False)
+    platform.server.restart()
+    last = await other.write(PUMP, on=None)
+    await platform.carry()
+
+    assert await process.read(PUMP) == last.shadow
+    assert list(platform.journal.generations) == [1]
+
+
+async def test_a_newcomer_to_a_run_in_which_others_have_written_believes_it(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    platform.server.restart()
+    last = await process.write(PUMP, on=False)
+    await platform.carry()
+
+    assert await LivingProcess(platform, 2).read(PUMP) == last.shadow
+    assert list(platform.journal.generations) == [1]
 
 
 @pytest.mark.parametrize("is_flushed", [True, False], ids=["emptied", "older file"])
