@@ -223,8 +223,11 @@ class ShadowJournal(Protocol):
 
     async def find_head(self, key: ShadowKey) -> ShadowHead | None: ...
 
-    async def find_heads(self, keys: Sequence[ShadowKey]) -> list[ShadowHead]:
-        """Give the heads of those of these shadows that the journal knows."""
+    async def find_heads(self, keys: Sequence[ShadowKey], *, for_update: bool = False) -> list[ShadowHead]:
+        """Give the heads of those of these shadows that the journal knows.
+
+        With ``for_update`` nobody else changes them, or has them so, until the unit of work ends.
+        """
 
     async def list_heads(self, *, after: ShadowKey | None, limit: int) -> list[ShadowHead]:
         """Give heads in the order of their keys, from behind ``after`` on."""

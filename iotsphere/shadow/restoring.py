@@ -96,24 +96,24 @@ class ShadowRestorer:
         self.backlog_until = 0
 
     async def _restore(self, heads: Sequence[ShadowHead], generation: Generation) -> None:
-        jump = generation.version_jump or 0
-        if jump:
-            steps = [
-                _go_on(head, generation, jump)
-                for head in heads
-                if head.generation < generation.number and head.shadow.version
-            ]
-            await self._append(steps)
-            stepped = {step.key: ShadowHead(step.key, step.shadow, generation.number) for step in steps}
+        due = [head.key for head in heads if head.generation < generation.number and head.shadow.version]
+        if due and generation.version_jump:
+            stepped = await self._go_on(due, generation, generation.version_jump)
             heads = [stepped.get(head.key, head) for head in heads]
         await self._keeper.restore(heads, generation=generation.number)
         RESTORED.inc(sum(head.shadow.version > 0 for head in heads))
 
-    async def _append(self, steps: Sequence[ShadowChange]) -> None:
-        if steps:
-            async with self._unit_of_work() as uow:
-                await uow.journal.append(steps)
-                await uow.commit()
+    async def _go_on(
+        self, keys: Sequence[ShadowKey], generation: Generation, jump: int
+    ) -> dict[ShadowKey, ShadowHead]:
+        """Let versions go on, from where each of them is now: something may have been handed over since."""
+        async with self._unit_of_work() as uow:
+            heads = await uow.journal.find_heads(keys, for_update=True)
+            steps = [_go_on(head, generation, jump) for head in heads if head.generation < generation.number]
+            await uow.journal.append(steps)
+            await uow.commit()
+        stepped = {step.key: ShadowHead(step.key, step.shadow, generation.number) for step in steps}
+        return {head.key: head for head in heads} | stepped
 
 
 def _go_on(head: ShadowHead, generation: Generation, jump: int) -> ShadowChange:

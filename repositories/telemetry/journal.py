@@ -60,11 +60,14 @@ class SqlAlchemyShadowJournal(SqlAlchemyGenerations):
         row = (await self._connection.execute(query)).first()
         return None if row is None else _row_to_head(row)
 
-    async def find_heads(self, keys: Sequence[ShadowKey]) -> builtins.list[ShadowHead]:
+    async def find_heads(self, keys: Sequence[ShadowKey], *, for_update: bool = False) -> builtins.list[ShadowHead]:
         ids = sa.cast([key.device_id for key in keys], ARRAY(sa.Uuid))
         names = sa.cast([key.name or "" for key in keys], ARRAY(sa.Text))
         wanted = sa.select(sa.func.unnest(ids, names).table_valued("device_id", "name").render_derived())
         query = _heads().where(sa.tuple_(heads.device_id, heads.name).in_(wanted))
+        if for_update:
+            # In the order in which changes are appended, so that nobody waits in a circle.
+            query = query.order_by(heads.device_id, heads.name).with_for_update()
         return [_row_to_head(row) for row in await self._connection.execute(query)]
 
     async def list_heads(self, *, after: ShadowKey | None, limit: int) -> builtins.list[ShadowHead]:

@@ -1,5 +1,6 @@
 """The journal of shadows in memory; the contract suite holds it to what PostgreSQL does."""
 
+import asyncio
 import builtins
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -49,6 +50,7 @@ class JournalData:
     refused: dict[tuple[ShadowKey, int], str] = field(default_factory=dict)
     is_away: bool = False
     clock: Clock = utc_now
+    heads_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 Operation = Callable[[JournalData], object]
@@ -57,9 +59,11 @@ Operation = Callable[[JournalData], object]
 class InMemoryShadowJournal:
     """Works on a draft, and notes what it did, for the commit to do it again."""
 
-    def __init__(self, draft: JournalData) -> None:
+    def __init__(self, draft: JournalData, data: JournalData) -> None:
         self._draft = draft
+        self._data = data
         self.operations: list[Operation] = []
+        self.has_heads = False
 
     def _do(self, operation: Operation) -> None:
         operation(self._draft)
@@ -80,7 +84,11 @@ class InMemoryShadowJournal:
     async def find_head(self, key: ShadowKey) -> ShadowHead | None:
         return self._draft.heads.get(key)
 
-    async def find_heads(self, keys: Sequence[ShadowKey]) -> builtins.list[ShadowHead]:
+    async def find_heads(self, keys: Sequence[ShadowKey], *, for_update: bool = False) -> builtins.list[ShadowHead]:
+        if for_update:
+            await self._data.heads_lock.acquire()
+            self.has_heads = True
+            self._draft.heads.update(self._data.heads)
         return [self._draft.heads[key] for key in set(keys) & self._draft.heads.keys()]
 
     async def list_heads(self, *, after: ShadowKey | None, limit: int) -> builtins.list[ShadowHead]:
@@ -202,7 +210,7 @@ class InMemoryJournalUnitOfWork:
             writers=dict(self._data.writers),
             refused=dict(self._data.refused),
         )
-        self.journal = self._journal = InMemoryShadowJournal(draft)
+        self.journal = self._journal = InMemoryShadowJournal(draft, self._data)
         return self
 
     async def commit(self) -> None:
@@ -215,6 +223,9 @@ class InMemoryJournalUnitOfWork:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._journal.operations.clear()
+        if self._journal.has_heads:
+            self._journal.has_heads = False
+            self._data.heads_lock.release()
 
     def _raise_if_away(self) -> None:
         if self._data.is_away:

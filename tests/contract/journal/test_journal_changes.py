@@ -1,5 +1,6 @@
 """What the journal keeps of changes, and how it is read."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -281,6 +282,27 @@ async def test_gives_the_heads_that_are_asked_for_and_are_there(
 
     assert found == expected
     assert nothing == []
+
+
+async def test_heads_that_somebody_goes_on_from_are_given_to_nobody_else_meanwhile(
+    unit_of_work: JournalUnitOfWorkFactory, key: ShadowKey
+) -> None:
+    first, second = make_history(key, numbered(2))
+    await append(unit_of_work, [first])
+
+    async def read() -> list[ShadowHead]:
+        async with unit_of_work() as uow:
+            return await uow.journal.find_heads([key], for_update=True)
+
+    async with unit_of_work() as uow:
+        assert [head.shadow.version for head in await uow.journal.find_heads([key], for_update=True)] == [1]
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(0.05)
+        assert not reading.done()
+        await uow.journal.append([second])
+        await uow.commit()
+
+    assert [head.shadow.version for head in await reading] == [2]
 
 
 async def test_lists_the_named_shadows_that_are_there(unit_of_work: JournalUnitOfWorkFactory, key: ShadowKey) -> None:

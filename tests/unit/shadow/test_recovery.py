@@ -13,6 +13,7 @@ from iotsphere.shadow.errors import ShadowsRebuildingError
 from iotsphere.shadow.model import ChangeKind, ShadowHead, ShadowKey
 from iotsphere.shadow.recovery import COLLECTION_SECONDS, LATE_SECONDS, VERSION_JUMP
 from tests.factories.shadow import build_change
+from tests.fakes.journal import InMemoryJournalUnitOfWork
 from tests.fakes.lives import NOON, YIELDS_A_SECOND, DeathError, LivingProcess, Platform
 
 PUMP = ShadowKey(DeviceId(UUID(int=7)))
@@ -366,6 +367,33 @@ async def test_versions_go_on_once_however_often_a_shadow_is_restored(
 
     assert (await survivor.read(PUMP)).version == 1 + VERSION_JUMP
     assert (await other.read(PUMP)).version == 1 + VERSION_JUMP
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_whatever_is_handed_over_meanwhile_versions_go_on_once(
+    platform: Platform, process: LivingProcess, turns: int
+) -> None:
+    await process.write(PUMP, on=True)
+    await platform.carry()
+    late = await process.write(PUMP, on=False)
+    platform.server.flush()
+    survivor, other = LivingProcess(platform, 2, linger=lambda: 4), LivingProcess(platform, 3)
+    await survivor.recovery.verify()
+    await other.recovery.verify()
+
+    async def hand_over() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with InMemoryJournalUnitOfWork(platform.journal) as uow:
+            await uow.journal.append([late])
+            await uow.commit()
+        await other.recovery.restore(PUMP)
+
+    await asyncio.gather(survivor.recovery.restore(PUMP), hand_over())
+
+    steps = [change for change in platform.journal.changes.values() if change.kind is ChangeKind.RESTORED]
+    assert len(steps) == 1
+    assert await survivor.read(PUMP) == await other.read(PUMP) == steps[0].shadow
 
 
 async def test_what_the_older_file_alone_knows_is_journalled_before_versions_go_on(
