@@ -1,6 +1,7 @@
 """``iotsphere serve``: answers HTTP."""
 
 import logging
+import socket
 from typing import Any
 
 import hypercorn.asyncio
@@ -20,11 +21,26 @@ GRACE_SECONDS = 3.0
 
 async def serve(settings: Settings) -> None:
     """Answer HTTP until told to stop; requests under way then have three seconds to end."""
+    config = hypercorn_config(settings)
+    # Before the application is started: the server would leave one that it cannot listen for half started.
+    config.bind = [f"fd://{take_address(settings)}"]
     app = behind_proxies(create_app(create_container(settings)), settings.trusted_hops)
-    try:
-        await hypercorn.asyncio.serve(app, hypercorn_config(settings), shutdown_trigger=stop_requested().wait)
-    except OSError as error:
-        raise CommandError(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.") from error
+    await hypercorn.asyncio.serve(app, config, shutdown_trigger=stop_requested().wait)
+
+
+def take_address(settings: Settings) -> int:
+    """Give the file descriptor of a socket that has the address and does not listen yet.
+
+    :raises CommandError: somebody else has it, or it is none of this machine's.
+    """
+    host = settings.host.strip("[]")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as taking:
+        taking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taking.bind((host, settings.port))
+        except OSError as error:
+            raise CommandError(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.") from error
+        return taking.detach()
 
 
 def behind_proxies(app: Quart, trusted_hops: int) -> Any:
