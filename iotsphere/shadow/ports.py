@@ -299,6 +299,8 @@ class ShadowRules(Protocol):
     async def check(self, key: ShadowKey, shadow: Shadow, *, sections: Collection[str]) -> list[Violation]:
         """Tell where the named sections break the schema of the device's type; [] where there is none.
 
+        Where the reported section alone is asked about and the schema cannot be known, what was found last stands.
+
         :raises UnavailableError: the desired section is asked about, and the schema cannot be known.
         """
 

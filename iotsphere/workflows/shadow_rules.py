@@ -18,7 +18,7 @@ class DeviceTypeRules:
     """Implements ``ShadowRules``. The schema of a type is of the unnamed shadow; what a device is never changes.
 
     Where neither store can tell what the schema is, and nothing is remembered, what shall be is refused, for it might
-    do harm; what a device reports is so already, and is taken.
+    do harm; what a device reports is so already, and is taken, with the flags that it had.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class DeviceTypeRules:
         except UnavailableError:
             if DESIRED in named:
                 raise
-            return []
+            return shadow.violations
         return [] if schema is None else list(_violations(schema, shadow, named))[:MAX_VIOLATIONS]
 
     async def _find_schema(self, device_id: DeviceId) -> ShadowSchema | None:

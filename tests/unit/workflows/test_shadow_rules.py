@@ -1,5 +1,6 @@
 """A shadow held against the schema of its device's type, with either store there or away."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.registry.service import DeviceRegistryService
 from iotsphere.shadow.documents import JsonObject
-from iotsphere.shadow.model import Section, Shadow, ShadowKey
+from iotsphere.shadow.model import Section, Shadow, ShadowKey, Violation
 from iotsphere.workflows.shadow_rules import DeviceTypeRules
 from tests.factories.assets import build_device_type
 from tests.factories.registry import build_device
@@ -159,6 +160,22 @@ async def test_where_nothing_was_ever_known_a_wish_is_refused_and_a_report_is_ta
             await site.places(key, *sections, desired={"heating": {"target": 60}}, reported={"a": 1})
     # What is taken back cannot break anything.
     assert await site.places(key, "desired", desired={}) == []
+
+
+@pytest.mark.parametrize("away", ["is_registry_away", "are_assets_away"])
+async def test_flags_stand_until_it_can_be_known_whether_the_report_is_right(site: Site, away: str) -> None:
+    key = site.add_device()
+    flags = [Violation("state.reported.heating.target", "Is above 80.")]
+    shadow = Shadow(version=2, reported=Section({"heating": {"target": 60, "mode": 1}}), violations=flags)
+    setattr(site, away, True)
+
+    assert await site.rules.check(key, shadow, sections=["reported"]) == flags
+    # Nothing breaks nothing, whatever the schema is.
+    assert await site.rules.check(key, replace(shadow, reported=Section()), sections=["reported"]) == []
+
+    setattr(site, away, False)
+    site.now = 1_000_000.0
+    assert await site.rules.check(key, shadow, sections=["reported"]) == []
 
 
 async def test_with_both_stores_away_what_was_known_goes_on_counting(site: Site) -> None:
