@@ -36,6 +36,7 @@ class ShadowHistoryService:
     """Every method waits for the journal to hold what was acknowledged before.
 
     :raises ShadowJournalBehindError: it took too long.
+    :raises UnavailableError: the telemetry store does not answer.
     """
 
     def __init__(
@@ -110,11 +111,21 @@ class ShadowHistoryService:
             async with asyncio.timeout(WAIT_SECONDS):
                 waiting = await self._measure()
                 newest = waiting.newest
+                if newest is not None:
+                    await self._check_journal()
                 while newest is not None and waiting.oldest is not None and waiting.oldest <= newest:
                     await asyncio.sleep(POLL_SECONDS)
                     waiting = await self._measure()
         except TimeoutError as error:
             raise ShadowJournalBehindError from error
+
+    async def _check_journal(self) -> None:
+        """Wait for no journal that is away, for it catches up with nothing.
+
+        :raises UnavailableError: it is.
+        """
+        async with self._unit_of_work() as uow:
+            await uow.journal.find_generation()
 
     async def _measure(self) -> Backlog:
         """Ask the store that holds what was acknowledged, for an emptied one has nothing waiting either."""

@@ -196,16 +196,21 @@ async def test_a_device_reads_its_own_and_of_no_other(api: Api, path: str, view:
         assert await code_of(answer, 404) == "registry.device.not_found"
 
 
-async def test_what_the_journal_does_not_hold_yet_is_waited_for_and_then_told(api: Api, path: str) -> None:
+@pytest.mark.parametrize(
+    ("is_away", "code"), [(False, "shadow.journal.behind"), (True, "telemetry.store.unavailable")]
+)
+async def test_what_the_journal_does_not_hold_yet_is_waited_for_and_then_told(
+    api: Api, path: str, *, is_away: bool, code: str
+) -> None:
     await api.patch(path, {"state": {"desired": {"a": 1}}})
-    api.process.journal_data.is_away = True
+    api.process.journal_data.is_away = is_away
 
     async def nothing() -> None: ...
 
     api.process.journal_all = nothing  # type: ignore[method-assign]  # the worker is away as well
     answer = await api.call("GET", f"{path}/history")
 
-    assert await code_of(answer, 503) == "shadow.journal.behind"
+    assert await code_of(answer, 503) == code
     assert "Retry-After" in answer.headers
     assert (await api.get(path))["version"] == 1
 

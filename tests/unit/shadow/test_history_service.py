@@ -201,3 +201,20 @@ async def test_with_the_journal_away_it_is_said_which_store_is_away() -> None:
     with pytest.raises(UnavailableError) as refused:
         await bench.list_versions()
     assert refused.value.store == "telemetry"
+
+
+async def test_a_journal_that_is_away_is_not_waited_for() -> None:
+    bench = Bench()
+    await bench.write(make_history(KEY, [wanting({"a": 1})]))
+    bench.data.is_away = True
+
+    outcomes = await asyncio.gather(
+        bench.list_versions(),
+        bench.service.get_version(key=KEY, version=1),
+        bench.service.get_at(key=KEY, at=BEGIN),
+        bench.service.list_requests(key=KEY, state=None, limit=5, cursor=None),
+        return_exceptions=True,
+    )
+
+    codes = [outcome.code for outcome in outcomes if isinstance(outcome, UnavailableError)]
+    assert codes == ["telemetry.store.unavailable"] * 4
