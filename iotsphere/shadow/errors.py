@@ -54,6 +54,15 @@ class ShadowChangeUnconfirmedError(UnavailableError):
         )
 
 
+class ShadowBusyError(UnavailableError):
+    """Others were writing the shadow for as long as a request can wait."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "shadow", "Other changes of this shadow took too long. Nothing was changed; try again shortly."
+        )
+
+
 class StoreUnverifiedError(Exception):
     """A sign within the platform: the server was restarted, emptied or exchanged since it was verified."""
 

@@ -16,6 +16,7 @@ from iotsphere.shadow.convergence import settle
 from iotsphere.shadow.errors import (
     DesiredStateForbiddenError,
     RefusalForbiddenError,
+    ShadowBusyError,
     ShadowChangeUnconfirmedError,
     ShadowDeletionForbiddenError,
     ShadowNotFoundError,
@@ -183,14 +184,16 @@ class DeviceShadowService:
         """
         # Other processes are met by comparing versions. Within this one, taking turns is fair and saves the races.
         turn = self._turns.setdefault(key, asyncio.Lock())
+        is_ours = False
         try:
             async with asyncio.timeout(WRITE_SECONDS), turn:
+                is_ours = True
                 stored = await self._replace_written(key, make_change, fsynced=fsynced)
                 while stored is None:
                     current = await self._find(key) or Shadow()
                     stored = await self._save(await make_change(current), current, fsynced=fsynced)
         except TimeoutError as error:
-            raise ShadowChangeUnconfirmedError from error
+            raise (ShadowChangeUnconfirmedError if is_ours else ShadowBusyError) from error
         if fsynced:
             with suppress(UnavailableError):
                 await self._journal.append_now(changes=[stored])

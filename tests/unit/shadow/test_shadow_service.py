@@ -12,6 +12,7 @@ from iotsphere.shadow import service as module
 from iotsphere.shadow.errors import (
     DesiredStateForbiddenError,
     RefusalForbiddenError,
+    ShadowBusyError,
     ShadowChangeUnconfirmedError,
     ShadowDeletionForbiddenError,
     ShadowNotFoundError,
@@ -374,6 +375,26 @@ async def test_a_change_of_which_no_answer_came_is_doubted(monkeypatch: pytest.M
     with pytest.raises(ShadowChangeUnconfirmedError):
         await bench.patch(UNNAMED, {})
     assert bench.process.recovery.doubts == 1
+
+
+async def test_who_only_waited_for_others_is_told_that_nothing_was_changed(
+    monkeypatch: pytest.MonkeyPatch, bench: Bench
+) -> None:
+    stubborn = StubbornRepository()
+    stubborn.answers = False
+    bench.use(stubborn)
+    monkeypatch.setattr(module, "WRITE_SECONDS", 30)
+    first = asyncio.create_task(bench.patch(UNNAMED, {}))
+    await asyncio.sleep(0)
+    monkeypatch.setattr(module, "WRITE_SECONDS", 0.05)
+
+    with pytest.raises(ShadowBusyError, match="Nothing was changed"):
+        await bench.patch(UNNAMED, {})
+
+    assert bench.process.recovery.doubts == 0
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
 
 
 async def test_a_change_tells_what_it_settles_and_the_shadow_keeps_what_is_pending(bench: Bench) -> None:
