@@ -137,6 +137,7 @@ def _go_on(head: ShadowHead, generation: Generation, jump: int) -> ShadowChange:
 
 
 def _count_on(section: Section, jump: int) -> Section:
+    """Count on a section that was never written as well, for that it was not is known to the journal alone."""
     return replace(section, version=section.version + jump)
 
 

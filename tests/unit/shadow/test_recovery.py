@@ -265,6 +265,19 @@ async def test_once_somebody_has_confirmed_the_run_nobody_waits_again(
     assert platform.waited == []
 
 
+async def test_a_section_goes_on_further_too_if_what_was_lost_had_written_it_first(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    await platform.carry()
+    platform.server.flush()
+
+    restored = await LivingProcess(platform, 2).read(PUMP)
+
+    # Nothing is known that named it, and yet somebody may have seen it at any version up to this.
+    assert (restored.desired.state, restored.desired.version) == ({}, VERSION_JUMP)
+
+
 async def test_versions_go_on_further_when_a_writer_is_gone_with_what_it_knew(
     platform: Platform, process: LivingProcess
 ) -> None:
