@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from iotsphere.shadow.model import ShadowChange
 
-# Some seconds of the highest rate. Behind a journal that takes nothing for so long, the oldest are let go.
-MOST_CHANGES = 5_000
+# As JSON: some seconds of the highest rate. Behind a journal that takes nothing for so long, the oldest are let go.
+# In memory a shadow of many small values takes some 16 times as much.
+MOST_BYTES = 16 * 1024 * 1024
 # How long a change of which no answer came can still be made: a request waits less, and a server that is frozen
 # for longer acknowledges nothing meanwhile.
 DOUBT_SECONDS = 5.0
@@ -28,9 +29,10 @@ class Mark:
 
 
 class AcknowledgedChanges:
-    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic, most_changes: int = MOST_CHANGES) -> None:
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic, most_bytes: int = MOST_BYTES) -> None:
         self._monotonic = monotonic
-        self._most_changes = most_changes
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self._changes: OrderedDict[tuple[int, int], ShadowChange] = OrderedDict()
         self._last: tuple[int, int] = (0, 0)
         self._let_go = (0, 0)
@@ -65,10 +67,12 @@ class AcknowledgedChanges:
     def remember(self, change: ShadowChange) -> None:
         place = (change.generation, change.position)
         self._changes[place] = change
+        self._bytes += change.size_bytes
         self._last = max(self._last, place)
-        if len(self._changes) > self._most_changes:
+        while self._bytes > self._most_bytes:
             # As good as the oldest: answers come nearly in the order of the changes.
-            first, _ = self._changes.popitem(last=False)
+            first, let_go = self._changes.popitem(last=False)
+            self._bytes -= let_go.size_bytes
             self._let_go = max(self._let_go, first)
         if self._is_doubt_old(self._monotonic()) and self._made_since is None:
             self._made_since = change.position
@@ -100,6 +104,7 @@ class AcknowledgedChanges:
         self._changes = OrderedDict(
             (place, change) for place, change in self._changes.items() if place > until or place[0] != generation
         )
+        self._bytes = sum(change.size_bytes for change in self._changes.values())
         # What was let go in an earlier generation has been made up for: this one began with higher versions.
         if self._let_go <= until:
             self._let_go = (0, 0)
@@ -109,7 +114,8 @@ class AcknowledgedChanges:
     def forget(self, changes: Iterable[ShadowChange]) -> None:
         """Forget changes that the journal was given directly."""
         for change in changes:
-            self._changes.pop((change.generation, change.position), None)
+            known = self._changes.pop((change.generation, change.position), None)
+            self._bytes -= known.size_bytes if known else 0
 
     def _is_doubt_old(self, now: float) -> bool:
         return self._doubted_at is not None and now - self._doubted_at >= DOUBT_SECONDS

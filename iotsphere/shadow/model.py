@@ -183,7 +183,8 @@ class ShadowChange:
     """An accepted change, with all that the journal keeps of it: ``shadow`` is what it made.
 
     ``actor`` reads ``user:<id>``, or ``platform`` for a shadow that was rebuilt. ``generation`` is the life of the
-    store in which it was made, and ``position`` its place among all changes of it; both are given by the store.
+    store in which it was made, and ``position`` its place among all changes of it; both are given by the store, as is
+    ``size_bytes``, what the change takes there as JSON, the whole shadow included.
     """
 
     key: ShadowKey
@@ -195,6 +196,7 @@ class ShadowChange:
     settlements: list[Settlement] = field(default_factory=list)
     generation: int = 0
     position: int = 0
+    size_bytes: int = field(default=0, compare=False, repr=False)
 
     @property
     def version(self) -> int:

@@ -1,7 +1,5 @@
 from collections import OrderedDict
 
-import msgspec
-
 from iotsphere.shadow.model import Shadow, ShadowChange, ShadowKey
 
 MAX_BYTES = 2 * 1024 * 1024
@@ -11,7 +9,7 @@ class WrittenShadows:
     """What this process wrote last, so that it need not read a shadow before it writes it again.
 
     Another process may have written since, which the store tells when the versions are compared. As JSON, the shadows
-    take ``MAX_BYTES`` together; those written longest ago are let go of first.
+    take ``MAX_BYTES`` together, each with its last change; those written longest ago are let go of first.
     """
 
     def __init__(self) -> None:
@@ -24,9 +22,8 @@ class WrittenShadows:
 
     def save(self, change: ShadowChange) -> None:
         self.remove(change.key)
-        size = len(msgspec.json.encode(change.shadow))
-        self._shadows[change.key] = change.shadow, size
-        self._bytes += size
+        self._shadows[change.key] = change.shadow, change.size_bytes
+        self._bytes += change.size_bytes
         while self._bytes > MAX_BYTES:
             _, (_, size) = self._shadows.popitem(last=False)
             self._bytes -= size

@@ -28,17 +28,20 @@ class RedisShadowRepository:
     async def save(self, change: ShadowChange, *, replacing: int, fsynced: bool) -> ShadowChange | None:
         session, key, shadow = self._store.session, change.key, change.shadow
         keys = [REBUILDING, document_key(key), CHANGES, BACKLOG_BYTES]
-        values: list[str | bytes | int] = [
-            replacing, shadow.version, encode_shadow(shadow),
-            encode_change(change, generation=session.generation), self._max_backlog_bytes,
-        ]  # fmt: skip
+        document, entry = encode_shadow(shadow), encode_change(change, generation=session.generation)
+        values: list[str | bytes | int] = [replacing, shadow.version, document, entry, self._max_backlog_bytes]
         if key.name is not None:
             keys.append(names_key(key.device_id))
             values += [key.name, int(shadow.is_deleted)]
         answer = await self._write(session.call(BoundScript.WRITE, keys, *values), fsynced=fsynced)
         if checked(answer) == Answer.CONFLICT:
             return None
-        return replace(change, generation=session.generation, position=position_of(answer))
+        return replace(
+            change,
+            generation=session.generation,
+            position=position_of(answer),
+            size_bytes=len(document) + len(entry),
+        )
 
     async def _write(self, call: tuple[Any, ...], *, fsynced: bool) -> Any:
         self._store.gate.enter()

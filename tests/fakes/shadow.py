@@ -117,7 +117,12 @@ class InMemoryShadowRepository:
             return None
         if data.backlog_bytes + _size(change) > self._max_backlog_bytes:
             raise ShadowJournalFullError
-        stored = replace(change, generation=self.store.generation, position=self.store.server.next_number())
+        stored = replace(
+            change,
+            generation=self.store.generation,
+            position=self.store.server.next_number(),
+            size_bytes=_size(change),
+        )
         data.append(stored)
         _place(self.store.server, change.key, change.shadow, generation=self.store.generation)
         return stored

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from uuid import UUID
 
 from iotsphere.kernel.identifiers import DeviceId
@@ -9,12 +8,12 @@ from tests.factories.shadow import build_change
 KEY = ShadowKey(DeviceId(UUID(int=1)))
 
 
-def change_at(position: int) -> ShadowChange:
-    return replace(build_change(KEY, Shadow(position)), generation=1, position=position)
+def change_at(position: int, size_bytes: int = 100) -> ShadowChange:
+    return build_change(KEY, Shadow(position), generation=1, position=position, size_bytes=size_bytes)
 
 
 def test_no_more_is_remembered_than_there_is_room_for_and_that_is_told() -> None:
-    changes = AcknowledgedChanges(most_changes=3)
+    changes = AcknowledgedChanges(most_bytes=300)
 
     for position in range(1, 6):
         changes.remember(change_at(position))
@@ -25,7 +24,7 @@ def test_no_more_is_remembered_than_there_is_room_for_and_that_is_told() -> None
 
 
 def test_it_is_complete_again_when_the_journal_has_all_that_was_let_go() -> None:
-    changes = AcknowledgedChanges(most_changes=2)
+    changes = AcknowledgedChanges(most_bytes=200)
     # Answers may come in another order than that of the changes.
     for position in (3, 1, 2, 4):
         changes.remember(change_at(position))
@@ -37,3 +36,25 @@ def test_it_is_complete_again_when_the_journal_has_all_that_was_let_go() -> None
 
     assert completeness == [False, True]
     assert [change.position for change in changes.list_waiting()] == [4]
+
+
+def test_a_large_change_takes_the_room_of_many_small_ones() -> None:
+    changes = AcknowledgedChanges(most_bytes=300)
+    for position, size in enumerate((100, 100, 100, 250), 1):
+        changes.remember(change_at(position, size))
+
+    assert [change.position for change in changes.list_waiting()] == [4]
+
+
+def test_what_was_handed_over_or_has_reached_the_journal_takes_no_room() -> None:
+    changes = AcknowledgedChanges(most_bytes=300)
+    first, second, *more = [change_at(position) for position in range(1, 6)]
+    changes.remember(first)
+    changes.remember(second)
+    changes.forget([first, first])
+    changes.settle(changes.mark(1), generation=1, oldest_waiting=None)
+    for change in more:
+        changes.remember(change)
+
+    assert changes.list_waiting() == more
+    assert changes.is_complete

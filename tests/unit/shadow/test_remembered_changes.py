@@ -10,15 +10,15 @@ from iotsphere.shadow.model import Shadow, ShadowChange, ShadowKey
 from tests.factories.shadow import build_change
 
 KEY = ShadowKey(DeviceId(UUID(int=7)))
-MOST = 3
+SIZE = 100
 
 
 class Memory(AcknowledgedChanges):
-    """Remembers at most three changes, at a time that the test says."""
+    """Remembers at most three changes of one size, at a time that the test says."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        super().__init__(monotonic=lambda: self.now, most_changes=MOST)
+        super().__init__(monotonic=lambda: self.now, most_bytes=3 * SIZE)
 
     def hear(self, *positions: int, generation: int = 1) -> None:
         for position in positions:
@@ -33,7 +33,7 @@ class Memory(AcknowledgedChanges):
 
 
 def change_at(position: int, *, generation: int = 1) -> ShadowChange:
-    return build_change(KEY, Shadow(position), generation=generation, position=position)
+    return build_change(KEY, Shadow(position), generation=generation, position=position, size_bytes=SIZE)
 
 
 @pytest.fixture
