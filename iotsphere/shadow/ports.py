@@ -308,6 +308,10 @@ class ShadowRules(Protocol):
 class ShadowRecovery(Protocol):
     """Brings the store back; ``iotsphere/shadow/recovery.py`` does."""
 
+    @property
+    def generation(self) -> int | None:
+        """The generation in which this process has found the store."""
+
     async def verify(self) -> None:
         """Make sure that the store holds what was acknowledged, and begin to rebuild it if it does not.
 

@@ -203,7 +203,7 @@ class DeviceShadowService:
         self, key: ShadowKey, make_change: MakeChange, *, fsynced: bool
     ) -> ShadowChange | None:
         """Try the change on what this process wrote last, which saves reading it; None if it has to be read."""
-        written = self._written.find(key)
+        written = self._written.find(key, generation=self._recovery.generation)
         if written is None:
             return None
         try:
@@ -247,13 +247,14 @@ class DeviceShadowService:
         if isinstance(sign, ShadowUnrestoredError):
             await self._restore(key)
         else:
-            self._written.clear()
             await self._recovery.verify()
 
     async def _restore(self, key: ShadowKey) -> None:
-        # The store may be lost again meanwhile.
-        with suppress(StoreUnverifiedError):
+        try:
             await self._recovery.restore(key)
+        except StoreUnverifiedError:
+            # The store was lost again meanwhile.
+            await self._recovery.verify()
 
 
 @asynccontextmanager

@@ -285,6 +285,7 @@ class QuietRecovery:
 
     def __init__(self) -> None:
         self.verified = 0
+        self.generation: int | None = 1
 
     async def verify(self) -> None:
         self.verified += 1

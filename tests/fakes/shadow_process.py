@@ -37,6 +37,10 @@ class ObedientRecovery:
         self.remembered: list[ShadowChange] = []
         self.doubts = 0
 
+    @property
+    def generation(self) -> int | None:
+        return self._store.generation
+
     async def verify(self) -> None:
         data = self._store.server.data
         if data.generation is None:
