@@ -1,8 +1,9 @@
+import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from iotsphere.shadow.errors import StoreUnverifiedError
+from iotsphere.shadow.errors import ShadowStoreDamagedError, StoreUnverifiedError
 from iotsphere.shadow.model import ShadowChange, ShadowHead
 from iotsphere.shadow.ports import ShadowStoreCondition
 from repositories.shadow.adoption import adopt_old_layout
@@ -21,10 +22,15 @@ from repositories.shadow.keys import (
 from repositories.shadow.scripts import BEGIN, BoundScript
 from repositories.shadow.store import READ_SECONDS, WRITE_SECONDS, ShadowStore, StoreSession
 
+RestoredHead = tuple[ShadowHead, bytes]
+
 # How long a writer counts as present after it has said so.
 PRESENCE_MILLISECONDS = 5000
-# So many shadows are restored by one script, which holds up everybody else: 2 MiB at the most.
+# So many shadows, and about so many bytes of them, are restored by one script, which holds up everybody else.
 RESTORED_AT_ONCE = 64
+RESTORED_BYTES_AT_ONCE = 2 * 1024 * 1024
+
+logger = logging.getLogger(__name__)
 
 
 class RedisShadowStoreKeeper:
@@ -70,10 +76,23 @@ class RedisShadowStoreKeeper:
 
     async def restore(self, heads: Sequence[ShadowHead], *, generation: int) -> None:
         self._check_generation(generation)
-        for start in range(0, len(heads), RESTORED_AT_ONCE):
-            batch = heads[start : start + RESTORED_AT_ONCE]
-            keys = [key for head in batch for key in (document_key(head.key), names_key(head.key.device_id))]
-            await self._store.ask(BoundScript.RESTORE, keys, *_restored(batch))
+        for batch in _batches(heads):
+            try:
+                await self._restore(batch)
+            except ShadowStoreDamagedError:
+                await self._restore_sound(batch)
+
+    async def _restore(self, batch: Sequence[RestoredHead]) -> None:
+        keys = [key for head, _ in batch for key in (document_key(head.key), names_key(head.key.device_id))]
+        await self._store.ask(BoundScript.RESTORE, keys, *_restored(batch))
+
+    async def _restore_sound(self, batch: Sequence[RestoredHead]) -> None:
+        """Restore one by one, so that what lies where it should not keeps none but its own shadow away."""
+        for head, document in batch:
+            try:
+                await self._restore([(head, document)])
+            except ShadowStoreDamagedError:
+                logger.exception("A shadow cannot be restored, another type is there: %s", document_key(head.key))
 
     async def end_rebuilding(self, condition: ShadowStoreCondition) -> None:
         await self._store.ask_in(_session(condition), BoundScript.END_REBUILDING, [REBUILDING])
@@ -127,10 +146,23 @@ def _session(condition: ShadowStoreCondition) -> StoreSession:
     return StoreSession.of(condition.run, condition.generation or 0)
 
 
-def _restored(heads: Iterable[ShadowHead]) -> Iterator[str | bytes | int]:
+def _batches(heads: Iterable[ShadowHead]) -> Iterator[list[RestoredHead]]:
+    batch: list[RestoredHead] = []
+    size = 0
     for head in heads:
-        shadow = head.shadow
-        yield from (shadow.version, encode_shadow(shadow), head.key.name or "", int(shadow.is_deleted))
+        document = encode_shadow(head.shadow)
+        batch.append((head, document))
+        size += len(document)
+        if len(batch) == RESTORED_AT_ONCE or size >= RESTORED_BYTES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _restored(batch: Iterable[RestoredHead]) -> Iterator[str | bytes | int]:
+    for head, document in batch:
+        yield from (head.shadow.version, document, head.key.name or "", int(head.shadow.is_deleted))
 
 
 def _position(place: bytes | None) -> int | None:

@@ -78,6 +78,21 @@ async def test_another_type_under_a_key_stops_a_change_before_anything_of_it_is_
     assert {key: await administrator.dump(key) async for key in administrator.scan_iter()} == before
 
 
+@pytest.mark.parametrize("place", [document_key(NAMED), names_key(DEVICE)])
+async def test_another_type_under_a_key_keeps_no_other_shadow_from_being_restored(
+    peer: Peer, administrator: Redis, place: str
+) -> None:
+    await peer.adopt()
+    await administrator.hset(place, "a", "b")
+    others = [ShadowKey(DeviceId(UUID(int=number)), "config") for number in (100, 101)]
+    keys = [others[0], NAMED, others[1]]
+
+    await peer.keeper.restore([ShadowHead(key, Shadow(4), 1) for key in keys], generation=1)
+
+    assert [await peer.shadows.find(key) for key in others] == [Shadow(4), Shadow(4)]
+    assert await administrator.type(place) == b"hash"
+
+
 async def test_a_name_without_a_document_is_called_damage(peer: Peer, administrator: Redis) -> None:
     await peer.adopt()
     assert await save(peer, NAMED, 1)
