@@ -214,7 +214,10 @@ class ShadowJournal(Protocol):
     """Every change of every shadow, in the telemetry database. Repeating and reordering make no difference."""
 
     async def append(self, changes: Sequence[ShadowChange]) -> None:
-        """:raises ChangesRefusedError: at least one of them can never be appended."""
+        """Append changes. One that is not what is known by its version is put aside: the version was given twice.
+
+        :raises ChangesRefusedError: at least one of them can never be appended.
+        """
 
     async def put_aside(self, change: ShadowChange, *, reason: str) -> None:
         """Keep a change that can never be appended, as it is, for whoever looks into it."""

@@ -4,6 +4,7 @@ Rows are written in the order of their keys, so that two transactions with the s
 way alone, and not too many in one statement, so that none takes longer than a statement may.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from itertools import groupby
@@ -18,6 +19,8 @@ from iotsphere.shadow.errors import ChangesRefusedError
 from iotsphere.shadow.keeping import RequestNote, is_kept_whole, notes_of
 from iotsphere.shadow.model import ShadowChange, ShadowPatch
 from repositories.telemetry.reading import sqlstate
+
+logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 2000
 BYTES_AT_ONCE = 2**21
@@ -34,6 +37,15 @@ SELECT * FROM unnest(
     CAST(:c8 AS json[]), CAST(:c9 AS json[]), CAST(:c10 AS json[])
 )
 ON CONFLICT (device_id, name, version) DO NOTHING
+""")
+
+# No two changes of a shadow are made at one time, but for those that were made twice of one version.
+FIND_OTHERS = sa.text("""
+SELECT given.place - 1
+FROM unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS text[]), CAST(:c2 AS bigint[]), CAST(:c3 AS timestamptz[]))
+    WITH ORDINALITY AS given (device_id, name, version, at, place)
+JOIN shadow_changes AS known USING (device_id, name, version)
+WHERE known.at <> given.at
 """)
 
 ADVANCE_HEADS = sa.text("""
@@ -89,7 +101,8 @@ async def append_changes(connection: AsyncConnection, changes: Sequence[ShadowCh
     ordered = sorted(changes, key=lambda change: (change.key.device_id, change.key.name or "", change.version))
     heads = {change.key: change for change in ordered}
     try:
-        await _write(connection, ADD_CHANGES, map(_change_row, ordered))
+        if await _write(connection, ADD_CHANGES, map(_change_row, ordered)) < len(ordered):
+            await _put_others_aside(connection, ordered)
         await _write(connection, ADVANCE_HEADS, map(_head_row, heads.values()))
         await _write(connection, NOTE_REQUESTS, _request_rows(ordered))
         for number in sorted({change.generation for change in changes}):
@@ -99,6 +112,15 @@ async def append_changes(connection: AsyncConnection, changes: Sequence[ShadowCh
         if not sqlstate(error).startswith(REFUSALS):
             raise
         raise ChangesRefusedError(str(error.orig)) from error
+
+
+async def _put_others_aside(connection: AsyncConnection, changes: Sequence[ShadowChange]) -> None:
+    """Put aside what is not the change that is known by its version; what is, was told twice."""
+    places = await connection.scalars(FIND_OTHERS, _columns((*_key(change), change.at) for change in changes))
+    for place in places:
+        change = changes[place]
+        logger.error("Version %s of a shadow of device %s was given twice", change.version, change.key.device_id)
+        await put_aside(connection, change, "Another change is known by this version.")
 
 
 async def put_aside(connection: AsyncConnection, change: ShadowChange, reason: str) -> None:
@@ -157,10 +179,16 @@ def _note_values(note: RequestNote) -> Row:
     )
 
 
-async def _write(connection: AsyncConnection, statement: sa.TextClause, rows: Iterable[Row]) -> None:
+async def _write(connection: AsyncConnection, statement: sa.TextClause, rows: Iterable[Row]) -> int:
+    """Give how many rows were written."""
+    written = 0
     for part in _parts(rows):
-        columns = zip(*part, strict=True)
-        await connection.execute(statement, {f"c{place}": list(column) for place, column in enumerate(columns)})
+        written += (await connection.execute(statement, _columns(part))).rowcount
+    return written
+
+
+def _columns(rows: Iterable[Row]) -> dict[str, list[Any]]:
+    return {f"c{place}": list(column) for place, column in enumerate(zip(*rows, strict=True))}
 
 
 def _parts(rows: Iterable[Row]) -> Iterator[list[Row]]:

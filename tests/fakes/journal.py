@@ -233,7 +233,9 @@ class InMemoryJournalUnitOfWork:
 
 
 def _append(data: JournalData, *, change: ShadowChange) -> None:
-    data.changes.setdefault((change.key, change.version), deepcopy(change))
+    known = data.changes.setdefault((change.key, change.version), deepcopy(change))
+    if known.at != change.at:
+        data.refused[change.key, change.version] = "another change"
     head = data.heads.get(change.key)
     if head is None or head.shadow.version < change.version:
         data.heads[change.key] = ShadowHead(change.key, change.shadow, change.generation)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -222,3 +223,25 @@ async def test_puts_aside_what_it_can_never_keep(unit_of_work: JournalUnitOfWork
     async with unit_of_work() as uow:
         assert await uow.journal.count_put_aside() == before + 1
         assert await uow.journal.find_head(key) is None
+
+
+async def test_puts_aside_another_change_of_a_version_that_it_knows(
+    unit_of_work: JournalUnitOfWorkFactory, key: ShadowKey
+) -> None:
+    first, second = make_history(key, [reporting({"a": 1}), reporting({"a": 2})])
+    later = second.shadow.changed_at + timedelta(microseconds=1)
+    other = replace(second, shadow=replace(second.shadow, changed_at=later), correlation_id="request-2")
+    async with unit_of_work() as uow:
+        before = await uow.journal.count_put_aside()
+        await uow.journal.append([first, second])
+        await uow.commit()
+
+    for told in ([first, other], [first, second], [other]):
+        async with unit_of_work() as uow:
+            await uow.journal.append(told)
+            await uow.commit()
+
+    async with unit_of_work() as uow:
+        assert await uow.journal.count_put_aside() == before + 1
+        page = await uow.journal.list(key, start=None, end=None, limit=5, cursor=None)
+        assert [change.correlation_id for change in page.items] == ["request-1", "request-1"]
