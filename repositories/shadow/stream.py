@@ -14,8 +14,9 @@ from repositories.shadow.keys import BACKLOG_BYTES, CHANGES, UNREADABLE
 from repositories.shadow.scripts import GROUP, PUT_ASIDE, SETTLE, BoundScript
 from repositories.shadow.store import READ_SECONDS, STREAM_WAIT_SECONDS, ShadowStore
 
-# Who has taken changes and not settled them by then is taken for dead.
-CLAIM_SECONDS = 30.0
+# Who has taken changes and not settled them by then is taken for dead. It need not be: the journal may be told twice,
+# and every history waits for what was taken.
+CLAIM_SECONDS = 5.0
 # Sooner by one who has just begun, for its predecessor has ended, or to whom the store did not answer a moment ago:
 # what it was given with the answer that was lost would keep every history waiting.
 HASTY_CLAIM_SECONDS = 1.0
