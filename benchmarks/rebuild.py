@@ -36,6 +36,8 @@ READ_EVERY_SECONDS = 0.01
 POLL_SECONDS = 0.05
 # What fits into the memory that the local stack gives its Valkey.
 FITTING = 250_000
+# How long reads are measured before the store is emptied, to compare with.
+CALM_SECONDS = 5.0
 console = Console()
 
 
@@ -134,7 +136,7 @@ async def measure(platform: Platform, data_dir: Path, shadows: int) -> dict[str,
             await redis.config_set("maxmemory", 0)
         before, meanwhile = Reads(), Reads()
         reading = asyncio.create_task(keep_reading(platform.url, fleet.devices, before))
-        await asyncio.sleep(5)
+        await asyncio.sleep(CALM_SECONDS)
         reading.cancel()
         began = time.perf_counter()
         await redis.flushall()
