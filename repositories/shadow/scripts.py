@@ -248,15 +248,19 @@ for _, entry in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])) do
 end
 """
 
-# KEYS: the changes, the bytes of the backlog. ARGV: the places of entries in the stream.
+# KEYS: the changes, the bytes of the backlog. ARGV: of each entry its place and the generation in which it was made,
+# or none where that cannot be read. In another life of the store another change may have the same place. The
+# generation is the first number of that name in the text: what comes before it is quoted.
 SETTLE = f"""
 local bytes = 0
-for _, place in ipairs(ARGV) do
-    redis.call('XACK', KEYS[1], '{GROUP}', place)
-    for _, entry in ipairs(redis.call('XRANGE', KEYS[1], place, place)) do
+for i = 1, #ARGV, 2 do
+    local place, generation = ARGV[i], ARGV[i + 1]
+    local entry = redis.call('XRANGE', KEYS[1], place, place)[1]
+    if not entry or generation == '' or string.match(entry[2][2], '"generation":(%d+)') == generation then
+        redis.call('XACK', KEYS[1], '{GROUP}', place)
         redis.call('XDEL', KEYS[1], place)
-        for i = 2, #entry[2], 2 do
-            bytes = bytes + #entry[2][i]
+        for field = 2, entry and #entry[2] or 0, 2 do
+            bytes = bytes + #entry[2][field]
         end
     end
 end

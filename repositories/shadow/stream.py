@@ -1,6 +1,8 @@
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import chain
 from typing import Any
 
 from redis import exceptions as refusals
@@ -47,22 +49,28 @@ class RedisChangeStream:
         wait_seconds = min(wait_seconds, STREAM_WAIT_SECONDS)
         if self._hasty_until is None:
             self._hasty_until = self._monotonic() + HASTE_SECONDS
-        try:
-            async with self._store.reach(seconds=wait_seconds + READ_SECONDS):
-                entries = await self._take_of_group(consumer, limit, wait_seconds)
-        except UnavailableError:
-            self._hasty_until = None
-            raise
+        async with self._hastening(), self._store.reach(seconds=wait_seconds + READ_SECONDS):
+            entries = await self._take_of_group(consumer, limit, wait_seconds)
         return await self._decode(entries)
 
     async def settle(self, changes: Sequence[ShadowChange]) -> None:
-        await self._let_go([place_of(change.position) for change in changes])
+        async with self._hastening():
+            await self._let_go([(place_of(change.position), str(change.generation)) for change in changes])
 
     async def measure(self) -> Backlog:
         length, size_bytes, first, last = await self._store.ask(BoundScript.MEASURE, [CHANGES, BACKLOG_BYTES])
         if not length:
             return Backlog()
         return Backlog(length, int(size_bytes), position_of(first), position_of(last))
+
+    @asynccontextmanager
+    async def _hastening(self) -> AsyncIterator[None]:
+        """Claim sooner after a failure, be it of letting go: an older file gives back what was let go before."""
+        try:
+            yield
+        except UnavailableError:
+            self._hasty_until = None
+            raise
 
     async def _take_of_group(self, consumer: str, limit: int, wait_seconds: float) -> Any:
         try:
@@ -109,10 +117,11 @@ class RedisChangeStream:
         """Keep what cannot be read for whoever looks into it, so that what is behind it goes on."""
         async with self._store.reach(seconds=READ_SECONDS):
             await self._store.writes.eval(PUT_ASIDE, 2, CHANGES, UNREADABLE, place)
-        await self._let_go([place.decode()])
+        await self._let_go([(place.decode(), "")])
 
-    async def _let_go(self, places: list[str]) -> None:
-        if not places:
+    async def _let_go(self, entries: list[tuple[str, str]]) -> None:
+        """Let go of entries by their places and the generations in which they were made."""
+        if not entries:
             return
         async with self._store.reach(seconds=READ_SECONDS):
-            await self._store.writes.eval(SETTLE, 2, CHANGES, BACKLOG_BYTES, *places)
+            await self._store.writes.eval(SETTLE, 2, CHANGES, BACKLOG_BYTES, *chain.from_iterable(entries))

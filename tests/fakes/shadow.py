@@ -266,9 +266,11 @@ class InMemoryChangeStream:
         await _others_first()
         data = self._store.server.data
         for change in changes:
-            if data.waiting.pop(change.position, None):
-                data.backlog_bytes -= _size(change)
-            data.taken_at.pop(change.position, None)
+            found = data.waiting.get(change.position)
+            if found is None or found.generation == change.generation:
+                data.waiting.pop(change.position, None)
+                data.taken_at.pop(change.position, None)
+                data.backlog_bytes -= _size(found) if found else 0
 
     async def measure(self) -> Backlog:
         return _backlog(await self._store.enter())

@@ -14,6 +14,7 @@ from iotsphere.localstack.cache import default_cache_dir
 from iotsphere.localstack.stack import LocalStack
 from iotsphere.localstack.stored_secrets import Secrets
 from repositories.shadow.keys import CHANGES
+from tests.faults.site import eventually
 
 
 def copy(source: Path, target: Path) -> None:
@@ -87,6 +88,16 @@ class EndangeredStore:
 
     def remove_log(self) -> None:
         shutil.rmtree(self.log)
+
+    async def see_journal_catch_up(self, *, within: float) -> None:
+        """Wait until the journal has what waits for it now."""
+        async with self.administrator() as administrator:
+            newest: Any = await administrator.xrevrange(CHANGES, count=1)
+
+            async def is_past() -> bool:
+                return not newest or not await administrator.xrange(CHANGES, max=newest[0][0], count=1)
+
+            await eventually(is_past, within=within)
 
     async def is_journalled_lately(self, *, within: float) -> bool:
         """Tell whether whatever waits for the journal has waited for less than these seconds."""

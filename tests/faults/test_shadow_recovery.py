@@ -39,6 +39,8 @@ class Scene:
         await asyncio.to_thread(self.deployment.kill, role)
         self.deployment.start(role)
         await eventually(self.is_ready, within=START_SECONDS)
+        # A worker has no readiness that could be asked for.
+        await self.store.see_journal_catch_up(within=START_SECONDS)
 
     async def kill_everything(self) -> None:
         """Kill all processes and the store while the journal is up to date within half of what may be lost."""
@@ -53,6 +55,7 @@ class Scene:
         await self.store.restart()
         self.deployment.start()
         await eventually(self.is_ready, within=START_SECONDS)
+        await self.store.see_journal_catch_up(within=START_SECONDS)
 
 
 @pytest_asyncio.fixture(scope="module")

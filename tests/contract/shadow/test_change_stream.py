@@ -1,6 +1,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -152,6 +153,30 @@ async def test_settling_again_or_what_is_not_there_changes_nothing(peer: Peer) -
     await peer.stream.settle(stored)
     assert await peer.stream.measure() == Backlog()
     assert await read(peer) == []
+
+
+async def test_a_change_of_another_life_that_has_the_same_place_stays(peer: Peer) -> None:
+    # As after a failover to a server whose clock is behind.
+    stored = await save_some(peer, 2)
+    first_in_another = replace(stored[0], generation=stored[0].generation + 1)
+
+    await peer.stream.settle([first_in_another, stored[1]])
+
+    assert await read(peer) == stored[:1]
+    await peer.stream.settle(stored[:1])
+    assert await peer.stream.measure() == Backlog()
+
+
+async def test_what_is_let_go_is_told_by_its_own_generation_and_by_no_word_of_a_client(peer: Peer) -> None:
+    sly = '"generation":7,'
+    change = build_change(KEY, Shadow(1), patch=ShadowPatch({"desired": {"generation": 7, sly: sly}}))
+    stored = await save(peer, replace(change, actor=sly, correlation_id=sly))
+
+    await peer.stream.settle([replace(stored, generation=7)])
+    assert await read(peer) == [stored]
+
+    await peer.stream.settle([stored])
+    assert await peer.stream.measure() == Backlog()
 
 
 async def test_too_much_that_waits_refuses_changes_until_it_is_in_the_journal(peer: Peer) -> None:

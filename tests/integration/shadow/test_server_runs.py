@@ -197,16 +197,18 @@ async def test_twenty_writers_in_two_processes_lose_nothing_and_every_change_is_
     assert (backlog.length, backlog.size_bytes) == (0, 0)
 
 
-async def test_what_was_given_with_an_answer_that_was_lost_is_given_again_soon(peers: list[Peer]) -> None:
+@pytest.mark.parametrize("failing", ["reading", "letting go"])
+async def test_what_was_given_before_the_store_was_away_is_given_again_soon(peers: list[Peer], failing: str) -> None:
     peer = peers[0]
     assert await peer.save(1)
     now = 0.0
-    stream = RedisChangeStream(peer.store, monotonic=lambda: now)
+    stream = RedisChangeStream(peer.store, claim_seconds=60.0, monotonic=lambda: now)
     lost = await stream.read("worker", limit=9, wait_seconds=0)
     now = HASTE_SECONDS
     peer.store.gate.failed()
+    is_reading = failing == "reading"
     with pytest.raises(UnavailableError):
-        await stream.read("worker", limit=9, wait_seconds=0)
+        await (stream.read("worker", limit=9, wait_seconds=0) if is_reading else stream.settle(lost))
     peer.store.gate.succeeded()
 
     for reader in (stream, RedisChangeStream(peer.store)):
