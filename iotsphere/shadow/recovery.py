@@ -35,6 +35,8 @@ POLL_SECONDS = 0.05
 VERSION_JUMP = 1_000_000
 # A process that was held up for so long may have been taken for dead.
 LEASE_SECONDS = 2.0
+# A journal that was set back does not know who writes: so often each says so again.
+OPEN_AGAIN_SECONDS = 5.0
 # So many changes that wait for the journal are handed to it, rather than waited with.
 MOST_WAITING = 2_000
 MOST_STEPS = 20
@@ -79,7 +81,7 @@ class ShadowStoreRecovery:
         self._late: set[ShadowKey] = set()
         self._announced_run: str | None = None
         self._awaited_run: str | None = None
-        self._renewed_at = monotonic()
+        self._renewed_at = self._opened_at = monotonic()
 
     @property
     def is_rebuilding(self) -> bool:
@@ -163,8 +165,10 @@ class ShadowStoreRecovery:
         oldest = await self._keeper.renew_presence(self._writer.id)
         self._writer.changes.settle(mark, generation=generation, oldest_waiting=oldest)
         WAITING.set(len(self._writer.changes))
-        if self._is_writer and mark.at - self._renewed_at > LEASE_SECONDS:
+        is_late = mark.at - self._renewed_at > LEASE_SECONDS
+        if self._is_writer and (is_late or mark.at - self._opened_at > OPEN_AGAIN_SECONDS):
             await self._writer.open(generation)
+            self._opened_at = mark.at
         self._renewed_at = mark.at
 
     async def _restore_late(self) -> None:

@@ -47,8 +47,11 @@ class SqlAlchemyGenerations:
 
     async def open_writer(self, writer_id: UUID, *, generation: int) -> None:
         added = insert(shadow_writers).values(id=writer_id, generation=generation)
+        # Nothing is written where nothing changes: this is said again and again.
         reopened = added.on_conflict_do_update(
-            index_elements=[writers.id, writers.generation], set_={"closed_at": None}
+            index_elements=[writers.id, writers.generation],
+            set_={"closed_at": None},
+            where=writers.closed_at.is_not(None),
         )
         await self._connection.execute(reopened)
 

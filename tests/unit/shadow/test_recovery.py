@@ -11,7 +11,13 @@ from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.shadow.errors import ShadowsRebuildingError
 from iotsphere.shadow.model import ChangeKind, ShadowHead, ShadowKey
-from iotsphere.shadow.recovery import COLLECTION_SECONDS, LATE_SECONDS, VERSION_JUMP
+from iotsphere.shadow.recovery import (
+    COLLECTION_SECONDS,
+    LATE_SECONDS,
+    LEASE_SECONDS,
+    OPEN_AGAIN_SECONDS,
+    VERSION_JUMP,
+)
 from tests.factories.shadow import build_change
 from tests.fakes.journal import InMemoryJournalUnitOfWork
 from tests.fakes.lives import NOON, YIELDS_A_SECOND, DeathError, LivingProcess, Platform
@@ -436,6 +442,31 @@ async def test_a_writer_that_ends_well_leaves_versions_as_they_are(
     platform.server.flush()
 
     assert await LivingProcess(platform, 2).read(PUMP) == last.shadow
+
+
+async def test_who_was_held_up_says_again_that_it_writes_for_it_may_have_been_taken_for_gone(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    platform.journal.writers[process.id, 1] = True
+
+    process.now += LEASE_SECONDS + 0.1
+    await process.recovery.watch()
+
+    assert platform.journal.writers == {(process.id, 1): False}
+
+
+async def test_a_journal_that_was_set_back_learns_again_who_writes(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    platform.journal.writers.clear()
+
+    for _ in range(round(OPEN_AGAIN_SECONDS) + 1):
+        process.now += 1.0
+        await process.recovery.watch()
+
+    assert platform.journal.writers == {(process.id, 1): False}
 
 
 async def test_a_change_of_which_no_answer_came_lets_versions_go_on_further(
