@@ -24,8 +24,10 @@ SAID_OF_DRIFTS = {
 def list_findings(report: ComparisonReport, *, now: datetime) -> Iterator[Finding]:
     yield _generation_finding(report.both)
     if report.both.survey.is_rebuilding:
-        restored = f"{report.restored:,} of {report.compared:,} shadows were restored when they were looked at"
-        yield _finding("rebuild", f"The store has lost data and is being rebuilt from the journal: {restored}.")
+        detail = (
+            "The store has lost data and is being rebuilt from the journal. Shadows restored when they were looked"
+        )
+        yield _finding("rebuild", f"{detail} at: {report.restored:,} of {report.compared:,}.")
     yield _backlog_finding(report.both.survey.backlog, now)
     if report.refused:
         refused = "Changes that the database of the journal refused"
@@ -56,7 +58,7 @@ def _generation_finding(both: StoreAndJournal) -> Finding:
 
 
 def _backlog_finding(backlog: Backlog, now: datetime) -> Finding:
-    waiting = f"{backlog.length:,} changes wait for the journal"
+    waiting = f"changes that wait for the journal: {backlog.length:,}"
     if backlog.oldest_at is None:
         return _finding("backlog", waiting, is_well=True)
     waiting += f" ({backlog.size_bytes:,} bytes), the oldest since {backlog.oldest_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -77,7 +79,7 @@ def _agreement_findings(report: ComparisonReport) -> Iterator[Finding]:
         changed = "Shadows with changes that the journal does not have yet"
         yield _finding("agreement", f"{changed}: {report.unjournalled:,}.")
     if not (report.drift_count or report.unrestored or report.unjournalled):
-        yield _finding("agreement", f"{report.compared:,} shadows, all as the journal knows them", is_well=True)
+        yield _finding("agreement", f"shadows that are as the journal knows them: {report.compared:,}", is_well=True)
 
 
 def _described(drift: ShadowDrift) -> str:

@@ -138,8 +138,8 @@ async def test_a_platform_that_nobody_tampered_with_is_well(site: Site) -> None:
 
     assert {finding.check: finding.detail for finding in findings} == {
         "generation": "store and journal are in generation 1",
-        "backlog": "0 changes wait for the journal",
-        "agreement": f"{len(KEYS)} shadows, all as the journal knows them",
+        "backlog": "changes that wait for the journal: 0",
+        "agreement": f"shadows that are as the journal knows them: {len(KEYS)}",
     }
     assert all(finding.is_well for finding in findings)
 
@@ -255,7 +255,7 @@ async def test_an_emptied_store_is_said_to_be_empty_and_rebuilt_to_be_well(site:
     assert await probe.find_remark() == BEING_REBUILT
     rebuilding = {finding.check: finding for finding in await site.examine()}
     assert rebuilding["generation"].is_well
-    assert f"1 of {len(KEYS)} shadows" in rebuilding["rebuild"].detail
+    assert f"at: 1 of {len(KEYS)}." in rebuilding["rebuild"].detail
 
     await site.recovery.restore_all(report=lambda *_: None)
     assert await probe.find_remark() is None

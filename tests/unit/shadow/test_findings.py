@@ -38,8 +38,8 @@ def test_where_all_is_well_it_is_said_what_was_compared() -> None:
 
     assert {check: finding.detail for check, finding in findings.items()} == {
         "generation": "store and journal are in generation 3",
-        "backlog": "0 changes wait for the journal",
-        "agreement": "1,234 shadows, all as the journal knows them",
+        "backlog": "changes that wait for the journal: 0",
+        "agreement": "shadows that are as the journal knows them: 1,234",
     }
     assert all(finding.is_well for finding in findings.values())
 
@@ -73,7 +73,7 @@ def test_a_rebuilding_is_told_with_how_far_it_is() -> None:
     finding = found(report_of(replace(SURVEY, is_rebuilding=True), restored=1000, unrestored=234))["rebuild"]
 
     assert not finding.is_well
-    assert "1,000 of 1,234 shadows" in finding.detail
+    assert "looked at: 1,000 of 1,234." in finding.detail
 
 
 def test_what_waits_for_the_journal_is_wrong_when_it_waits_for_long() -> None:
@@ -83,7 +83,7 @@ def test_what_waits_for_the_journal_is_wrong_when_it_waits_for_long() -> None:
     in_time = found(report_of(survey), now=made_at + LATE - timedelta(microseconds=1))["backlog"]
     late = found(report_of(survey), now=made_at + LATE)["backlog"]
 
-    expected = "2 changes wait for the journal (3,456 bytes), the oldest since 2026-11-21 11:55:00 UTC"
+    expected = "changes that wait for the journal: 2 (3,456 bytes), the oldest since 2026-11-21 11:55:00 UTC"
     assert (in_time.is_well, in_time.detail) == (True, expected)
     assert (late.is_well, late.detail) == (False, f"{expected}. Is a worker running?")
 
