@@ -99,6 +99,12 @@ class ShadowStoreKeeper(Protocol):
         :raises StoreUnverifiedError: the store is not in this generation, or not the one that was verified last.
         """
 
+    async def note_progress(self, condition: ShadowStoreCondition, *, share: float) -> None:
+        """Note which share of all shadows is restored, for whoever asks how far it is.
+
+        :raises StoreUnverifiedError: it is not the run or the generation that was looked at any more.
+        """
+
     async def end_rebuilding(self, condition: ShadowStoreCondition) -> None:
         """Say that all is restored, and was since this look.
 

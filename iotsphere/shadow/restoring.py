@@ -56,7 +56,9 @@ class ShadowRestorer:
             reading = asyncio.create_task(self._list_heads(heads[-1].key))
             try:
                 await self._restore(heads, generation)
-                report(share_until(heads[-1].key), len(heads))
+                share = share_until(heads[-1].key)
+                report(share, len(heads))
+                await self._keeper.note_progress(condition, share=share)
                 heads = await reading
             finally:
                 reading.cancel()

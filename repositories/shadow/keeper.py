@@ -94,6 +94,9 @@ class RedisShadowStoreKeeper:
             except ShadowStoreDamagedError:
                 logger.exception("A shadow cannot be restored, another type is there: %s", document_key(head.key))
 
+    async def note_progress(self, condition: ShadowStoreCondition, *, share: float) -> None:
+        await self._store.ask_in(_session(condition), BoundScript.PROGRESS, [REBUILDING], int(100 * share))
+
     async def end_rebuilding(self, condition: ShadowStoreCondition) -> None:
         await self._store.ask_in(_session(condition), BoundScript.END_REBUILDING, [REBUILDING])
 

@@ -6,7 +6,8 @@ from repositories.shadow.keys import REBUILDING
 from repositories.shadow.store import READ_SECONDS, ShadowStore
 
 NO_WAITAOF = "no WAITAOF"
-BEING_REBUILT = "The store has lost data and is being rebuilt from its journal. Shadows can be read and written."
+BEING_REBUILT = "The store has lost data and is being rebuilt from its journal"
+USABLE = "Shadows can be read and written."
 
 
 class RedisShadowProbe:
@@ -28,12 +29,16 @@ class RedisShadowProbe:
         return f"{name} {version}" + (f" ({', '.join(risks)})" if risks else "")
 
     async def find_remark(self) -> str | None:
-        """Tell that the store is being rebuilt, if it is.
+        """Tell that the store is being rebuilt, if it is, and how far that is, once it has begun.
 
         :raises UnavailableError: it does not answer.
         """
         async with self._store.watch(seconds=READ_SECONDS):
-            return BEING_REBUILT if await self._store.reads.exists(REBUILDING) else None
+            progress: Any = await self._store.reads.get(REBUILDING)
+        if progress is None:
+            return None
+        percent = progress.decode(errors="replace").partition(" ")[2]
+        return f"{BEING_REBUILT}{f', of which {percent} % is done' if percent.isdigit() else ''}. {USABLE}"
 
     async def _log_risk(self, facts: dict[str, Any]) -> str | None:
         if not facts["aof_enabled"]:

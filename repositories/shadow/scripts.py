@@ -160,6 +160,15 @@ end
 return redis.status_reply('OK')
 """
 
+    # KEYS: the generation, rebuilding. ARGV: the generation, how many per cent are restored. What has ended stays so.
+    PROGRESS = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+    return UNVERIFIED
+end
+redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. ARGV[2], 'XX')
+return redis.status_reply('OK')
+"""
+
     # KEYS: the generation, rebuilding.
     END_REBUILDING = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then

@@ -189,6 +189,9 @@ class InMemoryShadowStoreKeeper:
     async def confirm(self, condition: ShadowStoreCondition) -> None:
         (await self._enter_as(condition)).confirmed_run = condition.run
 
+    async def note_progress(self, condition: ShadowStoreCondition, *, share: float) -> None:
+        await self._enter_as(condition)
+
     async def end_rebuilding(self, condition: ShadowStoreCondition) -> None:
         (await self._enter_as(condition)).is_rebuilding = False
 

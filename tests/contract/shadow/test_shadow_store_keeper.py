@@ -216,7 +216,12 @@ async def test_a_rebuilt_store_is_whole(peer: Peer) -> None:
     await save(peer, KEYS[0], 1)
     await rebuild(peer)
 
-    await peer.keeper.end_rebuilding(await peer.keeper.look())
+    seen = await peer.keeper.look()
+    await peer.keeper.note_progress(seen, share=0.5)
+    assert (await peer.keeper.look()).is_rebuilding
+    await peer.keeper.end_rebuilding(seen)
+    # As by another who is not through yet.
+    await peer.keeper.note_progress(seen, share=0.7)
 
     assert not (await peer.keeper.look()).is_rebuilding
     # What the journal has no head of is used as it is held.
@@ -234,6 +239,8 @@ async def test_what_was_seen_of_another_generation_ends_no_rebuilding_and_confir
     for act in [peer.keeper.end_rebuilding, peer.keeper.confirm]:
         with pytest.raises(StoreUnverifiedError):
             await act(seen)
+    with pytest.raises(StoreUnverifiedError):
+        await peer.keeper.note_progress(seen, share=0.9)
     condition = await peer.keeper.look()
     assert (condition.is_rebuilding, condition.is_confirmed) == (True, False)
 

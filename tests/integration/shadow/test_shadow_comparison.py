@@ -30,7 +30,7 @@ from repositories.shadow.entries import encode_shadow
 from repositories.shadow.inventory import RedisShadowInventory
 from repositories.shadow.keeper import RedisShadowStoreKeeper
 from repositories.shadow.keys import document_key
-from repositories.shadow.probe import BEING_REBUILT, RedisShadowProbe
+from repositories.shadow.probe import BEING_REBUILT, USABLE, RedisShadowProbe
 from repositories.shadow.shadows import RedisShadowRepository
 from repositories.shadow.store import ShadowStore
 from repositories.shadow.stream import RedisChangeStream
@@ -252,7 +252,10 @@ async def test_an_emptied_store_is_said_to_be_empty_and_rebuilt_to_be_well(site:
 
     probe = RedisShadowProbe(site.store)
     await site.service.get_shadow(key=NAMED)
-    assert await probe.find_remark() == BEING_REBUILT
+    assert await probe.find_remark() == f"{BEING_REBUILT}. {USABLE}"
+    keeper = RedisShadowStoreKeeper(site.store)
+    await keeper.note_progress(await keeper.look(), share=0.429)
+    assert await probe.find_remark() == f"{BEING_REBUILT}, of which 42 % is done. {USABLE}"
     rebuilding = {finding.check: finding for finding in await site.examine()}
     assert rebuilding["generation"].is_well
     assert f"at: 1 of {len(KEYS)}." in rebuilding["rebuild"].detail

@@ -111,8 +111,8 @@ def test_answers_in_another_order_than_that_of_the_changes_let_go_of_no_more(mem
     memory.look(oldest=30)
     assert not memory.is_complete
     memory.look(oldest=40)
-    assert memory.is_complete
     assert memory.positions == [40]
+    assert memory.is_complete
 
 
 def test_a_large_change_takes_the_room_of_many_small_ones(memory: Memory) -> None:
