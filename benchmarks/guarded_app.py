@@ -9,7 +9,7 @@ from quart import Blueprint
 from iotsphere.api.operation import operation
 from iotsphere.app import create_app
 from iotsphere.cli.roles import run_role
-from iotsphere.cli.roles.serve import hypercorn_config
+from iotsphere.cli.roles.serve import hypercorn_config, spare_from_collection
 from iotsphere.cli.signals import stop_requested
 from iotsphere.config import Settings
 from iotsphere.containers.application import create_container
@@ -33,6 +33,7 @@ async def answer_the_known() -> None:
 async def serve(settings: Settings) -> None:
     app = create_app(create_container(settings))
     app.register_blueprint(blueprint)
+    spare_from_collection()
     await hypercorn.asyncio.serve(app, hypercorn_config(settings), shutdown_trigger=stop_requested().wait)
 
 

@@ -1,5 +1,6 @@
 """``iotsphere serve``: answers HTTP."""
 
+import gc
 import logging
 import socket
 from typing import Any
@@ -25,7 +26,14 @@ async def serve(settings: Settings) -> None:
     # Before the application is started: the server would leave one that it cannot listen for half started.
     config.bind = [f"fd://{take_address(settings)}"]
     app = behind_proxies(create_app(create_container(settings)), settings.trusted_hops)
+    spare_from_collection()
     await hypercorn.asyncio.serve(app, config, shutdown_trigger=stop_requested().wait)
+
+
+def spare_from_collection() -> None:
+    """Take what is there now, and stays, out of the garbage collector's rounds: each would hold up all requests."""
+    gc.collect()
+    gc.freeze()
 
 
 def take_address(settings: Settings) -> int:
