@@ -72,6 +72,17 @@ class ShadowStoreCondition:
     first_position: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class StoreSign:
+    """What is told to whoever says that it is there: the oldest change that waits for the journal, None if none does.
+
+    ``is_rebuilding`` may have been said by an administrator, who has taken a shadow out.
+    """
+
+    oldest_waiting: int | None
+    is_rebuilding: bool
+
+
 class ShadowStoreKeeper(Protocol):
     """The store as a whole: which life it is in, and how it is brought back. Raises UnavailableError as above."""
 
@@ -129,8 +140,8 @@ class ShadowStoreKeeper(Protocol):
         :raises StoreUnverifiedError: the store may not be the one that was verified last.
         """
 
-    async def renew_presence(self, writer_id: UUID) -> int | None:
-        """Say that a writer is there, and do what ``find_oldest_waiting`` does.
+    async def renew_presence(self, writer_id: UUID) -> StoreSign:
+        """Say that a writer is there, and hear what has become of the store.
 
         :raises StoreUnverifiedError: the store may not be the one that was verified last.
         """

@@ -154,6 +154,7 @@ class ShadowStoreRecovery:
 
     async def leave(self) -> None:
         """Tell the journal all that is known here, so that nobody has to reckon with this process any more."""
+        await self._hear_answers()
         await self._hand_over()
         await self._writer.close()
 
@@ -162,14 +163,16 @@ class ShadowStoreRecovery:
         if generation is None:
             raise StoreUnverifiedError
         mark = self._writer.changes.mark(generation)
-        oldest = await self._keeper.renew_presence(self._writer.id)
-        self._writer.changes.settle(mark, generation=generation, oldest_waiting=oldest)
+        sign = await self._keeper.renew_presence(self._writer.id)
+        self._writer.changes.settle(mark, generation=generation, oldest_waiting=sign.oldest_waiting)
         WAITING.set(len(self._writer.changes))
         is_late = mark.at - self._renewed_at > LEASE_SECONDS
         if self._is_writer and (is_late or mark.at - self._opened_at > OPEN_AGAIN_SECONDS):
             await self._writer.open(generation)
             self._opened_at = mark.at
         self._renewed_at = mark.at
+        if sign.is_rebuilding and not self.is_rebuilding:
+            raise StoreUnverifiedError
 
     async def _restore_late(self) -> None:
         """Hand over what the journal is slow to take, and what was acknowledged just before the store lost it.

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from iotsphere.shadow.errors import ShadowStoreDamagedError, StoreUnverifiedError
 from iotsphere.shadow.model import ShadowChange, ShadowHead
-from iotsphere.shadow.ports import ShadowStoreCondition
+from iotsphere.shadow.ports import ShadowStoreCondition, StoreSign
 from repositories.shadow.adoption import adopt_old_layout
 from repositories.shadow.entries import decode_entry, encode_shadow, place_of, position_of
 from repositories.shadow.keys import (
@@ -116,16 +116,17 @@ class RedisShadowStoreKeeper:
         await self._store.ask(BoundScript.MEASURE, [CHANGES, BACKLOG_BYTES])
         return [decode_entry(place, entry) for place, entry in found]
 
-    async def renew_presence(self, writer_id: UUID) -> int | None:
+    async def renew_presence(self, writer_id: UUID) -> StoreSign:
         return await self._renew(self._store.session, writer_id)
 
     async def announce(self, condition: ShadowStoreCondition, writer_id: UUID) -> None:
         await self._renew(_session(condition), writer_id)
 
-    async def _renew(self, session: StoreSession, writer_id: UUID) -> int | None:
-        keys = [writer_key(writer_id), CHANGES]
+    async def _renew(self, session: StoreSession, writer_id: UUID) -> StoreSign:
+        keys = [REBUILDING, writer_key(writer_id), CHANGES]
         values = PRESENCE_MILLISECONDS, session.run
-        return _position(await self._store.ask_in(session, BoundScript.RENEW, keys, *values))
+        oldest, is_rebuilding = await self._store.ask_in(session, BoundScript.RENEW, keys, *values)
+        return StoreSign(_position(oldest), bool(is_rebuilding))
 
     async def find_present(self, writers: Collection[UUID], *, run: str | None = None) -> set[UUID]:
         if not writers:

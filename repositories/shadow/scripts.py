@@ -186,14 +186,15 @@ end
 return redis.call('SET', KEYS[2], ARGV[2])
 """
 
-    # KEYS: the generation, the writer, the changes. ARGV: the generation, for how many milliseconds, the run.
+    # KEYS: the generation, rebuilding, the writer, the changes. ARGV: the generation, for how many milliseconds, the
+    # run. Gives the first place and whether rebuilding.
     RENEW = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return UNVERIFIED
 end
-redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])
-local oldest = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1]
-return oldest and oldest[1]
+redis.call('SET', KEYS[3], ARGV[3], 'PX', ARGV[2])
+local oldest = redis.call('XRANGE', KEYS[4], '-', '+', 'COUNT', 1)[1]
+return {oldest and oldest[1] or false, redis.call('EXISTS', KEYS[2])}
 """
 
     # KEYS: the generation, the changes, the bytes of the backlog. Gives how many changes, their bytes, the first

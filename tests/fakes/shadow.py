@@ -13,7 +13,7 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 from iotsphere.shadow.errors import ShadowJournalFullError, ShadowUnrestoredError, StoreUnverifiedError
 from iotsphere.shadow.model import NamedShadow, Shadow, ShadowChange, ShadowHead, ShadowKey
-from iotsphere.shadow.ports import Backlog, HeldShadow, ShadowStoreCondition, ShadowStoreSurvey
+from iotsphere.shadow.ports import Backlog, HeldShadow, ShadowStoreCondition, ShadowStoreSurvey, StoreSign
 
 LISTED_AT_ONCE = 2
 DAMAGED = Shadow(version=-1)
@@ -213,10 +213,10 @@ class InMemoryShadowStoreKeeper:
         waiting = (await self._store.enter()).waiting
         return [waiting[position] for position in sorted(waiting) if after < position <= until][:limit]
 
-    async def renew_presence(self, writer_id: UUID) -> int | None:
+    async def renew_presence(self, writer_id: UUID) -> StoreSign:
         data = await self._store.enter()
         data.present[writer_id] = self._store.server.run
-        return min(data.waiting, default=None)
+        return StoreSign(min(data.waiting, default=None), data.is_rebuilding)
 
     async def announce(self, condition: ShadowStoreCondition, writer_id: UUID) -> None:
         (await self._enter_as(condition)).present[writer_id] = condition.run

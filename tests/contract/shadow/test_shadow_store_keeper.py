@@ -8,6 +8,7 @@ import pytest
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.shadow.errors import ShadowUnrestoredError, StoreUnverifiedError
 from iotsphere.shadow.model import NamedShadow, Section, Shadow, ShadowHead, ShadowKey
+from iotsphere.shadow.ports import StoreSign
 from tests.contract.shadow.conftest import Connect, Erase, Peer
 from tests.factories.shadow import build_change
 
@@ -219,6 +220,7 @@ async def test_a_rebuilt_store_is_whole(peer: Peer) -> None:
     seen = await peer.keeper.look()
     await peer.keeper.note_progress(seen, share=0.5)
     assert (await peer.keeper.look()).is_rebuilding
+    assert (await peer.keeper.renew_presence(WRITER)).is_rebuilding
     await peer.keeper.end_rebuilding(seen)
     # As by another who is not through yet.
     await peer.keeper.note_progress(seen, share=0.7)
@@ -264,7 +266,7 @@ async def test_a_writer_is_present_once_it_has_said_so(peer: Peer) -> None:
     other = uuid4()
     assert await peer.keeper.find_present([WRITER, other]) == set()
 
-    assert await peer.keeper.renew_presence(WRITER) is None
+    assert await peer.keeper.renew_presence(WRITER) == StoreSign(None, is_rebuilding=False)
 
     assert await peer.keeper.find_present([WRITER, other]) == {WRITER}
     assert await peer.keeper.find_present([]) == set()
@@ -308,7 +310,7 @@ async def test_the_oldest_change_that_waits_is_told(peer: Peer) -> None:
 
     assert await peer.keeper.find_oldest_waiting() == first.position
     await peer.stream.settle([first])
-    assert await peer.keeper.renew_presence(WRITER) == second.position
+    assert await peer.keeper.renew_presence(WRITER) == StoreSign(second.position, is_rebuilding=False)
     await peer.stream.settle([second])
     assert await peer.keeper.find_oldest_waiting() is None
 

@@ -109,8 +109,10 @@ async def test_a_damaged_document_is_put_right_from_the_journal_once_it_is_delet
     await peer.adopt()
     await administrator.set(document_key(NAMED), "damaged")
 
-    await administrator.set("iotsphere:shadow:rebuilding", "1")
-    await administrator.delete(document_key(NAMED))
+    async with administrator.pipeline(transaction=True) as transaction:
+        transaction.set("iotsphere:shadow:rebuilding", "1")
+        transaction.delete(document_key(NAMED))
+        await transaction.execute()
     await peer.keeper.restore([ShadowHead(NAMED, Shadow(4), 1)], generation=1)
     await peer.keeper.end_rebuilding(await peer.keeper.look())
 

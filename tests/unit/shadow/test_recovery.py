@@ -469,6 +469,43 @@ async def test_a_journal_that_was_set_back_learns_again_who_writes(
     assert platform.journal.writers == {(process.id, 1): False}
 
 
+async def test_a_process_that_ends_waits_for_the_answer_that_is_on_its_way(
+    platform: Platform, process: LivingProcess
+) -> None:
+    await process.write(PUMP, on=True)
+    with process.recovery.attempt():
+        change = build_change(PUMP, (await process.read(PUMP)).change({"reported": {"on": False}}, NOON))
+        stored = await process.stored.save(change, replacing=1, fsynced=False)
+        assert stored is not None
+        leaving = asyncio.create_task(process.recovery.leave())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert platform.journal.writers == {(process.id, 1): False}
+        process.recovery.remember(stored)
+    await leaving
+    platform.server.flush()
+
+    assert await LivingProcess(platform, 2).read(PUMP) == stored.shadow
+    assert platform.journal.generations[2].version_jump == 0
+
+
+async def test_a_rebuilding_that_an_administrator_has_asked_for_is_noticed_and_ends(
+    platform: Platform, process: LivingProcess
+) -> None:
+    last = await process.write(PUMP, on=True)
+    await platform.carry()
+    platform.server.data.is_rebuilding = True
+    del platform.server.data.documents[PUMP]
+
+    await process.recovery.watch()
+    was_noticed = process.recovery.is_rebuilding
+    await process.rebuild()
+    await process.recovery.watch()
+
+    assert (was_noticed, process.recovery.is_rebuilding) == (True, False)
+    assert await process.stored.find(PUMP) == last.shadow
+
+
 async def test_a_change_of_which_no_answer_came_lets_versions_go_on_further(
     platform: Platform, process: LivingProcess
 ) -> None:
