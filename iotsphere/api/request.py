@@ -101,7 +101,7 @@ class ReceivedHeaders(Headers):
         # The first of a name is the one that counts.
         self._values = {name.lower(): value for name, value in reversed(self._list)}
 
-    def get(self, key: str, default: Any = None, type: Any = None) -> Any:  # noqa: A002  # the framework's name
+    def get(self, key: str, default: Any = None, type: Any = None) -> Any:  # type: ignore[override]  # noqa: A002
         return self._values.get(key.lower(), default) if type is None else super().get(key, default, type)
 
     def __contains__(self, key: Any) -> bool:
