@@ -56,7 +56,7 @@ class JournalService:
         recorded = 0
         while self._held:
             batch = _first_batch(self._held)
-            await self.record(batch)
+            await self._append(batch)
             await self._stream.settle(batch)
             self._held = self._held[len(batch) :]
             JOURNALLED.inc(len(batch))
@@ -82,7 +82,18 @@ class JournalService:
             raise UnavailableError("telemetry", "The telemetry store was too slow for the journal.") from error
 
     async def record(self, changes: Sequence[ShadowChange]) -> None:
-        """Append changes, and put aside those that can never be, so that they keep no others waiting."""
+        """Append changes, and put aside those that can never be, so that they keep no others waiting.
+
+        Where one fails for now, some before it may have been appended.
+
+        :raises UnavailableError: the telemetry store does not answer.
+        """
+        while changes:
+            batch = _first_batch(changes)
+            await self._append(batch)
+            changes = changes[len(batch) :]
+
+    async def _append(self, changes: Sequence[ShadowChange]) -> None:
         try:
             async with self._unit_of_work() as uow:
                 await uow.journal.append(changes)
@@ -92,8 +103,8 @@ class JournalService:
                 await self._put_aside(changes[0], str(error))
                 return
             middle = len(changes) // 2
-            await self.record(changes[:middle])
-            await self.record(changes[middle:])
+            await self._append(changes[:middle])
+            await self._append(changes[middle:])
 
     async def _put_aside(self, change: ShadowChange, reason: str) -> None:
         log.error(

@@ -144,6 +144,16 @@ async def test_changes_that_ask_for_very_much_are_written_a_few_at_a_time() -> N
     assert CountingUnitOfWork.commits == 3
 
 
+async def test_so_are_those_that_are_handed_over() -> None:
+    bench = Bench()
+    much = wanting({f"leaf{number}": 1 for number in range(journal_module.NOTES_AT_ONCE // 4)})
+
+    await bench.service.record(make_history(KEY, [much] * 6 + [reporting({})] * 3))
+
+    assert bench.versions == list(range(1, 10))
+    assert CountingUnitOfWork.commits == 3
+
+
 async def test_several_workers_share_what_waits() -> None:
     bench = Bench()
     other = JournalService(unit_of_work=partial(InMemoryJournalUnitOfWork, bench.data), stream=bench.stream)
