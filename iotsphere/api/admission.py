@@ -17,7 +17,7 @@ from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import MalformedInputError, UnauthenticatedError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.registry.errors import DeviceNotFoundError
-from iotsphere.registry.service import DeviceRegistryService
+from iotsphere.registry.ownership import DeviceOwnership
 from iotsphere.throttling.service import Throttle
 from iotsphere.workflows.authentication import AuthenticationWorkflow
 
@@ -170,6 +170,6 @@ def bearer_token(authorization: str) -> str:
 
 @inject
 async def _check_device(
-    actor: Actor, device_id: DeviceId, devices: DeviceRegistryService = Provide["registry.devices"]
+    actor: Actor, device_id: DeviceId, ownership: DeviceOwnership = Provide["registry.ownership"]
 ) -> None:
-    await devices.get_device(organisation_id=actor.organisation_id, device_id=device_id)
+    await ownership.check_device(organisation_id=actor.organisation_id, device_id=device_id)

@@ -14,9 +14,10 @@ from iotsphere.config import Settings
 from iotsphere.containers.stores import Stores
 from iotsphere.identity.accounts import AccountService
 from iotsphere.identity.api_keys import ApiKeyService
+from iotsphere.identity.change_watch import ChangeWatch
 from iotsphere.identity.idempotency import IdempotencyService
-from iotsphere.identity.key_cache import KeyCache, KeyWatch
 from iotsphere.identity.keys import KeyService
+from iotsphere.identity.model import KeyHolder, LiveSession
 from iotsphere.identity.secrets import (
     ApiKey,
     Argon2Passwords,
@@ -29,9 +30,11 @@ from iotsphere.identity.service import SessionService
 from iotsphere.identity.signing import SigningKeyRing
 from iotsphere.identity.tokens import AccessTokens
 from iotsphere.kernel.clock import Clock, utc_now
-from iotsphere.kernel.identifiers import CredentialId, IdSource, ProvisioningKeyId
+from iotsphere.kernel.identifiers import CredentialId, IdSource, OrganisationId, ProvisioningKeyId
+from iotsphere.kernel.lease import LeasedCache
 from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.credentials import CredentialService
+from iotsphere.registry.ownership import DeviceOwnership
 from iotsphere.registry.provisioning import ProvisioningKeyService, ProvisioningService
 from iotsphere.registry.service import DeviceRegistryService, OutboxService
 from iotsphere.shadow.acknowledged import AcknowledgedChanges
@@ -107,12 +110,18 @@ class Identity(containers.DeclarativeContainer):
         new_id=new_id,
     )
     tokens = providers.Singleton(AccessTokens, ring)
+    session_cache = providers.Singleton(LeasedCache[LiveSession])
     sessions = providers.Singleton(
-        SessionService, unit_of_work=unit_of_work, passwords=passwords, tokens=tokens, clock=clock, new_id=new_id
+        SessionService,
+        unit_of_work=unit_of_work,
+        passwords=passwords,
+        tokens=tokens,
+        cache=session_cache,
+        clock=clock,
+        new_id=new_id,
     )
-    key_cache = providers.Singleton(KeyCache)
+    key_cache = providers.Singleton(LeasedCache[KeyHolder])
     keys = providers.Singleton(KeyService, unit_of_work=unit_of_work, cache=key_cache, clock=clock)
-    key_watch = providers.Singleton(KeyWatch, cache=key_cache, feed=stores.key_feed)
     idempotency = providers.Singleton(
         IdempotencyService,
         unit_of_work=unit_of_work,
@@ -125,7 +134,12 @@ class Identity(containers.DeclarativeContainer):
         ),
     )
     accounts = providers.Singleton(
-        AccountService, unit_of_work=unit_of_work, passwords=passwords, clock=clock, new_id=new_id
+        AccountService,
+        unit_of_work=unit_of_work,
+        passwords=passwords,
+        sessions=session_cache,
+        clock=clock,
+        new_id=new_id,
     )
     api_keys = providers.Singleton(ApiKeyService, unit_of_work=unit_of_work, clock=clock, new_id=new_id)
 
@@ -137,6 +151,8 @@ class Registry(containers.DeclarativeContainer):
 
     unit_of_work = stores.registry_unit_of_work.provider
     devices = providers.Singleton(DeviceRegistryService, unit_of_work=unit_of_work, clock=clock, new_id=new_id)
+    device_cache = providers.Singleton(LeasedCache[OrganisationId])
+    ownership = providers.Singleton(DeviceOwnership, unit_of_work=unit_of_work, cache=device_cache)
     credentials = providers.Singleton(
         CredentialService,
         unit_of_work=unit_of_work,
@@ -196,7 +212,12 @@ class Workflows(containers.DeclarativeContainer):
         throttle=throttle,
     )
     profile = providers.Singleton(ProfileWorkflow, accounts=identity.accounts, throttle=throttle)
-    upkeep = providers.Singleton(AuthenticationUpkeep, watch=identity.key_watch, contacts=registry.contacts)
+    change_watch = providers.Singleton(
+        ChangeWatch,
+        caches=providers.List(identity.key_cache, identity.session_cache, registry.device_cache),
+        feed=stores.change_feed,
+    )
+    upkeep = providers.Singleton(AuthenticationUpkeep, watch=change_watch, contacts=registry.contacts)
     commissioning = providers.Singleton(
         CommissioningWorkflow,
         devices=registry.devices,

@@ -16,7 +16,7 @@ from repositories.assets.unit_of_work import SqlAlchemyAssetsUnitOfWork
 from repositories.availability import StoreGate
 from repositories.examining import SqlAlchemyStoreExaminer, database_names
 from repositories.registry.audit import TRAIL_GUARDS
-from repositories.registry.keys import PostgresKeyFeed
+from repositories.registry.keys import PostgresChangeFeed
 from repositories.registry.unit_of_work import SqlAlchemyRegistryUnitOfWork
 from repositories.shadow.examining import RedisShadowExaminer
 from repositories.shadow.inventory import RedisShadowInventory
@@ -39,7 +39,7 @@ class Stores(containers.DeclarativeContainer):
     registry_engine = providers.Singleton(create_store_engine, settings.provided.registry_dsn)
     registry_gate = providers.Singleton(StoreGate, "registry")
     registry_unit_of_work = providers.Factory(SqlAlchemyRegistryUnitOfWork, registry_engine, registry_gate)
-    key_feed = providers.Singleton(PostgresKeyFeed, settings.provided.registry_dsn)
+    change_feed = providers.Singleton(PostgresChangeFeed, settings.provided.registry_dsn)
 
     assets_engine = providers.Singleton(create_store_engine, settings.provided.assets_dsn)
     assets_gate = providers.Singleton(StoreGate, "assets")

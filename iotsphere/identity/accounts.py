@@ -14,13 +14,14 @@ from iotsphere.identity.errors import (
     PlatformAdministratorRequiredError,
     UserRequiredError,
 )
-from iotsphere.identity.model import Organisation, PasswordChange, User
+from iotsphere.identity.model import LiveSession, Organisation, PasswordChange, User
 from iotsphere.identity.ports import IdentityUnitOfWorkFactory, PasswordHasher
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import PreconditionFailedError
 from iotsphere.kernel.identifiers import IdSource, OrganisationId, UserId
+from iotsphere.kernel.lease import LeasedCache
 from iotsphere.kernel.pagination import Page
 
 
@@ -32,11 +33,14 @@ class AccountService:
         *,
         unit_of_work: IdentityUnitOfWorkFactory,
         passwords: PasswordHasher,
+        sessions: LeasedCache[LiveSession],
         clock: Clock,
         new_id: IdSource,
     ) -> None:
+        """:param sessions: what is remembered of them. Other processes are told of what changes; this one knows."""
         self._unit_of_work = unit_of_work
         self._passwords = passwords
+        self._sessions = sessions
         self._clock = clock
         self._new_id = new_id
 
@@ -183,6 +187,7 @@ class AccountService:
                 await uow.sessions.revoke_all(user_id, but=None, now=now)
             await uow.audit.add(attempt.done(f"user:{user_id}", at=now, **_what_changed(user, changed)))
             await uow.commit()
+        self._sessions.forget_all()
         return changed
 
     async def remove_user(self, *, attempt: Attempt, user_id: UserId, expected_version: int | None) -> None:
@@ -203,6 +208,7 @@ class AccountService:
             await uow.users.remove(user_id)
             await uow.audit.add(attempt.done(f"user:{user_id}", at=self._clock()))
             await uow.commit()
+        self._sessions.forget_all()
 
     async def get_me(self, *, actor: Actor) -> User:
         """Give the user who asks.
@@ -248,6 +254,8 @@ class AccountService:
                 await uow.sessions.revoke_all(user.id, but=attempt.caller.session_id, now=now)
             await uow.audit.add(attempt.done(f"user:{user.id}", at=now, **_what_changed(user, changed)))
             await uow.commit()
+        if password is not None:
+            self._sessions.forget_all()
         return changed
 
     async def _changed_hash(self, password: PasswordChange, user: User) -> str:

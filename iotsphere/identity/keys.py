@@ -1,18 +1,20 @@
 """Recognises devices and integrations by their API keys, without a slow hash: the secrets are random and long."""
 
 from iotsphere.identity.errors import CredentialInvalidError
-from iotsphere.identity.key_cache import KeyCache
 from iotsphere.identity.model import KeyHolder
 from iotsphere.identity.ports import IdentityUnitOfWorkFactory
 from iotsphere.identity.secrets import ApiKey, ProvisioningKeyText, secret_matches
 from iotsphere.kernel.actor import Actor
 from iotsphere.kernel.clock import Clock
+from iotsphere.kernel.lease import LeasedCache
 
 
 class KeyService:
     """Tells who holds an API key."""
 
-    def __init__(self, *, unit_of_work: IdentityUnitOfWorkFactory, cache: KeyCache, clock: Clock) -> None:
+    def __init__(
+        self, *, unit_of_work: IdentityUnitOfWorkFactory, cache: LeasedCache[KeyHolder], clock: Clock
+    ) -> None:
         self._unit_of_work = unit_of_work
         self._cache = cache
         self._clock = clock
@@ -38,7 +40,7 @@ class KeyService:
             holder = await uow.keys.find(key.credential_id)
         if holder is None or not self._is_right(key, holder):
             raise CredentialInvalidError("The API key is not valid.")
-        self._cache.remember(holder, generation=generation)
+        self._cache.remember(holder.key_id, holder, generation=generation)
         return holder
 
     async def look_up_provisioner(self, *, provisioning_key: str) -> Actor:

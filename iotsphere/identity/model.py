@@ -96,10 +96,19 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class SessionHolder:
-    """Whose session it is that a cookie's secret has opened."""
+    """Whose session it is, as of when it was looked up."""
 
     session_id: UUID
     user: User
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSession:
+    """What is remembered of a session: who acts through it, and until when they may."""
+
+    actor: Actor
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

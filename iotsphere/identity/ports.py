@@ -59,7 +59,7 @@ class UserRepository(Protocol):
 
     async def find_by_email(self, email: str) -> User | None: ...
 
-    async def find_by_session(self, session_id: UUID, *, now: datetime) -> User | None:
+    async def find_by_session(self, session_id: UUID, *, now: datetime) -> SessionHolder | None:
         """Find whose session this is, as long as it is neither expired nor revoked."""
 
     async def find_by_session_secret(self, secret_hash: bytes, *, now: datetime) -> SessionHolder | None:
@@ -123,9 +123,9 @@ CatchUp = Callable[[], Awaitable[object]]
 """Returns when there was word of every change that was committed before it was called."""
 
 
-class KeyFeed(Protocol):
+class ChangeFeed(Protocol):
     def listen(self, tell: Callable[[UUID], None]) -> AbstractAsyncContextManager[CatchUp]:
-        """Tell the ids of keys from now on: of every one that is changed, or whose holder is.
+        """Tell ids from now on: of every key and session that is changed, or whose holder is, and of devices that go.
 
         :raises UnavailableError: on entering, or from within: the registry does not answer, and words may be missed.
         """

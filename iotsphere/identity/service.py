@@ -16,6 +16,7 @@ from iotsphere.identity.model import (
     REMEMBERED_SESSION_LIFE,
     SESSION_LIFE,
     BrowserLogIn,
+    LiveSession,
     Session,
     SigningKey,
     TokenPair,
@@ -28,6 +29,7 @@ from iotsphere.kernel.actor import Actor
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.identifiers import IdSource
+from iotsphere.kernel.lease import LeasedCache
 
 # Each with its refresh tokens, which may be thousands; however much has piled up, a statement has to end in time.
 FORGOTTEN_AT_ONCE = 50
@@ -43,12 +45,14 @@ class SessionService:
         unit_of_work: IdentityUnitOfWorkFactory,
         passwords: PasswordHasher,
         tokens: AccessTokens,
+        cache: LeasedCache[LiveSession],
         clock: Clock,
         new_id: IdSource,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._passwords = passwords
         self._tokens = tokens
+        self._cache = cache
         self._clock = clock
         self._new_id = new_id
 
@@ -92,11 +96,14 @@ class SessionService:
                 await uow.sessions.mark_used(token_hash, now=self._clock())
                 return await self._issue(uow, found.session.id, key)
             now, session_id = self._clock(), found.session.id
-            owner = await uow.users.find_by_session(session_id, now=now)
+            holder = await uow.users.find_by_session(session_id, now=now)
+            owner = holder.user if holder else None
             await uow.sessions.revoke(session_id, now=now)
             by = owner.as_actor() if owner else None
             await uow.audit.add(attempt.done(f"session:{session_id}", at=now, by=by, has_reused_token=True))
             await uow.commit()
+        # Other processes are told. In this one nobody is let in any more when it is answered.
+        self._cache.forget(session_id)
         raise _stolen(owner)
 
     async def log_out(self, *, attempt: Attempt) -> None:
@@ -112,6 +119,7 @@ class SessionService:
             await uow.sessions.revoke(session_id, now=now)
             await uow.audit.add(attempt.done(f"session:{session_id}", at=now))
             await uow.commit()
+        self._cache.forget(session_id)
 
     async def forget_ended(self) -> None:
         """Remove sessions that nobody can use any more, with their refresh tokens."""
@@ -127,11 +135,10 @@ class SessionService:
         :raises CredentialInvalidError: not issued here, expired, or its session is over.
         """
         session_id = await self._tokens.read(access_token, now=self._clock())
-        async with self._unit_of_work() as uow:
-            user = await uow.users.find_by_session(session_id, now=self._clock())
-        if user is None:
+        session = self._cache.recall(session_id) or await self._look_up(session_id)
+        if session.expires_at <= self._clock():
             raise CredentialInvalidError(SESSION_OVER)
-        return user.as_actor(session_id=session_id)
+        return session.actor
 
     async def authenticate_browser(self, *, secret: str) -> Actor:
         """Tell whose browser shows this secret, with the role that they have now.
@@ -145,6 +152,16 @@ class SessionService:
         if holder is None:
             raise CredentialInvalidError(SESSION_OVER)
         return holder.user.as_actor(session_id=holder.session_id)
+
+    async def _look_up(self, session_id: UUID) -> LiveSession:
+        generation = self._cache.generation
+        async with self._unit_of_work() as uow:
+            holder = await uow.users.find_by_session(session_id, now=self._clock())
+        if holder is None:
+            raise CredentialInvalidError(SESSION_OVER)
+        session = LiveSession(holder.user.as_actor(session_id=session_id), holder.expires_at)
+        self._cache.remember(session_id, session, generation=generation)
+        return session
 
     async def _recognise(self, email: str, password: str) -> User:
         async with self._unit_of_work() as uow:

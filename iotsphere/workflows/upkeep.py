@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from prometheus_client import Counter
 
-from iotsphere.identity.key_cache import KeyWatch
+from iotsphere.identity.change_watch import ChangeWatch
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.registry.contacts import ContactService
 
@@ -46,7 +46,7 @@ class AuthenticationUpkeep:
     """Listens for changed keys, and writes down which devices were heard of."""
 
     def __init__(
-        self, *, watch: KeyWatch, contacts: ContactService, interval_seconds: float = WRITE_INTERVAL_SECONDS
+        self, *, watch: ChangeWatch, contacts: ContactService, interval_seconds: float = WRITE_INTERVAL_SECONDS
     ) -> None:
         self._watch = watch
         self._contacts = contacts

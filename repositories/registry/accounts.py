@@ -98,25 +98,20 @@ class SqlAlchemyUserRepository:
         row = (await self._connection.execute(query)).first()
         return _row_to_user(row) if row else None
 
-    async def find_by_session(self, session_id: UUID, *, now: datetime) -> User | None:
-        query = (
-            sa.select(users)
-            .join(sessions, sessions.c.user_id == users.c.id)
-            .where(sessions.c.id == session_id, sessions.c.revoked_at.is_(None), sessions.c.expires_at > now)
-        )
-        row = (await self._connection.execute(query)).first()
-        return _row_to_user(row) if row else None
+    async def find_by_session(self, session_id: UUID, *, now: datetime) -> SessionHolder | None:
+        return await self._find_holder(sessions.c.id == session_id, now=now)
 
     async def find_by_session_secret(self, secret_hash: bytes, *, now: datetime) -> SessionHolder | None:
+        return await self._find_holder(sessions.c.secret_hash == secret_hash, now=now)
+
+    async def _find_holder(self, is_it: sa.ColumnElement[bool], *, now: datetime) -> SessionHolder | None:
         query = (
-            sa.select(users, sessions.c.id.label("session_id"))
+            sa.select(users, sessions.c.id.label("session_id"), sessions.c.expires_at)
             .join(sessions, sessions.c.user_id == users.c.id)
-            .where(
-                sessions.c.secret_hash == secret_hash, sessions.c.revoked_at.is_(None), sessions.c.expires_at > now
-            )
+            .where(is_it, sessions.c.revoked_at.is_(None), sessions.c.expires_at > now)
         )
         row = (await self._connection.execute(query)).first()
-        return SessionHolder(row.session_id, _row_to_user(row)) if row else None
+        return SessionHolder(row.session_id, _row_to_user(row), row.expires_at) if row else None
 
     async def list(self, organisation_id: OrganisationId, *, limit: int, cursor: str | None) -> Page[User]:
         query = sa.select(users).where(users.c.organisation_id == organisation_id)

@@ -18,8 +18,21 @@ from repositories.registry.devices import NOT_RETIRED
 from repositories.registry.tables import api_keys, credentials, devices, provisioning_keys, users
 from repositories.sql import DRIVER_ERRORS, open_connection
 
-# Where the triggers of the registry's schema tell of keys.
+# Where the triggers of the registry's schema tell of keys, sessions and devices, and which those are.
 CHANNEL = "iotsphere_keys"
+TRIGGERS = (
+    "api_key_changed",
+    "credential_changed",
+    "device_owner_changed",
+    "device_removed",
+    "device_status_changed",
+    "session_changed",
+    "user_rights_changed",
+    "user_role_changed",
+)
+COUNT_TRIGGERS = """
+SELECT count(DISTINCT tgname) FROM pg_trigger WHERE tgname = ANY($1::name[]) AND tgenabled IN ('O', 'A')
+"""
 KEY_ID: sa.BindParameter[UUID] = sa.bindparam("key_id", type_=sa.Uuid)
 # One statement for either kind: an id is that of a device's credential or of an integration's key.
 KEY_HOLDER = sa.union_all(
@@ -66,8 +79,8 @@ class SqlAlchemyKeyRepository:
         return KeyHolder(key_id, row.secret_hash, None, actor)
 
 
-class PostgresKeyFeed:
-    """Hears of changed keys over a connection that is held for nothing else."""
+class PostgresChangeFeed:
+    """Hears of changes over a connection that is held for nothing else."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -77,6 +90,8 @@ class PostgresKeyFeed:
         try:
             connection = await open_connection(self._dsn)
             try:
+                if await connection.fetchval(COUNT_TRIGGERS, TRIGGERS) < len(TRIGGERS):
+                    raise UnavailableError("registry", "The registry's schema does not tell of every change.")
                 await connection.add_listener(CHANNEL, lambda *heard: tell(UUID(heard[-1])))
                 # The server hands out what was committed before it was asked no later than the answer, and the
                 # driver tells it first.
@@ -85,7 +100,7 @@ class PostgresKeyFeed:
                 # Without a farewell, for which a frozen server would make us wait.
                 connection.terminate()
         except DRIVER_ERRORS as error:
-            raise UnavailableError("registry", "The registry store does not say which keys change.") from error
+            raise UnavailableError("registry", "The registry store does not say what changes.") from error
 
 
 def _row_to_key_holder(row: sa.Row[Any]) -> KeyHolder:

@@ -40,14 +40,14 @@ class OneOrganisation:
     async def authenticate_key(self, *, api_key: str, attempt: Attempt) -> Actor:
         return Actor(ActorKind.DEVICE, uuid4(), ORGANISATION, device_id=DeviceId(UUID(api_key)))
 
-    async def get_device(self, *, organisation_id: OrganisationId, device_id: DeviceId) -> DeviceId:
+    async def check_device(self, *, organisation_id: OrganisationId, device_id: DeviceId) -> None:
         if device_id != self.device_id:
             raise DeviceNotFoundError
-        return device_id
 
 
 class Registry(containers.DeclarativeContainer):
     devices: providers.Dependency[Any] = providers.Dependency()
+    ownership: providers.Dependency[Any] = providers.Dependency()
 
 
 class Audit(containers.DeclarativeContainer):
@@ -71,7 +71,7 @@ class Doors(containers.DeclarativeContainer):
     throttle = providers.Singleton(Throttle, store=ProcessThrottleStore(), limits=RequestLimits())
     trail: providers.Dependency[Any] = providers.Dependency()
     audit = providers.Container(Audit, trail=trail)
-    registry = providers.Container(Registry, devices=devices)
+    registry = providers.Container(Registry, devices=devices, ownership=devices)
     workflows = providers.Container(Workflows, authentication=callers)
 
 

@@ -186,15 +186,18 @@ class InMemoryUserRepository:
     async def find_by_email(self, email: str) -> User | None:
         return next((user for user in self._stored.values() if user.email.lower() == email.lower()), None)
 
-    async def find_by_session(self, session_id: UUID, *, now: datetime) -> User | None:
+    async def find_by_session(self, session_id: UUID, *, now: datetime) -> SessionHolder | None:
         kept = self._sessions.get(session_id)
-        return self._stored[kept.session.user_id] if kept and kept.is_live(now) else None
+        return self._holder_of(kept.session) if kept and kept.is_live(now) else None
 
     async def find_by_session_secret(self, secret_hash: bytes, *, now: datetime) -> SessionHolder | None:
         for kept in self._sessions.values():
             if kept.session.secret_hash == secret_hash and kept.is_live(now):
-                return SessionHolder(kept.session.id, self._stored[kept.session.user_id])
+                return self._holder_of(kept.session)
         return None
+
+    def _holder_of(self, session: Session) -> SessionHolder:
+        return SessionHolder(session.id, self._stored[session.user_id], session.expires_at)
 
     async def list(self, organisation_id: OrganisationId, *, limit: int, cursor: str | None) -> Page[User]:
         found = (user for user in self._stored.values() if user.organisation_id == organisation_id)

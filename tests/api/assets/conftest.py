@@ -49,6 +49,9 @@ class Devices:
             raise DeviceNotFoundError
         return device_id
 
+    async def check_device(self, *, organisation_id: OrganisationId, device_id: DeviceId) -> None:
+        await self.get_device(organisation_id=organisation_id, device_id=device_id)
+
 
 @dataclass
 class Api:

@@ -31,7 +31,7 @@ async def find_token(store: RegistryStore, *, token: bytes = TOKEN, now: datetim
         return await uow.sessions.find_refresh_token(token, now=now)
 
 
-async def find_user(store: RegistryStore, session: Session, *, now: datetime = NOW) -> User | None:
+async def find_user(store: RegistryStore, session: Session, *, now: datetime = NOW) -> SessionHolder | None:
     async with store.unit_of_work() as uow:
         return await uow.users.find_by_session(session.id, now=now)
 
@@ -41,7 +41,7 @@ async def test_a_token_comes_back_with_its_session(store: RegistryStore, session
 
 
 async def test_a_session_tells_its_user(store: RegistryStore, user: User, session: Session) -> None:
-    assert await find_user(store, session) == user
+    assert await find_user(store, session) == SessionHolder(session.id, user, session.expires_at)
 
 
 async def test_a_used_token_is_found_with_the_time_of_its_use(store: RegistryStore, session: Session) -> None:
@@ -69,7 +69,7 @@ async def test_a_revoked_session_is_over_and_only_that_one(
     assert await find_token(store) is None
     assert await find_user(store, session) is None
     assert await find_token(store, token=OTHER_TOKEN) == RefreshToken(OTHER_TOKEN, other, used_at=None)
-    assert await find_user(store, other) == user
+    assert await find_user(store, other) == SessionHolder(other.id, user, other.expires_at)
 
 
 @pytest.mark.parametrize("spares_one", [True, False])
@@ -84,7 +84,7 @@ async def test_all_sessions_of_a_user_are_revoked_but_one(
         await uow.sessions.revoke_all(user.id, but=session.id if spares_one else None, now=NOW)
         await uow.commit()
 
-    assert (await find_user(store, session) == user) is spares_one
+    assert (await find_user(store, session) is not None) is spares_one
     assert [await find_user(store, other) for other in others] == [None, None]
     assert await find_user(store, foreign) is not None
 
@@ -117,7 +117,7 @@ async def find_holder(store: RegistryStore, *, secret: bytes = TOKEN, now: datet
 async def test_a_browsers_secret_tells_its_session_and_user(
     store: RegistryStore, user: User, browser: Session
 ) -> None:
-    assert await find_holder(store) == SessionHolder(browser.id, user)
+    assert await find_holder(store) == SessionHolder(browser.id, user, browser.expires_at)
     assert await find_holder(store, secret=b"") is None
     assert await find_holder(store, secret=TOKEN[1:]) is None
 
@@ -160,7 +160,7 @@ async def test_expired_sessions_are_removed_with_their_tokens_and_live_ones_stay
 
     earlier = FIRST_DAY + timedelta(minutes=1)
     assert await find_token(store, token=OTHER_TOKEN, now=earlier) is None
-    assert await find_user(store, session) == user
+    assert await find_user(store, session) == SessionHolder(session.id, user, session.expires_at)
 
 
 async def test_no_more_expired_sessions_are_removed_than_asked_for(store: RegistryStore, user: User) -> None:

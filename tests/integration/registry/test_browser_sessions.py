@@ -87,6 +87,7 @@ async def test_a_browsers_session_is_forgotten_when_its_hour_is_over(site: Site)
         unit_of_work=site.container.stores.registry_unit_of_work,
         passwords=RecordingPasswords(),
         tokens=identity.tokens(),
+        cache=identity.session_cache(),
         clock=clock,
         new_id=uuid4,
     )

@@ -11,16 +11,17 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from iotsphere.identity.change_watch import ChangeWatch
 from iotsphere.identity.errors import CredentialInvalidError
-from iotsphere.identity.key_cache import KeyCache, KeyWatch
 from iotsphere.identity.keys import KeyService
-from iotsphere.identity.model import Organisation
+from iotsphere.identity.model import KeyHolder, Organisation
 from iotsphere.identity.secrets import ApiKey, hash_secret
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.errors import UnavailableError
+from iotsphere.kernel.lease import LeasedCache
 from iotsphere.registry.model import Credential, DeviceStatus
-from repositories.registry.keys import PostgresKeyFeed
+from repositories.registry.keys import PostgresChangeFeed
 from tests.factories.identity import build_integration_key, build_user
 from tests.factories.registry import build_credential
 from tests.integration.registry.conftest import RegistryMachine, RegistryProcess, eventually
@@ -38,9 +39,9 @@ class Doorkeeper:
 
     def __init__(self, process: RegistryProcess, dsn: str) -> None:
         self.process = process
-        self.cache = KeyCache()
+        self.cache = LeasedCache[KeyHolder]()
         self.keys = KeyService(unit_of_work=process.unit_of_work, cache=self.cache, clock=utc_now)
-        self.watch = KeyWatch(cache=self.cache, feed=PostgresKeyFeed(dsn))
+        self.watch = ChangeWatch(caches=[self.cache], feed=PostgresChangeFeed(dsn))
 
     async def admits(self, api_key: str) -> bool:
         try:
@@ -128,7 +129,7 @@ async def test_whoever_has_caught_up_has_heard_of_everything_committed_before(
     process: RegistryProcess, ours: Organisation, registry_dsn: str
 ) -> None:
     heard: list[UUID] = []
-    async with PostgresKeyFeed(registry_dsn).listen(heard.append) as catch_up:
+    async with PostgresChangeFeed(registry_dsn).listen(heard.append) as catch_up:
         for _ in range(20):
             issued = [(await issue(process, ours))[0] for _ in range(8)]
             revoked: list[UUID] = []

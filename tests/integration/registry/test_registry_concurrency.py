@@ -37,6 +37,7 @@ from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import SigningKeyId
+from iotsphere.kernel.lease import LeasedCache
 from iotsphere.registry.credentials import CredentialService
 from iotsphere.registry.errors import (
     CredentialNotFoundError,
@@ -170,6 +171,7 @@ class Sessions:
             unit_of_work=process.unit_of_work,
             passwords=RecordingPasswords(),
             tokens=build_tokens(process.unit_of_work, utc_now),
+            cache=LeasedCache(),
             clock=utc_now,
             new_id=uuid4,
         )
@@ -232,7 +234,11 @@ async def test_a_log_out_during_a_refresh_ends_the_session_all_the_same(sessions
 
 def accounts(process: RegistryProcess) -> AccountService:
     return AccountService(
-        unit_of_work=process.unit_of_work, passwords=RecordingPasswords(), clock=utc_now, new_id=uuid4
+        unit_of_work=process.unit_of_work,
+        passwords=RecordingPasswords(),
+        sessions=LeasedCache(),
+        clock=utc_now,
+        new_id=uuid4,
     )
 
 

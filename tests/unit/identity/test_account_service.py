@@ -24,6 +24,7 @@ from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import DomainError, PreconditionFailedError
 from iotsphere.kernel.identifiers import UserId
+from iotsphere.kernel.lease import LeasedCache
 from tests.factories.identity import (
     build_actor,
     build_attempt,
@@ -44,6 +45,7 @@ class Bench:
         self.service = AccountService(
             unit_of_work=partial(InMemoryRegistryUnitOfWork, self.tables),
             passwords=RecordingPasswords(),
+            sessions=LeasedCache(),
             clock=self.clock,
             new_id=lambda: UUID(int=next(numbers)),
         )

@@ -5,10 +5,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from iotsphere.identity.errors import CredentialInvalidError
-from iotsphere.identity.key_cache import KeyCache
 from iotsphere.identity.keys import KeyService
+from iotsphere.identity.model import KeyHolder
 from iotsphere.identity.secrets import ApiKey, hash_secret
 from iotsphere.kernel.actor import Actor, ActorKind
+from iotsphere.kernel.lease import LeasedCache
 from iotsphere.registry.model import Credential, Device, DeviceStatus
 from tests.factories.registry import build_credential, build_device
 from tests.fakes.identity import ManualClock
@@ -21,7 +22,7 @@ class Bench:
     def __init__(self) -> None:
         self.tables = RegistryTables()
         self.clock = ManualClock()
-        self.cache = KeyCache(monotonic=lambda: 0.0)
+        self.cache = LeasedCache[KeyHolder](monotonic=lambda: 0.0)
         self.service = KeyService(
             unit_of_work=partial(InMemoryRegistryUnitOfWork, self.tables), cache=self.cache, clock=self.clock
         )
@@ -86,7 +87,7 @@ async def test_a_revoked_key_and_one_of_a_retired_device_are_refused(bench: Benc
 
 async def test_a_text_that_is_no_key_is_refused_without_asking_the_store() -> None:
     service = KeyService(
-        unit_of_work=lambda: UnreachableUnitOfWork(RegistryTables()), cache=KeyCache(), clock=ManualClock()
+        unit_of_work=lambda: UnreachableUnitOfWork(RegistryTables()), cache=LeasedCache(), clock=ManualClock()
     )
 
     with pytest.raises(CredentialInvalidError):

@@ -1,3 +1,4 @@
+import time
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -13,6 +14,7 @@ from iotsphere.identity.model import (
     REMEMBERED_SESSION_LIFE,
     SESSION_LIFE,
     BrowserLogIn,
+    LiveSession,
     TokenPair,
     User,
 )
@@ -22,6 +24,7 @@ from iotsphere.identity.tokens import sign_token
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import UnavailableError
+from iotsphere.kernel.lease import LeasedCache
 from tests.factories.identity import build_attempt, build_session, build_user
 from tests.fakes.identity import KeptSession, ManualClock, RecordingPasswords, build_tokens
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables, UnreachableUnitOfWork
@@ -36,6 +39,7 @@ class Bench:
     tables: RegistryTables = field(default_factory=RegistryTables)
     passwords: RecordingPasswords = field(default_factory=RecordingPasswords)
     clock: ManualClock = field(default_factory=ManualClock)
+    cache: LeasedCache[LiveSession] = field(default_factory=LeasedCache)
     user: User = field(default_factory=lambda: build_user(email=EMAIL, password_hash=f"hash of {PASSWORD}"))
 
     def __post_init__(self) -> None:
@@ -45,6 +49,7 @@ class Bench:
             unit_of_work=partial(InMemoryRegistryUnitOfWork, self.tables),
             passwords=self.passwords,
             tokens=build_tokens(partial(InMemoryRegistryUnitOfWork, self.tables), self.clock),
+            cache=self.cache,
             clock=self.clock,
             new_id=lambda: UUID(int=next(numbers)),
         )
@@ -296,6 +301,38 @@ async def test_a_role_counts_as_it_is_now(bench: Bench) -> None:
     assert (await bench.service.authenticate(access_token=pair.access_token)).role is Role.VIEWER
 
 
+async def test_a_session_that_is_remembered_asks_nobody_and_ends_in_time(bench: Bench) -> None:
+    bench.cache.prove(time.monotonic() + 3600)
+    pair = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
+    known = await bench.service.authenticate(access_token=pair.access_token)
+    session = next(iter(bench.tables.sessions.values())).session
+    bench.tables.users.clear()
+
+    assert await bench.service.authenticate(access_token=pair.access_token) == known
+
+    key = await build_tokens(partial(InMemoryRegistryUnitOfWork, bench.tables), bench.clock).signing_key()
+    bench.clock.now = session.expires_at
+    token = sign_token(key, session_id=session.id, issued_at=bench.clock())
+    with pytest.raises(CredentialInvalidError):
+        await bench.service.authenticate(access_token=token)
+
+
+async def test_what_ends_a_session_here_ends_it_at_once_although_it_is_remembered(bench: Bench) -> None:
+    bench.cache.prove(time.monotonic() + 3600)
+    pair = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
+    stolen = await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
+    await bench.service.authenticate(access_token=stolen.access_token)
+
+    await bench.service.log_out(attempt=await attempt_with(bench, pair))
+    await bench.service.refresh(attempt=build_attempt(), refresh_token=stolen.refresh_token)
+    with pytest.raises(CredentialInvalidError):
+        await bench.service.refresh(attempt=build_attempt(), refresh_token=stolen.refresh_token)
+
+    for ended in (pair, stolen):
+        with pytest.raises(CredentialInvalidError):
+            await bench.service.authenticate(access_token=ended.access_token)
+
+
 async def test_a_session_that_is_nobodys_is_refused(bench: Bench) -> None:
     await bench.service.log_in(attempt=build_attempt(), email=EMAIL, password=PASSWORD)
     key = await build_tokens(partial(InMemoryRegistryUnitOfWork, bench.tables), bench.clock).signing_key()
@@ -313,6 +350,7 @@ async def test_a_bad_token_is_refused_without_asking_the_store() -> None:
         unit_of_work=unreachable,
         passwords=RecordingPasswords(),
         tokens=build_tokens(unreachable, ManualClock()),
+        cache=LeasedCache(),
         clock=ManualClock(),
         new_id=uuid4,
     )

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from iotsphere.kernel.errors import UnavailableError
-from repositories.registry.keys import PostgresKeyFeed
+from repositories.registry.keys import PostgresChangeFeed
 from repositories.sql import DRIVER_ERRORS, is_outage, open_connection
 
 
@@ -75,7 +75,7 @@ async def test_what_the_driver_says_of_it_is_an_outage(dsn: str) -> None:
 async def test_the_feed_of_changed_keys_tells_of_it_as_of_any_outage(dsn: str) -> None:
     async with asyncio.timeout(10):
         with pytest.raises(UnavailableError):
-            async with PostgresKeyFeed(dsn).listen(lambda _: None) as catch_up:
+            async with PostgresChangeFeed(dsn).listen(lambda _: None) as catch_up:
                 await catch_up()
 
 

@@ -10,6 +10,7 @@ from iotsphere.identity.model import SESSION_LIFE
 from iotsphere.identity.secrets import PlatformCipher
 from iotsphere.identity.service import SessionService
 from iotsphere.identity.signing import SIGNING_KEY_LIFE, SigningKeyRing
+from iotsphere.kernel.lease import LeasedCache
 from iotsphere.worker.housekeeping import keep_house
 from tests.factories.identity import build_session
 from tests.fakes.identity import (
@@ -38,6 +39,7 @@ class House:
             unit_of_work=opened,
             passwords=RecordingPasswords(),
             tokens=build_tokens(opened, clock),
+            cache=LeasedCache(),
             clock=clock,
             new_id=uuid4,
         )

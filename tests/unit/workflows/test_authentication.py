@@ -4,12 +4,12 @@ from uuid import uuid4
 import pytest
 
 from iotsphere.identity.errors import CredentialInvalidError
-from iotsphere.identity.key_cache import KeyCache
 from iotsphere.identity.keys import KeyService
 from iotsphere.identity.secrets import ApiKey, ProvisioningKeyText, hash_secret
 from iotsphere.identity.service import SessionService
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.audit import Attempt, AuditOutcome
+from iotsphere.kernel.lease import LeasedCache
 from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.errors import DeviceSuspendedError
 from iotsphere.registry.model import Device, DeviceStatus
@@ -40,12 +40,13 @@ class Bench:
             unit_of_work=unit_of_work,
             passwords=RecordingPasswords(),
             tokens=build_tokens(unit_of_work, self.clock),
+            cache=LeasedCache(),
             clock=self.clock,
             new_id=uuid4,
         )
         self.workflow = AuthenticationWorkflow(
             sessions=self.sessions,
-            keys=KeyService(unit_of_work=unit_of_work, cache=KeyCache(), clock=self.clock),
+            keys=KeyService(unit_of_work=unit_of_work, cache=LeasedCache(), clock=self.clock),
             devices=DeviceRegistryService(unit_of_work=unit_of_work, clock=self.clock, new_id=uuid4),
             contacts=self.contacts,
             throttle=build_throttle(),

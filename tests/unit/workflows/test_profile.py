@@ -10,6 +10,7 @@ from iotsphere.identity.errors import PasswordUnfitError, PasswordWrongError, Us
 from iotsphere.identity.model import PasswordChange, User
 from iotsphere.kernel.actor import ActorKind
 from iotsphere.kernel.errors import PreconditionFailedError
+from iotsphere.kernel.lease import LeasedCache
 from iotsphere.throttling.errors import GuessesExceededError
 from iotsphere.workflows.profile import ProfileWorkflow
 from tests.factories.identity import build_attempt, build_session, build_user
@@ -47,6 +48,7 @@ class Bench:
         accounts = AccountService(
             unit_of_work=partial(InMemoryRegistryUnitOfWork, self.tables),
             passwords=passwords,
+            sessions=LeasedCache(),
             clock=self.clock,
             new_id=uuid4,
         )

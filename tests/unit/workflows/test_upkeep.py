@@ -7,7 +7,8 @@ from typing import Any
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from iotsphere.identity.key_cache import KeyCache, KeyWatch
+from iotsphere.identity.change_watch import ChangeWatch
+from iotsphere.kernel.lease import LeasedCache
 from iotsphere.registry.contacts import ContactService
 from iotsphere.workflows.upkeep import AuthenticationUpkeep, keep_up
 from tests.factories.registry import build_device
@@ -53,7 +54,7 @@ async def test_what_fails_unforeseen_is_told_and_begun_anew() -> None:
     tables.devices[device.id] = device
     registry, feed = RegistryThatFailsOnce(tables), UnintelligibleFeed()
     contacts = ContactService(unit_of_work=registry, clock=ManualClock())
-    watch = KeyWatch(cache=KeyCache(), feed=feed)
+    watch = ChangeWatch(caches=[LeasedCache()], feed=feed)
     contacts.note_contact(device_id=device.id)
 
     with capture_logs() as logs:
@@ -72,7 +73,7 @@ async def test_contacts_are_written_at_the_end() -> None:
     device = build_device()
     tables.devices[device.id] = device
     contacts = ContactService(unit_of_work=partial(InMemoryRegistryUnitOfWork, tables), clock=clock)
-    watch = KeyWatch(cache=KeyCache(), feed=UnintelligibleFeed())
+    watch = ChangeWatch(caches=[LeasedCache()], feed=UnintelligibleFeed())
 
     async with AuthenticationUpkeep(watch=watch, contacts=contacts, interval_seconds=3600).running():
         contacts.note_contact(device_id=device.id)

@@ -8,10 +8,11 @@ from uuid import UUID
 import pytest_asyncio
 import structlog
 
-from iotsphere.identity.key_cache import KeyCache, KeyWatch
+from iotsphere.identity.change_watch import ChangeWatch
 from iotsphere.identity.model import KeyHolder
 from iotsphere.identity.ports import CatchUp
 from iotsphere.kernel.errors import UnavailableError
+from iotsphere.kernel.lease import LeasedCache
 from tests.factories.identity import build_key_holder
 
 
@@ -48,12 +49,12 @@ class FeedByHand:
 class Bench:
     def __init__(self) -> None:
         self.feed = FeedByHand()
-        self.cache = KeyCache()
-        self.watch = KeyWatch(cache=self.cache, feed=self.feed)
+        self.cache = LeasedCache[KeyHolder]()
+        self.watch = ChangeWatch(caches=[self.cache], feed=self.feed)
 
     def remember(self) -> KeyHolder:
         holder = build_key_holder()
-        self.cache.remember(holder, generation=self.cache.generation)
+        self.cache.remember(holder.key_id, holder, generation=self.cache.generation)
         return holder
 
     async def catches_up(self) -> None:
@@ -115,7 +116,7 @@ async def test_what_was_being_looked_up_when_the_feed_was_lost_is_not_remembered
 
     bench.feed.break_off()
     await bench.asks()
-    bench.cache.remember(holder, generation=generation)
+    bench.cache.remember(holder.key_id, holder, generation=generation)
     await bench.catches_up()
 
     assert bench.cache.recall(holder.key_id) is None
@@ -131,7 +132,7 @@ async def test_an_outage_is_reported_once_and_ends_by_itself(bench: Bench) -> No
         bench.feed.is_up = True
         await bench.asks()
 
-    assert [entry["event"] for entry in logs] == ["identity.keys.unheard"]
+    assert [entry["event"] for entry in logs] == ["identity.changes.unheard"]
     await bench.catches_up()
     holder = bench.remember()
     assert bench.cache.recall(holder.key_id) == holder

@@ -2,22 +2,22 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from iotsphere.identity.key_cache import LEASE_SECONDS, KeyCache
 from iotsphere.identity.model import KeyHolder
+from iotsphere.kernel.lease import LEASE_SECONDS, LeasedCache
 from tests.factories.identity import build_key_holder
 
 
 class Bench:
     """A cache at a moment of a clock that is set by hand, which has heard of everything up to now."""
 
-    def __init__(self, *, most_keys: int = 100) -> None:
+    def __init__(self, *, most: int = 100) -> None:
         self.now = 0.0
-        self.cache = KeyCache(monotonic=lambda: self.now, most_keys=most_keys)
+        self.cache = LeasedCache[KeyHolder](monotonic=lambda: self.now, most=most)
         self.cache.prove(self.now)
 
     def remember(self) -> KeyHolder:
         holder = build_key_holder()
-        self.cache.remember(holder, generation=self.cache.generation)
+        self.cache.remember(holder.key_id, holder, generation=self.cache.generation)
         return holder
 
     def recalls(self, key_id: UUID) -> bool:
@@ -37,9 +37,9 @@ def test_what_was_remembered_is_recalled_and_nothing_else(bench: Bench) -> None:
 
 
 def test_a_cache_that_never_heard_anything_recalls_nothing() -> None:
-    cache = KeyCache()
+    cache = LeasedCache[KeyHolder]()
     holder = build_key_holder()
-    cache.remember(holder, generation=cache.generation)
+    cache.remember(holder.key_id, holder, generation=cache.generation)
 
     assert cache.recall(holder.key_id) is None
 
@@ -78,7 +78,7 @@ def test_a_look_up_during_which_there_was_word_of_a_change_is_not_remembered(ben
     holder, generation = build_key_holder(), bench.cache.generation
     bench.cache.forget(holder.key_id)
 
-    bench.cache.remember(holder, generation=generation)
+    bench.cache.remember(holder.key_id, holder, generation=generation)
 
     assert not bench.recalls(holder.key_id)
 
@@ -87,7 +87,7 @@ def test_nothing_from_before_is_remembered_when_it_begins_anew(bench: Bench) -> 
     remembered, looked_up, generation = bench.remember(), build_key_holder(), bench.cache.generation
 
     bench.cache.forget_all()
-    bench.cache.remember(looked_up, generation=generation)
+    bench.cache.remember(looked_up.key_id, looked_up, generation=generation)
     assert not bench.recalls(remembered.key_id)
     bench.cache.prove(bench.now)
 
@@ -96,7 +96,7 @@ def test_nothing_from_before_is_remembered_when_it_begins_anew(bench: Bench) -> 
 
 
 def test_the_key_that_was_not_asked_for_the_longest_gives_way() -> None:
-    bench = Bench(most_keys=2)
+    bench = Bench(most=2)
     asked_for, not_asked_for = bench.remember(), bench.remember()
     assert bench.recalls(asked_for.key_id)
 
