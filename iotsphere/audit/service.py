@@ -10,6 +10,7 @@ from iotsphere.audit.ports import AuditUnitOfWorkFactory
 from iotsphere.kernel.audit import Attempt, AuditEntry
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import DomainError
+from iotsphere.kernel.gathering import Gathering
 from iotsphere.kernel.pagination import Page
 
 SEALED_AT_ONCE = 500
@@ -22,16 +23,20 @@ STRANGERS = "strangers"
 
 
 class AuditService:
-    """Keeps what happened outside the registry's own transactions, and shows what was kept."""
+    """Keeps what happened outside the registry's own transactions, and shows what was kept.
+
+    Entries of requests that are under way at one time go into one transaction, and each is answered after its commit.
+    """
 
     def __init__(self, *, unit_of_work: AuditUnitOfWorkFactory, clock: Clock, allowance: RefusalAllowance) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
         self._allowance = allowance
+        self._gathering = Gathering(self._write)
 
     async def record_change(self, *, attempt: Attempt, target: str, details: Mapping[str, Any]) -> None:
-        """Add what was done in another store, in a transaction of its own."""
-        await self._record(attempt.done(target, at=self._clock(), **details))
+        """Add what was done in another store."""
+        await self._gathering.add(attempt.done(target, at=self._clock(), **details))
 
     async def record_refusal(self, *, attempt: Attempt, error: DomainError, target: str | None, source: str) -> bool:
         """Add a refusal and tell whether it was added: of one source only so many a minute are.
@@ -43,7 +48,9 @@ class AuditService:
             return False
         details: dict[str, Any] = {"unrecorded_before": left_out} if left_out else {}
         now, owner = self._clock(), error.organisation_id
-        await self._record(attempt.refused(error.code, at=now, target=target, organisation_id=owner, **details))
+        await self._gathering.add(
+            attempt.refused(error.code, at=now, target=target, organisation_id=owner, **details)
+        )
         return True
 
     def _left_out(self, attempt: Attempt, source: str) -> int | None:
@@ -55,9 +62,9 @@ class AuditService:
             return None
         return left_out
 
-    async def _record(self, entry: AuditEntry) -> None:
+    async def _write(self, entries: Sequence[AuditEntry]) -> None:
         async with self._unit_of_work() as uow:
-            await uow.trail.add(entry)
+            await uow.trail.add(*entries)
             await uow.commit()
 
     async def list_entries(
