@@ -1,6 +1,7 @@
 """Access tokens: signed, short-lived, and tied to a session that can be ended."""
 
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
 import jwt
@@ -13,6 +14,8 @@ from iotsphere.kernel.identifiers import SigningKeyId
 
 ALGORITHM = "HS256"
 ISSUER = "iotsphere"
+# What a key says of a token never changes. Whether there still is the key, and what time it is, is asked each time.
+MOST_REMEMBERED = 10_000
 # The time is the caller's: the library would ask the machine, and refuse what a machine a second ahead has issued.
 OPTIONS: Options = {"require": ["exp", "sid"], "verify_exp": False, "verify_iat": False}
 REFUSED = "The access token is not valid or has expired. Log in again."
@@ -49,14 +52,20 @@ def read_token(token: str, key: SigningKey, *, now: datetime) -> UUID:
 
     :raises CredentialInvalidError: the key has not signed it, or it has expired.
     """
-    try:
-        claims = jwt.decode(token, key.secret, algorithms=[ALGORITHM], issuer=ISSUER, options=OPTIONS)
-        session_id = UUID(claims["sid"])
-    except (jwt.InvalidTokenError, ValueError) as error:
-        raise CredentialInvalidError(REFUSED) from error
-    if claims["exp"] <= now.timestamp():
+    session_id, expires_at = _verify(token, key)
+    if expires_at <= now.timestamp():
         raise CredentialInvalidError(REFUSED)
     return session_id
+
+
+@lru_cache(MOST_REMEMBERED)
+def _verify(token: str, key: SigningKey) -> tuple[UUID, float]:
+    """Give the session of a token and its end in seconds; a refusal is not remembered."""
+    try:
+        claims = jwt.decode(token, key.secret, algorithms=[ALGORITHM], issuer=ISSUER, options=OPTIONS)
+        return UUID(claims["sid"]), claims["exp"]
+    except (jwt.InvalidTokenError, ValueError) as error:
+        raise CredentialInvalidError(REFUSED) from error
 
 
 def _key_id(token: str) -> SigningKeyId:

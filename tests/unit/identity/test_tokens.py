@@ -1,6 +1,7 @@
 import base64
 import hmac
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -75,6 +76,18 @@ async def test_a_token_is_read_with_the_key_that_it_names() -> None:
 
     for key in (KEY, OTHER_KEY):
         assert await tokens.read(issued(by=key), now=NOW) == SESSION
+
+
+async def test_a_token_that_was_read_before_ends_with_its_time_and_with_its_key(tokens: AccessTokens) -> None:
+    token = issued()
+    assert await tokens.read(token, now=NOW) == SESSION
+    assert await tokens.read(token, now=NOW) == SESSION
+
+    with pytest.raises(CredentialInvalidError):
+        await tokens.read(token, now=NOW + ACCESS_TOKEN_LIFE)
+    for ring in (tokens_with(OTHER_KEY), tokens_with(replace(OTHER_KEY, id=KEY.id))):
+        with pytest.raises(CredentialInvalidError):
+            await ring.read(token, now=NOW)
 
 
 def test_a_token_says_nothing_of_a_person() -> None:
