@@ -1,10 +1,10 @@
-"""From the decoded JSON of a request to points, and to reasons for whatever cannot be one.
+"""From the decoded JSON of a request to readings, and to reasons for whatever cannot be taken.
 
 One bad value never costs the good ones; a reading whose time is bad costs its own values alone.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -14,7 +14,15 @@ import msgspec
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.times import EPOCH, parse_time
 from iotsphere.telemetry.errors import TooManyValuesError
-from iotsphere.telemetry.model import EARLIEST, FUTURE_TOLERANCE, MAX_INTEGER, Point, Rejection, is_metric_name
+from iotsphere.telemetry.model import (
+    EARLIEST,
+    FUTURE_TOLERANCE,
+    MAX_INTEGER,
+    MAX_METRICS,
+    Reading,
+    Rejection,
+    is_metric_name,
+)
 
 MAX_VALUES = 10_000
 MAX_TEXT_BYTES = 4096
@@ -49,11 +57,22 @@ FUTURE = Refusal("telemetry.point.future", "The time lies more than 24 hours ahe
 TOO_OLD = Refusal("telemetry.point.too_old", "The time lies before 2000-01-01.")
 
 
+TOO_MANY_METRICS = Refusal(
+    "telemetry.device.too_many_metrics", f"A device may have {MAX_METRICS} metrics at the most."
+)
+
+NUMBERS = frozenset({int, float})
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """``rejected`` counts values: a rejected reading counts all of its own, and one at the least."""
+    """``rejected`` counts values: a rejected reading counts all of its own, and one at the least.
 
-    points: list[Point] = field(default_factory=list)
+    ``indexes`` are the readings' in the request.
+    """
+
+    readings: list[Reading] = field(default_factory=list)
+    indexes: list[int] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     rejected: int = 0
 
@@ -63,28 +82,50 @@ def read_batch(document: Any, *, device_id: DeviceId, arrived_at: datetime) -> B
 
     :raises TooManyValuesError: nothing of it should be stored.
     """
-    readings = document if isinstance(document, list) else [document]
+    given = document if isinstance(document, list) else [document]
     latest = arrived_at + FUTURE_TOLERANCE
-    count = sum(map(_count, readings))
+    count = sum(map(_count, given))
     if count > MAX_VALUES:
         raise TooManyValuesError(count, MAX_VALUES)
-    points: list[Point] = []
-    rejections: list[Rejection] = []
+    batch = Batch()
+    rejections = batch.rejections
+    # Readings of a batch mostly have the same metrics, whose names are then looked at once.
+    known: set[tuple[str, ...]] = set()
     rejected = 0
-    for index, reading in enumerate(readings):
+    for index, reading in enumerate(given):
         ts = _read_time(reading, arrived_at, latest)
         if isinstance(ts, Refusal):
             rejections.append(Rejection(index, *ts))
             rejected += max(1, _count(reading))
             continue
-        for metric, value in reading["values"].items():
-            refusal = _refuse(metric, value)
-            if refusal is None:
-                points.append(Point(device_id, metric, ts, value))
-            else:
-                rejections.append(Rejection(index, *refusal, metric=metric[:128]))
-                rejected += 1
-    return Batch(points, rejections, rejected)
+        values = reading["values"]
+        if not _are_plain_numbers(values.values()) or not _are_metric_names(tuple(values), known):
+            refused = {metric: refusal for metric, value in values.items() if (refusal := _refuse(metric, value))}
+            rejections += [Rejection(index, *refusal, metric=metric[:128]) for metric, refusal in refused.items()]
+            rejected += len(refused)
+            values = {metric: value for metric, value in values.items() if metric not in refused}
+        if values:
+            batch.readings.append(Reading(device_id, ts, values))
+            batch.indexes.append(index)
+    return Batch(batch.readings, batch.indexes, rejections, rejected)
+
+
+def _are_plain_numbers(values: Collection[Any]) -> bool:
+    """Tell at a glance that there is nothing to refuse; whatever is left is looked at value by value."""
+    return (
+        bool(values)
+        and NUMBERS.issuperset(map(type, values))
+        and -MAX_INTEGER <= min(values) <= max(values) <= MAX_INTEGER
+    )
+
+
+def _are_metric_names(names: tuple[str, ...], known: set[tuple[str, ...]]) -> bool:
+    if names in known:
+        return True
+    if not all(map(is_metric_name, names)):
+        return False
+    known.add(names)
+    return True
 
 
 def _count(reading: Any) -> int:

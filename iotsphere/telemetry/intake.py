@@ -5,13 +5,13 @@ all who wait for it, and so is the lock on a device's line in the ledger; a requ
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.model import Arrival, Counts, Outcome, Point
+from iotsphere.telemetry.model import Arrival, Counts, Reading
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 
 # More in one statement gains nothing, and takes longer than a statement may.
@@ -24,17 +24,29 @@ LONGEST_WAIT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What one request hands in: its points, and how many of its values were no points."""
+    """What one request hands in: its readings, and how many of its values could not be taken."""
 
     device_id: DeviceId
     arrived_at: datetime
-    points: Sequence[Point]
+    readings: Sequence[Reading]
     rejected: int
+
+    @property
+    def size(self) -> int:
+        return sum(len(reading.values) for reading in self.readings)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a submission: ``unsettled`` tells of each reading that was not stored whole, by its place."""
+
+    counts: Counts
+    unsettled: Mapping[int, Counts]
 
 
 @dataclass(eq=False, slots=True)
 class Group:
-    """Submissions that are committed together; ``outcomes`` are theirs, one after the other."""
+    """Submissions that are committed together."""
 
     replaces: bool
     submissions: list[Submission] = field(default_factory=list)
@@ -46,17 +58,17 @@ class GroupCommit:
 
     def __init__(self, *, unit_of_work: TelemetryUnitOfWorkFactory) -> None:
         self._unit_of_work = unit_of_work
-        self._open: dict[bool, tuple[Group, asyncio.Task[list[list[Outcome]]]]] = {}
-        self._latest: asyncio.Task[list[list[Outcome]]] | None = None
+        self._open: dict[bool, tuple[Group, asyncio.Task[list[Receipt]]]] = {}
+        self._latest: asyncio.Task[list[Receipt]] | None = None
         self._waiting = 0
 
-    async def write(self, submission: Submission, *, replaces: bool) -> list[Outcome]:
-        """Store the points and count them in the ledger; give what became of each, after the commit.
+    async def write(self, submission: Submission, *, replaces: bool) -> Receipt:
+        """Store the readings and count them in the ledger; tell what became of them, after the commit.
 
         :raises UnavailableError: too much is waiting already, or the store failed; then nothing of it was stored. Or
             it took too long; then it may be stored yet.
         """
-        size = len(submission.points)
+        size = submission.size
         if self._waiting + size > MOST_POINTS_WAITING:
             raise UnavailableError("telemetry", "More readings wait than can be stored soon. Try again shortly.")
         group, committed = self._group_with_room(size, replaces=replaces)
@@ -75,7 +87,7 @@ class GroupCommit:
                 "then counts as duplicates.",
             ) from error
 
-    def _group_with_room(self, size: int, *, replaces: bool) -> tuple[Group, asyncio.Task[list[list[Outcome]]]]:
+    def _group_with_room(self, size: int, *, replaces: bool) -> tuple[Group, asyncio.Task[list[Receipt]]]:
         found = self._open.get(replaces)
         if found is not None and found[0].size + size <= MOST_POINTS_AT_ONCE:
             return found
@@ -84,7 +96,7 @@ class GroupCommit:
         self._open[replaces] = group, self._latest
         return self._open[replaces]
 
-    async def _commit(self, group: Group, *, after: asyncio.Task[list[list[Outcome]]] | None) -> list[list[Outcome]]:
+    async def _commit(self, group: Group, *, after: asyncio.Task[list[Receipt]] | None) -> list[Receipt]:
         if after is not None:
             await asyncio.wait({after})
         if self._open.get(group.replaces, (None,))[0] is group:
@@ -96,18 +108,29 @@ class GroupCommit:
             # Not when the client goes away: its points are held until now.
             self._waiting -= group.size
 
-    async def _store(self, group: Group) -> list[list[Outcome]]:
-        points = [point for submission in group.submissions for point in submission.points]
+    async def _store(self, group: Group) -> list[Receipt]:
+        readings = [reading for submission in group.submissions for reading in submission.readings]
         async with self._unit_of_work() as uow:
-            outcomes = iter(await uow.points.append(points, replace=group.replaces))
-            parted = [[next(outcomes) for _ in submission.points] for submission in group.submissions]
-            await uow.ledger.add(_arrivals(group.submissions, parted))
+            unsettled = await uow.points.append(readings, replace=group.replaces)
+            receipts = _part(group.submissions, unsettled)
+            await uow.ledger.add(
+                [
+                    Arrival(each.device_id, each.arrived_at, receipt.counts)
+                    for each, receipt in zip(group.submissions, receipts, strict=True)
+                ]
+            )
             await uow.commit()
-        return parted
+        return receipts
 
 
-def _arrivals(submissions: Sequence[Submission], parted: Sequence[Sequence[Outcome]]) -> list[Arrival]:
-    return [
-        Arrival(each.device_id, each.arrived_at, Counts.of(outcomes, rejected=each.rejected))
-        for each, outcomes in zip(submissions, parted, strict=True)
-    ]
+def _part(submissions: Sequence[Submission], unsettled: Mapping[int, Counts]) -> list[Receipt]:
+    """Give to each submission what is its own of what became of all."""
+    receipts = []
+    begin = 0
+    for submission in submissions:
+        own = range(begin, begin + len(submission.readings))
+        begin = own.stop
+        mine = {place - own.start: unsettled[place] for place in own if place in unsettled} if unsettled else {}
+        whole = submission.size - sum(counts.received for counts in mine.values())
+        receipts.append(Receipt(sum(mine.values(), Counts(stored=whole, rejected=submission.rejected)), mine))
+    return receipts

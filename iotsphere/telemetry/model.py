@@ -5,8 +5,7 @@ time. The point's identity is (device, metric, ts).
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -18,6 +17,8 @@ from iotsphere.telemetry.intervals import Grid
 METRIC_NAME = r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}"
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 FUTURE_TOLERANCE = timedelta(hours=24)
+# Every metric that a device ever had is read whenever it reports.
+MAX_METRICS = 10_000
 # Beyond this a double no longer holds every integer.
 MAX_INTEGER = 2**53
 
@@ -38,12 +39,13 @@ class Point:
     value: Any
 
 
-class Outcome(StrEnum):
-    """What became of a point that was handed in: a conflict left the stored value as it was."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Values of a device at one time, by metric: at least one, each a JSON value other than null."""
 
-    STORED = "stored"
-    DUPLICATE = "duplicate"
-    CONFLICT = "conflict"
+    device_id: DeviceId
+    ts: datetime
+    values: Mapping[str, Any]
 
 
 def is_same_value(one: Any, other: Any) -> bool:
@@ -59,7 +61,10 @@ def is_same_value(one: Any, other: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What became of all values of a request or of a stretch of time."""
+    """What became of all values of a reading, of a request or of a stretch of time.
+
+    A conflict left the stored value as it was.
+    """
 
     stored: int = 0
     duplicates: int = 0
@@ -70,10 +75,13 @@ class Counts:
     def received(self) -> int:
         return self.stored + self.duplicates + self.conflicts + self.rejected
 
-    @classmethod
-    def of(cls, outcomes: Iterable[Outcome], *, rejected: int) -> "Counts":
-        number = Counter(outcomes)
-        return cls(number[Outcome.STORED], number[Outcome.DUPLICATE], number[Outcome.CONFLICT], rejected)
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.stored + other.stored,
+            self.duplicates + other.duplicates,
+            self.conflicts + other.conflicts,
+            self.rejected + other.rejected,
+        )
 
 
 @dataclass(frozen=True, slots=True)

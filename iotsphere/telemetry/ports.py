@@ -9,11 +9,12 @@ from iotsphere.telemetry.model import (
     Aggregate,
     Arrival,
     Bucket,
+    Counts,
     LedgerEntry,
     Order,
-    Outcome,
     Point,
     Position,
+    Reading,
     Selection,
 )
 
@@ -21,10 +22,12 @@ from iotsphere.telemetry.model import (
 class PointRepository(Protocol):
     """Every point is stored once, however many requests hand it in, and however many at once."""
 
-    async def append(self, points: Sequence[Point], *, replace: bool) -> list[Outcome]:
-        """Store points, as if one after the other in the given order, and tell what became of each.
+    async def append(self, readings: Sequence[Reading], *, replace: bool) -> dict[int, Counts]:
+        """Store readings, as if one after the other in the given order.
 
-        With ``replace`` another value for a stored point takes its place and counts as stored.
+        Gives what became of the values of each reading that was not stored whole, by its place. With ``replace``
+        another value for a stored point takes its place and counts as stored. Values of more metrics than a device
+        may have (MAX_METRICS) are rejected.
         """
 
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:

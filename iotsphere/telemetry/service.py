@@ -12,7 +12,7 @@ from iotsphere.kernel.errors import RuleViolationError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 from iotsphere.kernel.times import EPOCH
-from iotsphere.telemetry.decoding import read_batch
+from iotsphere.telemetry.decoding import TOO_MANY_METRICS, read_batch
 from iotsphere.telemetry.errors import BatchRejectedError, TooManyIntervalsError
 from iotsphere.telemetry.filling import fill_gaps
 from iotsphere.telemetry.intake import GroupCommit, Submission
@@ -22,13 +22,13 @@ from iotsphere.telemetry.model import (
     FUTURE_TOLERANCE,
     METRIC_NAME,
     Bucket,
-    Counts,
     Fill,
     IntakeReport,
     LedgerEntry,
     Order,
     Point,
     Position,
+    Rejection,
     S,
     Selection,
     SeriesPage,
@@ -65,10 +65,16 @@ class TelemetryService:
         """
         arrived_at = self._clock()
         batch = read_batch(document, device_id=device_id, arrived_at=arrived_at)
-        submission = Submission(device_id, arrived_at, batch.points, batch.rejected)
-        outcomes = await self._commits.write(submission, replaces=replaces)
-        report = IntakeReport(Counts.of(outcomes, rejected=batch.rejected), batch.rejections)
-        if batch.rejected and not batch.points:
+        submission = Submission(device_id, arrived_at, batch.readings, batch.rejected)
+        receipt = await self._commits.write(submission, replaces=replaces)
+        refused = [
+            Rejection(batch.indexes[place], *TOO_MANY_METRICS)
+            for place, counts in receipt.unsettled.items()
+            if counts.rejected
+        ]
+        counts = receipt.counts
+        report = IntakeReport(counts, sorted([*batch.rejections, *refused], key=_index))
+        if counts.rejected and counts.rejected == counts.received:
             raise BatchRejectedError(report)
         return report
 
@@ -191,6 +197,10 @@ def _page(found: Sequence[S], query: SeriesQuery) -> SeriesPage[S]:
         series[item.metric].append(item)
     is_more = len(found) > query.limit
     return SeriesPage(series, encode_cursor(_microseconds(shown[-1].ts), shown[-1].metric) if is_more else None)
+
+
+def _index(rejection: Rejection) -> int:
+    return rejection.index
 
 
 def _after(cursor: str | None) -> Position | None:

@@ -11,19 +11,23 @@ from iotsphere.kernel.times import EPOCH
 from iotsphere.telemetry.errors import FigureOverflowError
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import Aggregate, Bucket, Selection
+from repositories.telemetry.sources import Source
 
 AGGREGATE = """
 SELECT metric, interval_start, {figures}
 FROM (
-    SELECT metric, ts, number, {interval_start} AS interval_start
-    FROM points
-    WHERE device_id = :device_id AND ts >= :start AND ts < :end {of_metrics}
+    SELECT
+        wanted.metric, ts, {interval_start} AS interval_start,
+        numbers[wanted.place - first + 1] AS number, others -> CAST(wanted.place AS text) AS other
+    FROM readings
+    CROSS JOIN unnest(CAST(:metrics AS text[]), CAST(:places AS integer[])) AS wanted (metric, place)
+    WHERE source = :source AND ts >= :start AND ts < :end
 ) AS selected
+WHERE number IS NOT NULL OR other IS NOT NULL
 GROUP BY metric, interval_start
-ORDER BY interval_start, metric
+ORDER BY interval_start, metric COLLATE "C"
 LIMIT :limit
 """
-OF_METRICS = "AND metric = ANY(CAST(:metrics AS text[]))"
 
 FIXED_START = "date_bin(:length, ts, :epoch)"
 # Where days begin is worked out in Python alone; PostgreSQL sorts the points in between.
@@ -46,12 +50,16 @@ FIGURES = {
 
 
 def aggregate_query(
-    selection: Selection, grid: Grid, aggregates: Collection[Aggregate]
+    source: Source, selection: Selection, grid: Grid, aggregates: Collection[Aggregate]
 ) -> tuple[sa.TextClause, dict[str, Any]]:
     """Give the statement and its parameters, but for the limit."""
-    parameters = {"device_id": selection.device_id, "start": selection.start, "end": selection.end}
-    if selection.metrics is not None:
-        parameters["metrics"] = list(selection.metrics)
+    parameters: dict[str, Any] = {
+        "source": source.id,
+        "metrics": list(source.places),
+        "places": list(source.places.values()),
+        "start": selection.start,
+        "end": selection.end,
+    }
     if grid.interval.is_calendar:
         last = max(selection.start, selection.end - timedelta(microseconds=1))
         parameters["starts"] = grid.starts(selection.start, last)
@@ -60,7 +68,6 @@ def aggregate_query(
     statement = AGGREGATE.format(
         figures=", ".join(FIGURES[aggregate] for aggregate in aggregates),
         interval_start=CALENDAR_START if grid.interval.is_calendar else FIXED_START,
-        of_metrics=OF_METRICS if selection.metrics is not None else "",
     )
     return sa.text(statement), parameters
 

@@ -1,143 +1,176 @@
-"""How points are written: all of a batch that are of one year in one statement, which tells what it did with each.
+"""How readings are written: all of a batch that are of one year in one statement, which tells what it left out.
 
-``ON CONFLICT`` waits for whoever is writing the same point, so that exactly one request stores it. The others then
-compare with what is there in a statement of its own, whose snapshot shows the winner's row.
+What it left out was there before, or comes again within the batch. That is read, compared and completed in memory,
+value by value, and written back over what was there: whoever writes holds the devices' lines (``sources``), so that
+nobody writes in between.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from iotsphere.telemetry.model import Outcome, Point, is_same_value
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.telemetry.model import Counts, Reading, is_same_value
+from repositories.telemetry.rows import Row, to_row, to_values
+from repositories.telemetry.sources import take_sources
 
-# Probing a point costs every chunk between the earliest and the latest of the points that are compared together, so
-# they are compared in the order of time and not too many at once.
-COMPARED_AT_ONCE = 500
+# Looking a row up costs every chunk between the earliest and the latest of those that are looked up together, so
+# they are looked up in the order of time and not too many at once.
+READ_AT_ONCE = 500
 
-GIVEN = """
-WITH given AS (
-    SELECT * FROM unnest(
-        CAST(:device_ids AS uuid[]), CAST(:metrics AS text[]), CAST(:times AS timestamptz[]),
-        CAST(:numbers AS float8[]), CAST(:others AS jsonb[])
-    ) WITH ORDINALITY AS given (device_id, metric, ts, number, other, position)
+KEEP = sa.text("""
+WITH given AS MATERIALIZED (
+    SELECT * FROM unnest(CAST(:rows AS readings[]))
+), written AS (
+    INSERT INTO readings SELECT * FROM given ON CONFLICT (source, ts) DO NOTHING RETURNING source, ts
 )
-"""
+SELECT source, ts FROM given EXCEPT SELECT source, ts FROM written
+""")
 
-WRITE = """
-{given}, written AS (
-    INSERT INTO points (device_id, metric, ts, number, other)
-    SELECT device_id, metric, ts, number, other FROM given
-    ON CONFLICT (device_id, metric, ts) {on_conflict}
-    RETURNING device_id, metric, ts
-)
-SELECT position - 1 FROM given LEFT JOIN written USING (device_id, metric, ts) WHERE written.ts IS NULL
-"""
-DO_UPDATE = """
-    DO UPDATE SET number = excluded.number, other = excluded.other
-    WHERE (points.number, points.other) IS DISTINCT FROM (excluded.number, excluded.other)
-"""
-KEEP = sa.text(WRITE.format(given=GIVEN, on_conflict="DO NOTHING"))
-REPLACE = sa.text(WRITE.format(given=GIVEN, on_conflict=DO_UPDATE))
+OVERWRITE = sa.text("""
+INSERT INTO readings SELECT * FROM unnest(CAST(:rows AS readings[]))
+ON CONFLICT (source, ts) DO UPDATE
+SET first = excluded.first, numbers = excluded.numbers, others = excluded.others
+""")
 
-# The limit is without effect but for keeping the planner from reading whole chunks instead of looking points up.
-COMPARE_EACH = """
-{given}
-SELECT position - 1, COALESCE(stored.is_same, false)
-FROM given LEFT JOIN LATERAL (
-    SELECT (points.number, points.other) IS NOT DISTINCT FROM (given.number, given.other) AS is_same
-    FROM points
-    WHERE points.device_id = given.device_id AND points.metric = given.metric AND points.ts = given.ts
-        AND points.ts BETWEEN :earliest AND :latest
+# The limit is without effect but for keeping the planner from reading whole chunks instead of looking rows up.
+FIND = sa.text("""
+SELECT given.source, given.ts, stored.first, stored.numbers, stored.others
+FROM unnest(CAST(:sources AS integer[]), CAST(:times AS timestamptz[])) AS given (source, ts)
+CROSS JOIN LATERAL (
+    SELECT first, numbers, others FROM readings
+    WHERE readings.source = given.source AND readings.ts = given.ts AND readings.ts BETWEEN :earliest AND :latest
     LIMIT 1
-) AS stored ON true
-"""
-COMPARE = sa.text(COMPARE_EACH.format(given=GIVEN))
+) AS stored
+""").columns(others=JSONB)
 
-Key = tuple[int, str, datetime]
-
-
-async def keep_stored(connection: AsyncConnection, points: Sequence[Point]) -> list[Outcome]:
-    """Write the points that are not there yet."""
-    firsts, repeats = _by_occurrence(points)
-    outcomes = [Outcome.STORED] * len(points)
-    unsettled = await _write(connection, KEEP, points, firsts) + repeats
-    unsettled.sort(key=lambda place: points[place].ts)
-    for begin in range(0, len(unsettled), COMPARED_AT_ONCE):
-        places = unsettled[begin : begin + COMPARED_AT_ONCE]
-        times = {"earliest": points[places[0]].ts, "latest": points[places[-1]].ts}
-        rows = await connection.execute(COMPARE, _columns(points, places) | times)
-        for position, is_same in rows:
-            outcomes[places[position]] = Outcome.DUPLICATE if is_same else Outcome.CONFLICT
-    return outcomes
+Key = tuple[int, datetime]
 
 
-async def replace_stored(connection: AsyncConnection, points: Sequence[Point]) -> list[Outcome]:
-    """Write every point over what is there; of several values for a point within the batch the last remains."""
-    firsts, repeats = _by_occurrence(points)
-    outcomes = [Outcome.STORED] * len(points)
-    for place in await _write(connection, REPLACE, points, firsts):
-        outcomes[place] = Outcome.DUPLICATE
-    current = {_key(points[place]): place for place in firsts}
-    for place in repeats:
-        key = _key(points[place])
-        if is_same_value(points[current[key]].value, points[place].value):
-            outcomes[place] = Outcome.DUPLICATE
-        else:
-            current[key] = place
-    await _write(connection, REPLACE, points, sorted(set(current.values()) - set(firsts)))
-    return outcomes
+@dataclass(slots=True)
+class Placed:
+    """A reading with its values at their places; ``refused`` are those of metrics too many."""
+
+    source: int
+    ts: datetime
+    values: dict[int, Any]
+    refused: int = 0
+
+    @property
+    def key(self) -> Key:
+        return self.source, self.ts
 
 
-def _key(point: Point) -> Key:
-    return point.device_id.int, point.metric, point.ts
+@dataclass(slots=True)
+class Held:
+    """What the rows that are compared with hold, and which of them were changed since they were read."""
+
+    values: dict[Key, dict[int, Any]] = field(default_factory=lambda: defaultdict(dict))
+    changed: set[Key] = field(default_factory=set)
+
+    def merge(self, placed: Placed, *, replace: bool) -> Counts:
+        held = self.values[placed.key]
+        stored = duplicates = conflicts = 0
+        for place, value in placed.values.items():
+            if place in held and is_same_value(held[place], value):
+                duplicates += 1
+            elif place in held and not replace:
+                conflicts += 1
+            else:
+                held[place] = value
+                stored += 1
+        if stored:
+            self.changed.add(placed.key)
+        return Counts(stored, duplicates, conflicts, placed.refused)
 
 
-def _by_occurrence(points: Sequence[Point]) -> tuple[list[int], list[int]]:
-    """Part the places of points that come first in the batch, by key, from those of points that come again.
-
-    Within a year the order of keys is the order of locks, and years come in their order: two requests with the same
-    points wait for each other one way alone.
-    """
+async def append_readings(
+    connection: AsyncConnection, readings: Sequence[Reading], *, replace: bool
+) -> dict[int, Counts]:
+    """Write the readings, and tell of those that were not stored whole, by their place."""
+    placed = await _place(connection, readings)
     firsts: dict[Key, int] = {}
-    repeats = [place for place, point in enumerate(points) if firsts.setdefault(_key(point), place) != place]
-    return [firsts[key] for key in sorted(firsts)], repeats
-
-
-async def _write(
-    connection: AsyncConnection, statement: sa.TextClause, points: Sequence[Point], places: Sequence[int]
-) -> list[int]:
-    """Hand the points at these places to the statement, and give the places that it left unwritten.
-
-    Each chunk or partition that is begun takes its time. With those of one year no statement takes too long.
-    """
-
-    def year(place: int) -> int:
-        return points[place].ts.year
-
-    unwritten: list[int] = []
-    # Sorting by the year alone keeps the order within it.
-    for _, group in groupby(sorted(places, key=year), year):
-        chosen = list(group)
-        positions = await connection.scalars(statement, _columns(points, chosen))
-        unwritten += [chosen[position] for position in positions]
-    return unwritten
-
-
-def _columns(points: Sequence[Point], places: Sequence[int]) -> dict[str, list[Any]]:
-    chosen = [points[place] for place in places]
-    are_numbers = [type(point.value) in {int, float} for point in chosen]
-    return {
-        "device_ids": [point.device_id for point in chosen],
-        "metrics": [point.metric for point in chosen],
-        "times": [point.ts for point in chosen],
-        "numbers": [point.value if is_one else None for point, is_one in zip(chosen, are_numbers, strict=True)],
-        "others": [
-            None if is_one else msgspec.json.encode(point.value).decode()
-            for point, is_one in zip(chosen, are_numbers, strict=True)
-        ],
+    again = [number for number, each in enumerate(placed) if firsts.setdefault(each.key, number) != number]
+    rows = [
+        to_row(each.source, each.ts, each.values) for number in firsts.values() if (each := placed[number]).values
+    ]
+    left_out = await _keep(connection, rows)
+    unsettled = sorted([*again, *(firsts[key] for key in left_out)])
+    outcomes = {
+        number: Counts(len(each.values), rejected=each.refused) for number, each in enumerate(placed) if each.refused
     }
+    if not unsettled:
+        return outcomes
+    held = await _read(connection, {placed[number].key for number in unsettled})
+    outcomes |= {number: held.merge(placed[number], replace=replace) for number in unsettled}
+    await _overwrite(connection, held)
+    return outcomes
+
+
+async def _place(connection: AsyncConnection, readings: Sequence[Reading]) -> list[Placed]:
+    wanted: dict[DeviceId, dict[str, None]] = defaultdict(dict)
+    # Mostly they have the same metrics, which are then gone through once.
+    for device_id, metrics in dict.fromkeys((reading.device_id, tuple(reading.values)) for reading in readings):
+        wanted[device_id] |= dict.fromkeys(metrics)
+    sources = await take_sources(connection, wanted)
+    placed = []
+    for reading in readings:
+        source, places = sources[reading.device_id]
+        values = {places.get(metric, 0): value for metric, value in reading.values.items()}
+        values.pop(0, None)
+        placed.append(Placed(source, reading.ts, values, refused=len(reading.values) - len(values)))
+    return placed
+
+
+async def _keep(connection: AsyncConnection, rows: Iterable[Row]) -> list[Key]:
+    """Write the rows of times that have none yet, and give the keys of the others."""
+    left_out: list[Key] = []
+    for chosen in _by_year(rows):
+        left_out += [(source, ts) for source, ts in await connection.execute(KEEP, {"rows": chosen})]
+    return left_out
+
+
+async def _read(connection: AsyncConnection, keys: Iterable[Key]) -> Held:
+    held = Held()
+    ordered = sorted(keys, key=_time)
+    for begin in range(0, len(ordered), READ_AT_ONCE):
+        chosen = ordered[begin : begin + READ_AT_ONCE]
+        parameters = {
+            "sources": [source for source, _ in chosen],
+            "times": [ts for _, ts in chosen],
+            "earliest": chosen[0][1],
+            "latest": chosen[-1][1],
+        }
+        for source, ts, *columns in await connection.execute(FIND, parameters):
+            held.values[source, ts] = to_values(*columns)
+    return held
+
+
+async def _overwrite(connection: AsyncConnection, held: Held) -> None:
+    for chosen in _by_year(to_row(*key, held.values[key]) for key in held.changed):
+        await connection.execute(OVERWRITE, {"rows": chosen})
+
+
+def _by_year(rows: Iterable[Row]) -> Iterable[list[Row]]:
+    """Part the rows: each chunk or partition that is begun takes its time, and with those of a year none too much."""
+    for _, chosen in groupby(sorted(rows, key=_key), _year):
+        yield list(chosen)
+
+
+def _key(row: Row) -> tuple[datetime, int]:
+    return row.ts, row.source
+
+
+def _year(row: Row) -> int:
+    return row.ts.year
+
+
+def _time(key: Key) -> datetime:
+    return key[1]

@@ -1,4 +1,4 @@
-"""Native partitions: one table a month of UTC, made when the first point of the month arrives."""
+"""Native partitions: one table a month of UTC, made when the first reading of the month arrives."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,7 +13,7 @@ from repositories.telemetry.reading import sqlstate
 CHECK_VIOLATION = "23514"
 
 # Readers and writers go on; others who want to make partitions wait until this transaction ends, and then see ours.
-LOCK = sa.text("LOCK TABLE points IN SHARE UPDATE EXCLUSIVE MODE")
+LOCK = sa.text("LOCK TABLE readings IN SHARE UPDATE EXCLUSIVE MODE")
 EXISTS = sa.text("SELECT to_regclass(:name) IS NOT NULL")
 
 
@@ -28,15 +28,15 @@ async def add_partitions(connection: AsyncConnection, times: Iterable[datetime])
     """Make the partitions of these times that are not there."""
     await connection.execute(LOCK)
     for year, month in sorted({(ts.year, ts.month) for ts in times}):
-        name = f"points_{year:04}_{month:02}"
+        name = f"readings_{year:04}_{month:02}"
         if not await connection.scalar(EXISTS, {"name": name}):
             await _add_partition(connection, name, year, month)
 
 
 async def _add_partition(connection: AsyncConnection, name: str, year: int, month: int) -> None:
     # Made apart and then attached: making it in place would lock every reader out.
-    await connection.execute(sa.text(f"CREATE TABLE {name} (LIKE points INCLUDING ALL)"))
+    await connection.execute(sa.text(f"CREATE TABLE {name} (LIKE readings INCLUDING ALL)"))
     start, end = f"{year:04}-{month:02}-01T00:00Z", f"{year + month // 12:04}-{month % 12 + 1:02}-01T00:00Z"
     await connection.execute(
-        sa.text(f"ALTER TABLE points ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')")
+        sa.text(f"ALTER TABLE readings ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')")
     )

@@ -7,7 +7,7 @@ from repositories.sql import SqlAlchemyStoreProbe
 FIND_HYPERTABLES = sa.text("""
 SELECT extversion, current_setting('timescaledb.license')
 FROM pg_extension
-WHERE extname = 'timescaledb' AND (SELECT relkind <> 'p' FROM pg_class WHERE oid = to_regclass('points'))
+WHERE extname = 'timescaledb' AND (SELECT relkind <> 'p' FROM pg_class WHERE oid = to_regclass('readings'))
 """)
 
 

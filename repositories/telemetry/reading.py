@@ -7,9 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.errors import FigureOverflowError, QueryTooCostlyError
-from iotsphere.telemetry.model import MAX_INTEGER, Point
 from repositories.sql import COMMAND_SECONDS
 
 # The server gives up before the client does: so a query that was too much for a working server can be told from a
@@ -43,18 +41,3 @@ async def read(
 
 def sqlstate(error: DBAPIError) -> str:
     return getattr(error.orig, "sqlstate", None) or ""
-
-
-def to_point(device_id: DeviceId, row: sa.Row[Any]) -> Point:
-    """Map a row of metric, ts, number and other."""
-    metric, ts, number, other = tuple(row)
-    return Point(device_id, metric, ts, _as_sent(other) if number is None else number)
-
-
-def _as_sent(value: Any) -> Any:
-    """Undo what jsonb does to large numbers: it writes 1e300 out as an integer of 301 digits."""
-    if isinstance(value, dict):
-        return {key: _as_sent(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_as_sent(inner) for inner in value]
-    return float(value) if isinstance(value, int) and abs(value) > MAX_INTEGER else value

@@ -1,23 +1,34 @@
-"""The telemetry database. How ``points`` is kept, in chunks or in partitions, is the migration's affair."""
+"""The telemetry database. How ``readings`` is kept, in chunks or in partitions, is the migration's affair."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, JSONB
 
 from repositories.sql import CONSTRAINT_NAMES
 
 metadata = sa.MetaData(naming_convention=CONSTRAINT_NAMES)
 TIME = sa.DateTime(timezone=True)
 
-points = sa.Table(
-    "points",
+# A device by a number that takes little room, and its metrics in the order in which they were first heard of: the
+# place of a metric, counted from 1, is where its values are found in a row.
+# Compared byte by byte: the order of metrics is then the same here, in Python, and on every machine.
+sources = sa.Table(
+    "sources",
     metadata,
     sa.Column("device_id", sa.Uuid, primary_key=True),
-    # Compared byte by byte: the order of metrics is then the same here, in Python, and on every machine.
-    sa.Column("metric", sa.Text(collation="C"), primary_key=True),
+    sa.Column("id", sa.Integer, sa.Identity(always=True), nullable=False, unique=True),
+    sa.Column("metrics", ARRAY(sa.Text(collation="C")), nullable=False),
+)
+
+# All values of a device at one time: ``numbers`` from the metric at the place ``first`` on, null for each that has no
+# number; what is no number is in ``others``, by its place.
+readings = sa.Table(
+    "readings",
+    metadata,
     sa.Column("ts", TIME, primary_key=True),
-    sa.Column("number", DOUBLE_PRECISION),
-    sa.Column("other", JSONB),
-    sa.CheckConstraint("num_nonnulls(number, other) = 1", name="value"),
+    sa.Column("source", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("first", sa.Integer, nullable=False),
+    sa.Column("numbers", ARRAY(DOUBLE_PRECISION), nullable=False),
+    sa.Column("others", JSONB),
 )
 
 ledger = sa.Table(

@@ -9,7 +9,7 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -18,15 +18,16 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.errors import FigureOverflowError
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import (
+    MAX_METRICS,
     Aggregate,
     Arrival,
     Bucket,
     Counts,
     LedgerEntry,
     Order,
-    Outcome,
     Point,
     Position,
+    Reading,
     Selection,
     is_same_value,
 )
@@ -45,17 +46,33 @@ class InMemoryPointRepository:
     def __init__(self, stored: dict[tuple[DeviceId, str, datetime], Point]) -> None:
         self._stored = stored
 
-    async def append(self, points: Sequence[Point], *, replace: bool) -> list[Outcome]:
-        return [self._append(_as_stored(point), replace=replace) for point in points]
+    async def append(self, readings: Sequence[Reading], *, replace: bool) -> dict[int, Counts]:
+        self._metrics: dict[DeviceId, set[str]] = defaultdict(set)
+        for device_id, metric, _ in self._stored:
+            self._metrics[device_id].add(metric)
+        outcomes = {place: self._append(reading, replace=replace) for place, reading in enumerate(readings)}
+        return {place: counts for place, counts in outcomes.items() if counts != Counts(len(readings[place].values))}
 
-    def _append(self, point: Point, *, replace: bool) -> Outcome:
+    def _append(self, reading: Reading, *, replace: bool) -> Counts:
+        counts = Counts()
+        for metric, value in reading.values.items():
+            counts += self._append_point(
+                _as_stored(Point(reading.device_id, metric, reading.ts, value)), replace=replace
+            )
+        return counts
+
+    def _append_point(self, point: Point, *, replace: bool) -> Counts:
         key = (point.device_id, point.metric, point.ts)
+        metrics = self._metrics[point.device_id]
+        if point.metric not in metrics and len(metrics) >= MAX_METRICS:
+            return Counts(rejected=1)
+        metrics.add(point.metric)
         if key in self._stored and is_same_value(self._stored[key].value, point.value):
-            return Outcome.DUPLICATE
+            return Counts(duplicates=1)
         if key in self._stored and not replace:
-            return Outcome.CONFLICT
+            return Counts(conflicts=1)
         self._stored[key] = point
-        return Outcome.STORED
+        return Counts(stored=1)
 
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
         latest: dict[str, Point] = {}
@@ -106,7 +123,7 @@ class InMemoryLedgerRepository:
     async def add(self, arrivals: Sequence[Arrival]) -> None:
         for arrival in arrivals:
             line = arrival.device_id, arrival.arrived_at.replace(second=0, microsecond=0)
-            self._minutes[line] = _sum(self._minutes.get(line, Counts()), arrival.counts)
+            self._minutes[line] = self._minutes.get(line, Counts()) + arrival.counts
 
     async def list(
         self, device_id: DeviceId, start: datetime, end: datetime, *, length: timedelta, limit: int
@@ -115,7 +132,7 @@ class InMemoryLedgerRepository:
         for (device, minute), counts in self._minutes.items():
             if device == device_id and start <= minute < end:
                 interval = minute - (minute - EPOCH) % length
-                sums[interval] = _sum(sums[interval], counts)
+                sums[interval] = sums[interval] + counts
         return [LedgerEntry(interval, sums[interval]) for interval in sorted(sums)][:limit]
 
 
@@ -150,10 +167,6 @@ def _as_stored(point: Point) -> Point:
 
 def _place(point: Point) -> tuple[datetime, str]:
     return point.ts, point.metric
-
-
-def _sum(one: Counts, other: Counts) -> Counts:
-    return Counts(*(getattr(one, each.name) + getattr(other, each.name) for each in fields(Counts)))
 
 
 def _interval_start(ts: datetime, grid: Grid) -> datetime:

@@ -13,7 +13,7 @@ from iotsphere.telemetry.errors import FigureOverflowError
 from iotsphere.telemetry.intervals import Grid, Interval
 from iotsphere.telemetry.model import EARLIEST, Aggregate, Bucket, Point, Selection
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
-from tests.factories.telemetry import FIRST_READING, build_point
+from tests.factories.telemetry import FIRST_READING, as_readings, build_point
 from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
 
 EVERYTHING = tuple(Aggregate)
@@ -27,7 +27,7 @@ def grid(interval: str, timezone: str = "UTC") -> Grid:
 
 async def keep(unit_of_work: TelemetryUnitOfWorkFactory, points: list[Point]) -> None:
     async with unit_of_work() as uow:
-        await uow.points.append(points, replace=False)
+        await uow.points.append(as_readings(points), replace=False)
         await uow.commit()
 
 

@@ -5,19 +5,20 @@ from uuid import uuid4
 import pytest
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.model import EARLIEST, Order, Outcome, Point, Selection
+from iotsphere.telemetry.model import EARLIEST, Counts, Order, Point, Reading, Selection
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
-from tests.factories.telemetry import FIRST_READING, build_point
+from tests.factories.telemetry import FIRST_READING, as_readings, build_point
 
-STORED, DUPLICATE, CONFLICT = Outcome.STORED, Outcome.DUPLICATE, Outcome.CONFLICT
+STORED, DUPLICATE, CONFLICT = Counts(stored=1), Counts(duplicates=1), Counts(conflicts=1)
 FAR_AHEAD = datetime(2100, 1, 1, tzinfo=UTC)
 
 
-async def append(unit_of_work: TelemetryUnitOfWorkFactory, *points: Point, replace: bool = False) -> list[Outcome]:
+async def append(unit_of_work: TelemetryUnitOfWorkFactory, *points: Point, replace: bool = False) -> list[Counts]:
+    """Hand each point in as a reading of its own; give what became of each."""
     async with unit_of_work() as uow:
-        outcomes = await uow.points.append(points, replace=replace)
+        unsettled = await uow.points.append(as_readings(points), replace=replace)
         await uow.commit()
-    return outcomes
+    return [unsettled.get(place, STORED) for place in range(len(points))]
 
 
 async def stored(unit_of_work: TelemetryUnitOfWorkFactory, device_id: DeviceId) -> list[Point]:
@@ -74,7 +75,7 @@ async def test_nothing_is_appended(unit_of_work: TelemetryUnitOfWorkFactory) -> 
 
 async def test_nothing_is_kept_without_commit(unit_of_work: TelemetryUnitOfWorkFactory, device_id: DeviceId) -> None:
     async with unit_of_work() as uow:
-        await uow.points.append([build_point(device_id=device_id)], replace=False)
+        await uow.points.append([Reading(device_id, FIRST_READING, {"a": 1})], replace=False)
 
     assert await stored(unit_of_work, device_id) == []
 
@@ -108,7 +109,7 @@ async def test_tells_a_duplicate_from_a_conflict(
     device_id: DeviceId,
     before: Any,
     again: Any,
-    outcome: Outcome,
+    outcome: Counts,
     *,
     apart: bool,
 ) -> None:

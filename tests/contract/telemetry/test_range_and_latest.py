@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.model import Order, Point, Position, Selection
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
-from tests.factories.telemetry import FIRST_READING, build_point
+from tests.factories.telemetry import FIRST_READING, as_readings, build_point
 from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
 
 MINUTE = timedelta(minutes=1)
@@ -25,7 +25,7 @@ async def points(unit_of_work: TelemetryUnitOfWorkFactory, device_id: DeviceId) 
         for metric in ("B", "_c", "a:1")
     ]
     async with unit_of_work() as uow:
-        await uow.points.append([*reversed(points), *(build_point() for _ in range(5))], replace=False)
+        await uow.points.append(as_readings([*reversed(points), *(build_point() for _ in range(5))]), replace=False)
         await uow.commit()
     return points
 
@@ -128,7 +128,7 @@ async def test_agrees_with_the_plain_model(
     model = partial(InMemoryTelemetryUnitOfWork, TelemetryData())
     for factory in (unit_of_work, model):
         async with factory() as uow:
-            await uow.points.append(points, replace=False)
+            await uow.points.append(as_readings(points), replace=False)
             await uow.commit()
     start, end = (FIRST_READING + minute * MINUTE for minute in bounds)
     selection = Selection(device_id, metrics, start, end)
@@ -144,7 +144,7 @@ async def test_the_latest_is_by_its_own_time(
 ) -> None:
     late_arrival = build_point(device_id=device_id, metric="B", ts=datetime(2001, 1, 1, tzinfo=UTC), value="old")
     async with unit_of_work() as uow:
-        await uow.points.append([late_arrival], replace=False)
+        await uow.points.append(as_readings([late_arrival]), replace=False)
         await uow.commit()
 
     async with unit_of_work() as uow:

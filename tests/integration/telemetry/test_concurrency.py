@@ -121,11 +121,11 @@ async def test_the_first_points_of_a_month_may_come_from_many_at_once(
         assert [point.ts for point in await stored(service, device_id)] == times
     async with engine.connect() as connection:
         children = await connection.scalar(
-            sa.text("SELECT count(*) FROM pg_inherits WHERE inhparent = 'points'::regclass")
+            sa.text("SELECT count(*) FROM pg_inherits WHERE inhparent = 'readings'::regclass")
         )
         assert children
         # Everything lies in a chunk or partition, nothing beside them.
-        assert await connection.scalar(sa.text("SELECT count(*) FROM ONLY points")) == 0
+        assert await connection.scalar(sa.text("SELECT count(*) FROM ONLY readings")) == 0
 
 
 VALUES = st.one_of(st.integers(-5, 5), st.floats(-1e6, 1e6), st.booleans(), st.text(max_size=3), st.none())

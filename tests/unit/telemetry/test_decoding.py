@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.decoding import Batch, read_batch
 from iotsphere.telemetry.errors import TooManyValuesError
-from iotsphere.telemetry.model import Point, Rejection
+from iotsphere.telemetry.model import Reading, Rejection
 
 DEVICE = DeviceId(UUID(int=1))
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -17,6 +18,11 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 def read(document: Any) -> Batch:
     return read_batch(document, device_id=DEVICE, arrived_at=NOW)
+
+
+def values_of(batch: Batch) -> Mapping[str, Any]:
+    (reading,) = batch.readings
+    return reading.values
 
 
 def nested(depth: int) -> Any:
@@ -29,10 +35,12 @@ def nested(depth: int) -> Any:
 def test_reads_one_reading_and_an_array_of_them() -> None:
     one = {"ts": "2026-11-20T10:00:00.5+01:00", "values": {"a": 1, "b": "x"}}
     ts = datetime(2026, 11, 20, 9, 0, 0, 500_000, tzinfo=UTC)
-    points = [Point(DEVICE, "a", ts, 1), Point(DEVICE, "b", ts, "x")]
+    reading = Reading(DEVICE, ts, {"a": 1, "b": "x"})
 
-    assert read(one) == Batch(points)
-    assert read([one, {"values": {"c": True}}]) == Batch([*points, Point(DEVICE, "c", NOW, True)])
+    assert read(one) == Batch([reading], [0])
+    assert read([one, {"values": {}}, {"values": {"c": True}}]) == Batch(
+        [reading, Reading(DEVICE, NOW, {"c": True})], [0, 2]
+    )
 
 
 @pytest.mark.parametrize("document", [[], {"values": {}}, [{"values": {}}, {"ts": 1_700_000_000_000, "values": {}}]])
@@ -52,7 +60,7 @@ def test_nothing_is_nothing(document: Any) -> None:
     ],
 )
 def test_takes_times_as_text_and_as_milliseconds(given: Any, ts: datetime) -> None:
-    assert read({"ts": given, "values": {"a": 1}}).points == [Point(DEVICE, "a", ts, 1)]
+    assert read({"ts": given, "values": {"a": 1}}).readings == [Reading(DEVICE, ts, {"a": 1})]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +91,7 @@ def test_takes_times_as_text_and_as_milliseconds(given: Any, ts: datetime) -> No
 def test_a_bad_time_costs_the_values_of_its_own_reading(given: Any, code: str) -> None:
     batch = read([{"values": {"a": 1}}, {"ts": given, "values": {"a": 1, "b": 2}}])
 
-    assert batch.points == [Point(DEVICE, "a", NOW, 1)]
+    assert batch.readings == [Reading(DEVICE, NOW, {"a": 1})]
     assert [(each.index, each.code, each.metric) for each in batch.rejections] == [(1, code, None)]
     assert batch.rejected == 2
 
@@ -97,7 +105,7 @@ def test_a_reading_that_cannot_be_read_counts_one(reading: Any) -> None:
 
     assert [(each.index, each.code) for each in batch.rejections] == [(0, "telemetry.reading.invalid")]
     assert batch.rejected == 1
-    assert len(batch.points) == 1
+    assert len(batch.readings) == 1
 
 
 def test_a_document_that_is_no_reading_is_one_that_cannot_be_read() -> None:
@@ -120,7 +128,7 @@ def test_an_unknown_member_is_named() -> None:
 def test_refuses_a_name_that_is_none(metric: str) -> None:
     batch = read({"values": {metric: 1, "good": 2}})
 
-    assert [point.metric for point in batch.points] == ["good"]
+    assert [*values_of(batch)] == ["good"]
     assert [(each.code, each.metric) for each in batch.rejections] == [
         ("telemetry.point.metric_invalid", metric[:128])
     ]
@@ -128,7 +136,7 @@ def test_refuses_a_name_that_is_none(metric: str) -> None:
 
 @pytest.mark.parametrize("metric", ["a", "_", "A0", "a.b-c:d_e", "x" * 128])
 def test_takes_a_name(metric: str) -> None:
-    assert [point.metric for point in read({"values": {metric: 1}}).points] == [metric]
+    assert values_of(read({"values": {metric: 1}})) == {metric: 1}
 
 
 @pytest.mark.parametrize(
@@ -156,7 +164,7 @@ def test_takes_a_name(metric: str) -> None:
 def test_one_bad_value_costs_no_other(value: Any, code: str) -> None:
     batch = read([{"values": {"a": 1, "bad": value, "b": 2}}])
 
-    assert [point.metric for point in batch.points] == ["a", "b"]
+    assert [*values_of(batch)] == ["a", "b"]
     assert [(each.index, each.metric, each.code) for each in batch.rejections] == [
         (0, "bad", f"telemetry.point.{code}")
     ]
@@ -187,12 +195,12 @@ def test_one_bad_value_costs_no_other(value: Any, code: str) -> None:
     ],
 )
 def test_takes_a_value(value: Any) -> None:
-    assert [point.value for point in read({"values": {"a": value}}).points] == [value]
+    assert values_of(read({"values": {"a": value}})) == {"a": value}
 
 
 def test_too_many_values_are_refused_as_a_whole() -> None:
     full = [{"values": {f"m{number}": 1 for number in range(5_000)}}] * 2
-    assert len(read(full).points) == 10_000
+    assert sum(len(reading.values) for reading in read(full).readings) == 10_000
 
     for one_more in ({"values": {"a": 1}}, None, {"values": 1}):
         with pytest.raises(TooManyValuesError, match="10001 values"):
@@ -217,7 +225,8 @@ def test_whatever_comes_every_value_is_taken_or_rejected(document: Any) -> None:
     readings = document if isinstance(document, list) else [document]
     assert {each.index for each in batch.rejections} <= set(range(len(readings)))
     assert all(each.code.count(".") == 2 and each.detail for each in batch.rejections)
-    assert len(batch.points) + batch.rejected == sum(
+    taken = sum(len(reading.values) for reading in batch.readings)
+    assert taken + batch.rejected == sum(
         max(len(reading["values"]), int(any(each.index == index for each in batch.rejections)))
         if isinstance(reading, dict) and isinstance(reading.get("values"), dict)
         else 1

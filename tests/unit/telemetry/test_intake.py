@@ -10,14 +10,14 @@ import pytest
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry import intake
-from iotsphere.telemetry.intake import GroupCommit, Submission
-from iotsphere.telemetry.model import Counts, Outcome, Point
-from tests.factories.telemetry import FIRST_READING, build_point
+from iotsphere.telemetry.intake import GroupCommit, Receipt, Submission
+from iotsphere.telemetry.model import Counts, Point
+from tests.factories.telemetry import FIRST_READING, as_readings, build_point
 from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
 
 DEVICE = DeviceId(UUID(int=1))
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
-STORED, DUPLICATE, CONFLICT = Outcome.STORED, Outcome.DUPLICATE, Outcome.CONFLICT
+STORED, DUPLICATE = Counts(stored=1), Counts(duplicates=1)
 
 
 class Store:
@@ -61,7 +61,7 @@ def commits(store: Store) -> GroupCommit:
 
 
 def submission(*points: Point, rejected: int = 0) -> Submission:
-    return Submission(DEVICE, NOW, points, rejected)
+    return Submission(DEVICE, NOW, as_readings(points), rejected)
 
 
 def point(value: float = 1, **given: object) -> Point:
@@ -70,7 +70,7 @@ def point(value: float = 1, **given: object) -> Point:
 
 async def write_together(
     commits: GroupCommit, store: Store, *submissions: Submission, replaces: bool = False
-) -> list[list[Outcome]]:
+) -> list[Receipt]:
     """Hold a first transaction up, so that all of these wait for the next."""
     store.let.clear()
     first = asyncio.create_task(commits.write(submission(point()), replaces=False))
@@ -84,7 +84,7 @@ async def write_together(
 
 
 async def test_who_comes_alone_is_committed_at_once(commits: GroupCommit, store: Store) -> None:
-    assert await commits.write(submission(point()), replaces=False) == [STORED]
+    assert await commits.write(submission(point()), replaces=False) == Receipt(STORED, {})
     assert store.commits == 1
 
 
@@ -94,13 +94,23 @@ async def test_those_who_wait_share_one_transaction_and_each_hears_of_its_own_po
     shared = point(ts=FIRST_READING, value=1)
     other = point(ts=FIRST_READING, value=2)
 
-    outcomes = await write_together(
-        commits, store, submission(shared, point()), submission(shared), submission(other), submission(rejected=3)
+    receipts = await write_together(
+        commits,
+        store,
+        submission(point(), shared),
+        submission(shared),
+        submission(point(), other),
+        submission(rejected=3),
     )
 
-    assert outcomes == [[STORED, STORED], [DUPLICATE], [CONFLICT], []]
+    assert receipts == [
+        Receipt(Counts(stored=2), {}),
+        Receipt(DUPLICATE, {0: DUPLICATE}),
+        Receipt(Counts(stored=1, conflicts=1), {1: Counts(conflicts=1)}),
+        Receipt(Counts(rejected=3), {}),
+    ]
     assert store.commits == 2
-    assert store.data.minutes == {(DEVICE, NOW): Counts(stored=3, duplicates=1, conflicts=1, rejected=3)}
+    assert store.data.minutes == {(DEVICE, NOW): Counts(stored=4, duplicates=1, conflicts=1, rejected=3)}
 
 
 async def test_replacing_and_keeping_do_not_share_a_transaction(commits: GroupCommit, store: Store) -> None:
@@ -109,7 +119,7 @@ async def test_replacing_and_keeping_do_not_share_a_transaction(commits: GroupCo
     kept = asyncio.create_task(commits.write(submission(one), replaces=False))
     replaced = asyncio.create_task(commits.write(submission(two), replaces=True))
 
-    assert [await kept, await replaced] == [[STORED], [STORED]]
+    assert [(await kept).counts, (await replaced).counts] == [STORED, STORED]
     assert store.commits == 2
 
 
@@ -135,8 +145,8 @@ async def test_what_is_too_much_to_wait_is_told_to_come_again(
         await commits.write(submission(point()), replaces=False)
 
     store.let.set()
-    assert await waiting == [STORED, STORED]
-    assert await commits.write(submission(point()), replaces=False) == [STORED]
+    assert (await waiting).counts == Counts(stored=2)
+    assert (await commits.write(submission(point()), replaces=False)).counts == STORED
 
 
 async def test_points_whose_client_went_away_still_count_as_waiting(
@@ -167,7 +177,7 @@ async def test_who_waits_too_long_is_told_to_send_again_and_finds_duplicates_the
     store.let.set()
     monkeypatch.undo()
 
-    assert await commits.write(slow, replaces=False) == [DUPLICATE]
+    assert (await commits.write(slow, replaces=False)).counts == DUPLICATE
 
 
 async def test_a_failed_commit_is_told_to_all_who_were_in_it_and_to_nobody_else(
@@ -181,7 +191,7 @@ async def test_a_failed_commit_is_told_to_all_who_were_in_it_and_to_nobody_else(
     assert [type(answer) for answer in answers] == [UnavailableError, UnavailableError]
     assert store.data.points == {}
     store.fails = False
-    assert await commits.write(submission(point()), replaces=False) == [STORED]
+    assert (await commits.write(submission(point()), replaces=False)).counts == STORED
 
 
 async def test_a_client_that_goes_away_takes_nothing_along(commits: GroupCommit, store: Store) -> None:
@@ -192,5 +202,5 @@ async def test_a_client_that_goes_away_takes_nothing_along(commits: GroupCommit,
     gone.cancel()
     store.let.set()
 
-    assert await stays == [STORED]
+    assert (await stays).counts == STORED
     assert len(store.data.points) == 2
