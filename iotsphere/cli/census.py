@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from iotsphere.cli.errors import CommandError
-from iotsphere.cli.upload import Reading
+from iotsphere.cli.upload import RecordedReading
 from iotsphere.kernel.times import EPOCH
 
 MICROSECOND = timedelta(microseconds=1)
@@ -37,7 +37,7 @@ class PointCensus:
         self._numbers: dict[str, int] = {}
         self._rows: list[tuple[int, int, int]] = []
 
-    def watch(self, readings: Iterable[Reading]) -> Iterator[Reading]:
+    def watch(self, readings: Iterable[RecordedReading]) -> Iterator[RecordedReading]:
         """Hand the readings through and count them.
 
         :raises CommandError: there is no room left to remember them.

@@ -17,7 +17,7 @@ from typing import TypeVar
 from iotsphere.cli.cells import read_time, read_values
 from iotsphere.cli.errors import CommandError
 from iotsphere.cli.metric_names import metric_names
-from iotsphere.cli.upload import BATCH_VALUES, Reading
+from iotsphere.cli.upload import BATCH_VALUES, RecordedReading
 
 LONGEST_LINE_BYTES = 1024 * 1024
 TIME_TITLES = frozenset({"time", "timestamp", "datetime", "date_time", "date", "ts"})
@@ -107,7 +107,9 @@ def find_files(path: Path, layout: Layout) -> list[RecordingFile]:
     return files
 
 
-def read_files(files: Iterable[RecordingFile], layout: Layout, on_bad_line: BadLineHandler) -> Iterator[Reading]:
+def read_files(
+    files: Iterable[RecordingFile], layout: Layout, on_bad_line: BadLineHandler
+) -> Iterator[RecordedReading]:
     """Read files in turns, four at a time, so that several devices can be posted for at once.
 
     :raises RecordingError: a file cannot be opened, or its header not be understood.
@@ -166,7 +168,7 @@ def _decode(line: bytes, path: Path, number: int, on_bad_line: BadLineHandler) -
         return ""
 
 
-def _read_cmapss(file: RecordingFile, layout: Layout, on_bad_line: BadLineHandler) -> Iterator[Reading]:
+def _read_cmapss(file: RecordingFile, layout: Layout, on_bad_line: BadLineHandler) -> Iterator[RecordedReading]:
     for number, line in enumerate(_lines(file, on_bad_line), 1):
         if not (cells := line.split()):
             continue
@@ -179,11 +181,11 @@ def _read_cmapss(file: RecordingFile, layout: Layout, on_bad_line: BadLineHandle
             yield reading
 
 
-def _cmapss_reading(cells: list[str], label: str, layout: Layout) -> Reading:
+def _cmapss_reading(cells: list[str], label: str, layout: Layout) -> RecordedReading:
     _check_width(cells, CMAPSS_COLUMNS)
     unit, cycle = _positive(cells[0], "unit"), _positive(cells[1], "cycle")
     values = read_values(cells, enumerate(CMAPSS_METRICS, 2))
-    return Reading(f"{label}-unit-{unit:03}", layout.device_type, layout.start + (cycle - 1) * CYCLE, values)
+    return RecordedReading(f"{label}-unit-{unit:03}", layout.device_type, layout.start + (cycle - 1) * CYCLE, values)
 
 
 def _positive(cell: str, name: str) -> int:
@@ -192,7 +194,7 @@ def _positive(cell: str, name: str) -> int:
     return int(cell)
 
 
-def _read_table(file: RecordingFile, layout: Layout, on_bad_line: BadLineHandler) -> Iterator[Reading]:
+def _read_table(file: RecordingFile, layout: Layout, on_bad_line: BadLineHandler) -> Iterator[RecordedReading]:
     lines = _lines(file, on_bad_line)
     header = next(lines, "")
     delimiter = DELIMITERS.get(layout.format) or max(",;\t|", key=header.count)
@@ -246,11 +248,11 @@ def _guess_time_column(titles: list[str]) -> str:
     return candidates[0]
 
 
-def _table_reading(row: list[str], columns: Columns, label: str, layout: Layout) -> Reading:
+def _table_reading(row: list[str], columns: Columns, label: str, layout: Layout) -> RecordedReading:
     _check_width(row, columns.width)
     serial_number = label if columns.device is None else _serial_number(row[columns.device], layout)
     values = read_values(row, columns.metrics)
-    return Reading(serial_number, layout.device_type, read_time(row[columns.time]), values)
+    return RecordedReading(serial_number, layout.device_type, read_time(row[columns.time]), values)
 
 
 def _serial_number(cell: str, layout: Layout) -> str:

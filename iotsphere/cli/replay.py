@@ -31,7 +31,7 @@ from iotsphere.cli.session import (
     parse_start,
     progress_bar,
 )
-from iotsphere.cli.upload import DeviceUpload, Reading, Uploader
+from iotsphere.cli.upload import DeviceUpload, RecordedReading, Uploader
 from iotsphere.config import ClientSettings
 
 DEVICE_TYPES = {RecordingFormat.SKAB: "pump", RecordingFormat.CMAPSS: "turbofan", RecordingFormat.NAB: "sensor"}
@@ -116,7 +116,7 @@ class Replaying:
         async with connect(settings, connections=2 * self.concurrency) as platform:
             await self.post(platform, readings)
 
-    async def post(self, platform: PlatformClient, readings: Iterator[Reading]) -> None:
+    async def post(self, platform: PlatformClient, readings: Iterator[RecordedReading]) -> None:
         uploader = Uploader(platform, concurrency=self.concurrency, key_label="replay")
         census = PointCensus()
         try:
@@ -153,7 +153,9 @@ class Replaying:
             self.report.notes.append(f"{self.bad_line_count} broken lines were left out. The first: {first}")
 
 
-def _with_progress(files: list[RecordingFile], readings: Iterator[Reading], progress: Progress) -> Iterator[Reading]:
+def _with_progress(
+    files: list[RecordingFile], readings: Iterator[RecordedReading], progress: Progress
+) -> Iterator[RecordedReading]:
     task = progress.add_task("Replaying", total=sum(file.path.stat().st_size for file in files))
     for number, reading in enumerate(readings):
         if number % 100 == 0:

@@ -24,7 +24,7 @@ from iotsphere.cli.session import (
     progress_bar,
 )
 from iotsphere.cli.signals import stop_requested
-from iotsphere.cli.upload import DeviceUpload, Reading, Uploader
+from iotsphere.cli.upload import DeviceUpload, RecordedReading, Uploader
 from iotsphere.config import ClientSettings
 from iotsphere.kernel.clock import Clock, utc_now
 from iotsphere.kernel.times import EPOCH, format_time
@@ -157,7 +157,7 @@ class Simulating:
             await client.report_state(state)
             self.told[machine.serial_number] = state
 
-    def _history(self, progress: Progress) -> Iterator[Reading]:
+    def _history(self, progress: Progress) -> Iterator[RecordedReading]:
         history = self.history
         steps = run_fleet(
             self.fleet, start=history.start, interval_seconds=history.interval_seconds, steps=history.steps
@@ -167,12 +167,12 @@ class Simulating:
             progress.advance(task)
             yield reading
 
-    def _readings(self, steps: Iterator[FleetStep]) -> Iterator[Reading]:
+    def _readings(self, steps: Iterator[FleetStep]) -> Iterator[RecordedReading]:
         for step in steps:
             machine = step.machine
             for event in step.step.events:
                 self.events.append({"serial_number": machine.serial_number, **asdict(event)})
-            yield Reading(machine.serial_number, machine.device_type, step.at, step.step.values)
+            yield RecordedReading(machine.serial_number, machine.device_type, step.at, step.step.values)
 
     def _tell(self, uploader: Uploader) -> None:
         report = self.report

@@ -16,7 +16,7 @@ SERIAL_NUMBER_TAKEN = "registry.device.serial_number_taken"
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class RecordedReading:
     """What a device measured at a time. ``values`` holds 1 to ``BATCH_VALUES`` numbers."""
 
     serial_number: str
@@ -59,7 +59,7 @@ class Uploader:
         self._slots = asyncio.Semaphore(concurrency)
         self._waiting_values = 0
 
-    async def upload(self, readings: Iterable[Reading]) -> None:
+    async def upload(self, readings: Iterable[RecordedReading]) -> None:
         """Read to the end and return when all of it is stored.
 
         :raises PlatformError: a batch could not be stored; those before it are.
@@ -93,7 +93,7 @@ class Uploader:
 
         await self.for_each_device(revoke)
 
-    async def _accept(self, reading: Reading, tasks: asyncio.TaskGroup) -> None:
+    async def _accept(self, reading: RecordedReading, tasks: asyncio.TaskGroup) -> None:
         device = self._device(reading)
         size = len(reading.values)
         if device.waiting_values + size > BATCH_VALUES:
@@ -148,7 +148,7 @@ class Uploader:
             )
         return str(device["id"])
 
-    def _device(self, reading: Reading) -> DeviceUpload:
+    def _device(self, reading: RecordedReading) -> DeviceUpload:
         device = self.devices.get(reading.serial_number)
         if device is None:
             device = DeviceUpload(DeviceReport(reading.serial_number, reading.device_type))

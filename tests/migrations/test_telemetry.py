@@ -51,26 +51,28 @@ def test_the_history_leads_from_an_empty_database_to_what_the_adapter_expects(
     engine.dispose()
 
 
-async def test_points_of_before_are_in_readings_afterwards(empty_dsn: str) -> None:
-    engine = sa.create_engine(make_url(empty_dsn).set(drivername="postgresql+psycopg"))
-    with engine.begin() as connection:
+async def test_points_of_before_are_in_readings_afterwards(stack: LocalStack, engine_name: str) -> None:
+    has_timescaledb = engine_name == "timescaledb"
+    dsn = await create_database(stack, f"telemetry_points_{engine_name}", timescaledb=has_timescaledb)
+    before = sa.create_engine(make_url(dsn).set(drivername="postgresql+psycopg"))
+    with before.begin() as connection:
         command.upgrade(_config("telemetry", connection), "0002")
-        if connection.scalar(sa.text("SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass('points')")):
+        if not has_timescaledb:
             connection.execute(PARTITIONS)
         connection.execute(POINTS, [dict(zip(COLUMNS, point, strict=True)) for point in BEFORE])
-    engine.dispose()
+    before.dispose()
 
-    upgrade("telemetry", empty_dsn)
+    upgrade("telemetry", dsn)
 
     found = []
-    engine = create_store_engine(empty_dsn)
+    engine = create_store_engine(dsn)
     async with SqlAlchemyTelemetryUnitOfWork(engine, StoreGate("telemetry")) as uow:
         for device_id in (ONE, OTHER):
             selection = Selection(device_id, None, EARLIEST, datetime(2100, 1, 1, tzinfo=UTC))
             found += await uow.points.range(selection, order=Order.ASCENDING, after=None, limit=100)
     await engine.dispose()
     assert found == [
-        Point(device_id, metric, ts, json.loads(other) if number is None else number)
+        Point(device_id, metric, ts, number if other is None else json.loads(other))
         for device_id, metric, ts, number, other in BEFORE
     ]
 

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from iotsphere.cli.census import PointCensus
 from iotsphere.cli.errors import CommandError
-from iotsphere.cli.upload import Reading
+from iotsphere.cli.upload import RecordedReading
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 points = st.tuples(st.sampled_from("ab"), st.integers(0, 5), st.sets(st.sampled_from("abm"), min_size=1))
 
 
-def readings_of(recording: Iterable[tuple[str, int, set[str]]]) -> list[Reading]:
+def readings_of(recording: Iterable[tuple[str, int, set[str]]]) -> list[RecordedReading]:
     return [
-        Reading(device, "pump", START + timedelta(microseconds=tick), dict.fromkeys(metrics, 1.0))
+        RecordedReading(device, "pump", START + timedelta(microseconds=tick), dict.fromkeys(metrics, 1.0))
         for device, tick, metrics in recording
     ]
 

@@ -16,7 +16,7 @@ from iotsphere.cli.recordings import (
     find_files,
     read_files,
 )
-from iotsphere.cli.upload import Reading
+from iotsphere.cli.upload import RecordedReading
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 CSV = Layout(RecordingFormat.CSV, "boiler", "", START)
@@ -37,12 +37,12 @@ def refuse(error: BadLineError) -> None:
     raise error
 
 
-def read(path: Path, layout: Layout) -> list[Reading]:
+def read(path: Path, layout: Layout) -> list[RecordedReading]:
     """Read, and let the first broken line end it."""
     return list(read_files(find_files(path, layout), layout, refuse))
 
 
-def read_with_skips(path: Path, layout: Layout) -> tuple[list[Reading], list[str]]:
+def read_with_skips(path: Path, layout: Layout) -> tuple[list[RecordedReading], list[str]]:
     skipped: list[str] = []
     readings = list(read_files(find_files(path, layout), layout, lambda error: skipped.append(str(error))))
     return readings, skipped
@@ -145,7 +145,7 @@ def test_skab_leaves_its_labels_out_unless_asked(tmp_path: Path) -> None:
     text = "datetime;Volume Flow RateRMS;anomaly;changepoint\r\n2020-03-09 10:14:33;32.0;0.0;1.0\r\n"
     path = write(tmp_path, text, "valve1/0.csv")
     at = datetime(2020, 3, 9, 10, 14, 33, tzinfo=UTC)
-    assert read(path, SKAB) == [Reading("skab-valve1-0", "pump", at, {"volume_flow_rate_rms": 32.0})]
+    assert read(path, SKAB) == [RecordedReading("skab-valve1-0", "pump", at, {"volume_flow_rate_rms": 32.0})]
     [labelled] = read(path, replace(SKAB, with_labels=True))
     assert labelled.values == {"volume_flow_rate_rms": 32.0, "anomaly": 0.0, "changepoint": 1.0}
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from iotsphere.cli.client import PlatformClient, PlatformError, connect
-from iotsphere.cli.upload import BATCH_VALUES, Reading, Uploader
+from iotsphere.cli.upload import BATCH_VALUES, RecordedReading, Uploader
 from iotsphere.config import ClientSettings
 from tests.fakes.platform_api import EMAIL, PASSWORD, InMemoryPlatform, problem
 
@@ -44,9 +44,9 @@ class SlowNetwork:
             yield client
 
 
-def full_batches(device: str, count: int) -> list[Reading]:
+def full_batches(device: str, count: int) -> list[RecordedReading]:
     values = {f"m{number}": 1.0 for number in range(BATCH_VALUES)}
-    return [Reading(device, "pump", START + timedelta(seconds=number), values) for number in range(count)]
+    return [RecordedReading(device, "pump", START + timedelta(seconds=number), values) for number in range(count)]
 
 
 async def test_the_batches_of_one_device_go_one_after_the_other_through_one_key() -> None:
@@ -72,7 +72,7 @@ async def test_no_more_is_read_ahead_than_can_be_held() -> None:
     network = SlowNetwork()
     ahead: list[int] = []
 
-    def watched(readings: list[Reading]) -> Iterator[Reading]:
+    def watched(readings: list[RecordedReading]) -> Iterator[RecordedReading]:
         for number, reading in enumerate(readings, 1):
             ahead.append(number - len(network.platform.points) // BATCH_VALUES)
             yield reading
