@@ -86,6 +86,10 @@ class RedisLine:
             asked, self._asked = asked + self._asked, []
             is_late = isinstance(error, TimeoutError)
             _fail(asked, refusals.TimeoutError("no answer in time") if is_late else error)
+        except BaseException:
+            # An answer that nobody has read would be taken for the next one's.
+            await self._hang_up()
+            raise
 
     async def _connect(self) -> Connection:
         """Give the connection, a new one if the server has closed it meanwhile."""
