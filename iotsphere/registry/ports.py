@@ -1,5 +1,5 @@
 import builtins
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
@@ -7,7 +7,7 @@ from typing import Protocol, Self
 from iotsphere.kernel.audit import AuditTrail
 from iotsphere.kernel.identifiers import CredentialId, DeviceId, EventId, OrganisationId, ProvisioningKeyId
 from iotsphere.kernel.pagination import Page
-from iotsphere.registry.model import Credential, Device, DeviceFilter, OutboxEvent, ProvisioningKey
+from iotsphere.registry.model import Credential, Device, DeviceFilter, DeviceStatus, OutboxEvent, ProvisioningKey
 
 
 class DeviceRepository(Protocol):
@@ -27,6 +27,11 @@ class DeviceRepository(Protocol):
 
     async def find(self, device_id: DeviceId) -> Device | None:
         """Give a device, whichever organisation it is in."""
+
+    async def find_statuses(
+        self, organisation_id: OrganisationId, device_ids: Collection[DeviceId]
+    ) -> dict[DeviceId, DeviceStatus]:
+        """Give the status of each that is there in this organisation."""
 
     async def save(self, device: Device) -> None: ...
 

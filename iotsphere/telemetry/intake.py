@@ -68,18 +68,23 @@ class GroupCommit:
         :raises UnavailableError: too much is waiting already, or the store failed; then nothing of it was stored. Or
             it took too long; then it may be stored yet.
         """
-        size = submission.size
+        [receipt] = await self.write_together([submission], replaces=replaces)
+        return receipt
+
+    async def write_together(self, submissions: Sequence[Submission], *, replaces: bool) -> list[Receipt]:
+        """Do the same for several, which are stored together or not at all."""
+        size = sum(submission.size for submission in submissions)
         if self._waiting + size > MOST_POINTS_WAITING:
             raise UnavailableError("telemetry", "More readings wait than can be stored soon. Try again shortly.")
         group, committed = self._group_with_room(size, replaces=replaces)
-        place = len(group.submissions)
-        group.submissions.append(submission)
+        begin = len(group.submissions)
+        group.submissions.extend(submissions)
         group.size += size
         self._waiting += size
         try:
             async with asyncio.timeout(LONGEST_WAIT_SECONDS):
                 # A client that goes away takes neither its own points along nor those of the others.
-                return (await asyncio.shield(committed))[place]
+                return (await asyncio.shield(committed))[begin : begin + len(submissions)]
         except TimeoutError as error:
             raise UnavailableError(
                 "telemetry",

@@ -1,7 +1,7 @@
 """Devices and their credentials in PostgreSQL."""
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,11 @@ WITH heard AS (
     ORDER BY devices.id FOR NO KEY UPDATE OF devices
 )
 UPDATE devices SET last_seen_at = behind.seen_at FROM behind WHERE devices.id = behind.id
+""")
+
+FIND_STATUSES = sa.text("""
+SELECT id, status FROM devices
+WHERE id = ANY(CAST(:device_ids AS uuid[])) AND organisation_id = :organisation_id AND status <> 'retired'
 """)
 
 NOT_RETIRED = devices.c.status != DeviceStatus.RETIRED.value
@@ -65,6 +70,13 @@ class SqlAlchemyDeviceRepository:
             await self._connection.execute(sa.select(devices).where(devices.c.id == device_id, NOT_RETIRED))
         ).first()
         return _row_to_device(row) if row else None
+
+    async def find_statuses(
+        self, organisation_id: OrganisationId, device_ids: Collection[DeviceId]
+    ) -> dict[DeviceId, DeviceStatus]:
+        parameters = {"organisation_id": organisation_id, "device_ids": list(device_ids)}
+        found = await self._connection.execute(FIND_STATUSES, parameters)
+        return {DeviceId(device_id): DeviceStatus(status) for device_id, status in found}
 
     async def save(self, device: Device) -> None:
         await self._connection.execute(

@@ -1,7 +1,7 @@
 """The registry database in memory; the contract suite holds it to what PostgreSQL does."""
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -112,6 +112,15 @@ class InMemoryDeviceRepository:
     async def find(self, device_id: DeviceId) -> Device | None:
         device = self._stored.get(device_id)
         return device if device in _present(self._stored) else None
+
+    async def find_statuses(
+        self, organisation_id: OrganisationId, device_ids: Collection[DeviceId]
+    ) -> dict[DeviceId, DeviceStatus]:
+        return {
+            device.id: device.status
+            for device in _present(self._stored)
+            if device.id in device_ids and device.organisation_id == organisation_id
+        }
 
     async def save(self, device: Device) -> None:
         if device.id in self._stored:

@@ -47,6 +47,23 @@ async def test_a_device_is_found_whichever_organisation_it_is_in(store: Registry
         assert await uow.devices.find(DeviceId(uuid4())) is None
 
 
+async def test_of_many_devices_those_of_the_organisation_are_found_with_their_status(store: RegistryStore) -> None:
+    ours, theirs = await store.add_organisation(), await store.add_organisation()
+    active = await store.add_device(ours, status=DeviceStatus.ACTIVE)
+    suspended = await store.add_device(ours, status=DeviceStatus.SUSPENDED)
+    retired = await store.add_device(ours, status=DeviceStatus.RETIRED)
+    foreign = await store.add_device(theirs)
+    await store.add_device(ours)
+
+    asked = [active.id, DeviceId(uuid4()), suspended.id, retired.id, foreign.id, active.id]
+    async with store.unit_of_work() as uow:
+        assert await uow.devices.find_statuses(ours.id, asked) == {
+            active.id: DeviceStatus.ACTIVE,
+            suspended.id: DeviceStatus.SUSPENDED,
+        }
+        assert await uow.devices.find_statuses(ours.id, []) == {}
+
+
 async def test_a_device_that_was_never_seen_comes_back_so(store: RegistryStore) -> None:
     ours = await store.add_organisation()
 

@@ -113,6 +113,23 @@ async def test_those_who_wait_share_one_transaction_and_each_hears_of_its_own_po
     assert store.data.minutes == {(DEVICE, NOW): Counts(stored=4, duplicates=1, conflicts=1, rejected=3)}
 
 
+async def test_several_that_are_handed_in_together_hear_of_their_own_after_one_commit(
+    commits: GroupCommit, store: Store
+) -> None:
+    shared = point(ts=FIRST_READING, value=1)
+
+    receipts = await commits.write_together(
+        [submission(shared), submission(point(), shared), submission(rejected=2)], replaces=False
+    )
+
+    assert receipts == [
+        Receipt(STORED, {}),
+        Receipt(Counts(stored=1, duplicates=1), {1: DUPLICATE}),
+        Receipt(Counts(rejected=2), {}),
+    ]
+    assert store.commits == 1
+
+
 async def test_replacing_and_keeping_do_not_share_a_transaction(commits: GroupCommit, store: Store) -> None:
     one, two = point(ts=FIRST_READING, value=1), point(ts=FIRST_READING, value=2)
 
