@@ -20,25 +20,32 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.model import Counts, Reading, is_same_value
 from repositories.telemetry.rows import Row, to_row, to_values
 from repositories.telemetry.sources import take_sources
+from repositories.telemetry.staleness import MARKED
 
 # Looking a row up costs every chunk between the earliest and the latest of those that are looked up together, so
 # they are looked up in the order of time and not too many at once.
 READ_AT_ONCE = 500
 
-KEEP = sa.text("""
+KEEP = """
 WITH given AS MATERIALIZED (
     SELECT * FROM unnest(CAST(:rows AS readings[]))
 ), written AS (
     INSERT INTO readings SELECT * FROM given ON CONFLICT (source, ts) DO NOTHING RETURNING source, ts
-)
+), {marked}
 SELECT source, ts FROM given EXCEPT SELECT source, ts FROM written
-""")
+"""
+KEEP_AND_MARK = sa.text(KEEP.format(marked=MARKED))
 
-OVERWRITE = sa.text("""
-INSERT INTO readings SELECT * FROM unnest(CAST(:rows AS readings[]))
-ON CONFLICT (source, ts) DO UPDATE
-SET first = excluded.first, numbers = excluded.numbers, others = excluded.others
-""")
+OVERWRITE = """
+WITH written AS (
+    INSERT INTO readings SELECT * FROM unnest(CAST(:rows AS readings[]))
+    ON CONFLICT (source, ts) DO UPDATE
+    SET first = excluded.first, numbers = excluded.numbers, others = excluded.others
+    RETURNING source, ts
+), {marked}
+SELECT
+"""
+OVERWRITE_AND_MARK = sa.text(OVERWRITE.format(marked=MARKED))
 
 # The limit is without effect but for keeping the planner from reading whole chunks instead of looking rows up.
 FIND = sa.text("""
@@ -133,7 +140,7 @@ async def _keep(connection: AsyncConnection, rows: Iterable[Row]) -> list[Key]:
     """Write the rows of times that have none yet, and give the keys of the others."""
     left_out: list[Key] = []
     for chosen in _by_year(rows):
-        left_out += [(source, ts) for source, ts in await connection.execute(KEEP, {"rows": chosen})]
+        left_out += [(source, ts) for source, ts in await connection.execute(KEEP_AND_MARK, {"rows": chosen})]
     return left_out
 
 
@@ -155,7 +162,7 @@ async def _read(connection: AsyncConnection, keys: Iterable[Key]) -> Held:
 
 async def _overwrite(connection: AsyncConnection, held: Held) -> None:
     for chosen in _by_year(to_row(*key, held.values[key]) for key in held.changed):
-        await connection.execute(OVERWRITE, {"rows": chosen})
+        await connection.execute(OVERWRITE_AND_MARK, {"rows": chosen})
 
 
 def _by_year(rows: Iterable[Row]) -> Iterable[list[Row]]:

@@ -31,6 +31,65 @@ readings = sa.Table(
     sa.Column("others", JSONB),
 )
 
+# Hours of which readings were written or removed since their figures were worked out. Whoever does so gives the hour
+# another revision in the same transaction; what is put off is not tried again before.
+stale_hours = sa.Table(
+    "stale_hours",
+    metadata,
+    sa.Column("source", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("hour", TIME, primary_key=True),
+    sa.Column("revision", sa.BigInteger, sa.Identity(always=True), nullable=False),
+    sa.Column("is_put_off", sa.Boolean, server_default=sa.false(), nullable=False),
+    sa.Index(None, "hour"),
+)
+
+# The minutes of an hour that have values, side by side. ``numbers`` is null where all values are numbers; where there
+# is but one, it is in ``firsts``, and the other figures are null. Offsets are microseconds from the minute's start.
+rollups_1m = sa.Table(
+    "rollups_1m",
+    metadata,
+    sa.Column("hour", TIME, primary_key=True),
+    sa.Column("source", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("minutes", ARRAY(sa.SmallInteger), nullable=False),
+    sa.Column("counts", ARRAY(sa.Integer), nullable=False),
+    sa.Column("numbers", ARRAY(sa.Integer), nullable=False),
+    sa.Column("totals", ARRAY(DOUBLE_PRECISION), nullable=False),
+    sa.Column("lows", ARRAY(DOUBLE_PRECISION), nullable=False),
+    sa.Column("highs", ARRAY(DOUBLE_PRECISION), nullable=False),
+    sa.Column("squares", ARRAY(DOUBLE_PRECISION), nullable=False),
+    sa.Column("firsts", ARRAY(DOUBLE_PRECISION), nullable=False),
+    sa.Column("first_offsets", ARRAY(sa.Integer), nullable=False),
+    sa.Column("lasts", ARRAY(DOUBLE_PRECISION), nullable=False),
+    sa.Column("last_offsets", ARRAY(sa.Integer), nullable=False),
+)
+
+# ``count`` is of all values, ``numbers`` of those that are numbers, and everything else is theirs alone; ``squares``
+# is the sum of their squared deviations from their mean.
+ROLLUP_COLUMNS = (
+    ("count", sa.BigInteger, False),
+    ("numbers", sa.BigInteger, False),
+    ("total", DOUBLE_PRECISION, True),
+    ("low", DOUBLE_PRECISION, True),
+    ("high", DOUBLE_PRECISION, True),
+    ("squares", DOUBLE_PRECISION, True),
+    ("first", DOUBLE_PRECISION, True),
+    ("first_at", TIME, True),
+    ("last", DOUBLE_PRECISION, True),
+    ("last_at", TIME, True),
+)
+rollups_1h, rollups_1d = (
+    sa.Table(
+        name,
+        metadata,
+        sa.Column("start", TIME, primary_key=True),
+        sa.Column("source", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+        *(sa.Column(column, kind, nullable=nullable) for column, kind, nullable in ROLLUP_COLUMNS),
+    )
+    for name in ("rollups_1h", "rollups_1d")
+)
+
 ledger = sa.Table(
     "ledger",
     metadata,
