@@ -128,6 +128,14 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Removal:
+    """How many points were removed, and from when on there may be more to remove; None where that was all."""
+
+    points: int
+    rest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """A place in the order (ts, metric) in which points of several metrics are read."""
 

@@ -15,6 +15,7 @@ from iotsphere.telemetry.model import (
     Point,
     Position,
     Reading,
+    Removal,
     Selection,
 )
 
@@ -38,6 +39,12 @@ class PointRepository(Protocol):
 
     async def range(self, selection: Selection, *, order: Order, after: Position | None, limit: int) -> list[Point]:
         """Give up to ``limit`` points by (ts, metric), from behind ``after`` on.
+
+        :raises QueryTooCostlyError: it would take too long.
+        """
+
+    async def remove(self, selection: Selection, *, limit: int) -> Removal:
+        """Remove what is selected in the first ``limit`` of the device's readings in the range.
 
         :raises QueryTooCostlyError: it would take too long.
         """

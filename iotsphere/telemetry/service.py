@@ -1,7 +1,8 @@
 """Takes readings in, and gives them back: as they are, in figures over intervals, the latest of each metric."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -38,6 +39,8 @@ from iotsphere.telemetry.model import (
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 
 MAX_BUCKETS = 50_000
+# Readings: enough to be worth a transaction, and few enough for writers not to wait.
+REMOVED_AT_ONCE = 5_000
 MICROSECOND = timedelta(microseconds=1)
 MINUTE = timedelta(minutes=1)
 # No point lies later than this after now, even where another process's clock is ahead of ours.
@@ -113,6 +116,26 @@ class TelemetryService:
         """
         async with self._unit_of_work() as uow:
             return await uow.points.latest(device_id, metrics)
+
+    async def remove_points(
+        self,
+        *,
+        device_id: DeviceId,
+        metrics: tuple[str, ...] | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> AsyncIterator[int]:
+        """Remove points in one transaction after the other, and tell after each how many it has removed.
+
+        The ledger goes on saying what arrived.
+        """
+        selection: Selection | None = Selection(device_id, metrics, *self._range(start, end))
+        while selection is not None:
+            async with self._unit_of_work() as uow:
+                removal = await uow.points.remove(selection, limit=REMOVED_AT_ONCE)
+                await uow.commit()
+            yield removal.points
+            selection = replace(selection, start=removal.rest) if removal.rest else None
 
     async def read_ledger(
         self,

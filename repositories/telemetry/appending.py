@@ -117,7 +117,7 @@ async def append_readings(
         return outcomes
     held = await _read(connection, {placed[number].key for number in unsettled})
     outcomes |= {number: held.merge(placed[number], replace=replace) for number in unsettled}
-    await _overwrite(connection, held)
+    await overwrite(connection, (to_row(*key, held.values[key]) for key in held.changed))
     return outcomes
 
 
@@ -160,8 +160,9 @@ async def _read(connection: AsyncConnection, keys: Iterable[Key]) -> Held:
     return held
 
 
-async def _overwrite(connection: AsyncConnection, held: Held) -> None:
-    for chosen in _by_year(to_row(*key, held.values[key]) for key in held.changed):
+async def overwrite(connection: AsyncConnection, rows: Iterable[Row]) -> None:
+    """Put the rows in the place of those of their times, which are there."""
+    for chosen in _by_year(rows):
         await connection.execute(OVERWRITE_AND_MARK, {"rows": chosen})
 
 

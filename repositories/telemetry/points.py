@@ -9,12 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.intervals import Grid
-from iotsphere.telemetry.model import Aggregate, Bucket, Counts, Order, Point, Position, Reading, Selection
+from iotsphere.telemetry.model import Aggregate, Bucket, Counts, Order, Point, Position, Reading, Removal, Selection
 from repositories.telemetry.aggregating import aggregate_query, row_to_bucket
 from repositories.telemetry.appending import append_readings
 from repositories.telemetry.partitions import add_partitions, is_partition_missing
 from repositories.telemetry.ranging import SeriesReader
 from repositories.telemetry.reading import read, sqlstate
+from repositories.telemetry.removing import remove_points
 from repositories.telemetry.rows import as_sent
 from repositories.telemetry.sources import Source, find_source
 
@@ -71,6 +72,9 @@ class SqlAlchemyPointRepository:
             return []
         reader = SeriesReader(self._connection, source.id, source.places, selection, order)
         return await reader.read(after=after, limit=limit)
+
+    async def remove(self, selection: Selection, *, limit: int) -> Removal:
+        return await remove_points(self._connection, selection, limit=limit)
 
     async def aggregate(
         self, selection: Selection, grid: Grid, aggregates: Collection[Aggregate], *, limit: int

@@ -43,6 +43,12 @@ async def find_source(connection: AsyncConnection, device_id: DeviceId) -> Sourc
     return _to_source(rows[0].id, rows[0].metrics) if rows else None
 
 
+async def take_source(connection: AsyncConnection, device_id: DeviceId) -> Source | None:
+    """Give a device's places, without making any, and keep others from writing until the commit."""
+    rows = (await connection.execute(LOCK, {"device_ids": [device_id]})).all()
+    return _to_source(rows[0].id, rows[0].metrics) if rows else None
+
+
 async def take_sources(
     connection: AsyncConnection, metrics: Mapping[DeviceId, Collection[str]]
 ) -> dict[DeviceId, Source]:

@@ -9,7 +9,7 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -28,6 +28,7 @@ from iotsphere.telemetry.model import (
     Point,
     Position,
     Reading,
+    Removal,
     Selection,
     is_same_value,
 )
@@ -93,6 +94,14 @@ class InMemoryPointRepository:
                 if (_place(point) > last if order is Order.ASCENDING else _place(point) < last)
             ]
         return found[:limit]
+
+    async def remove(self, selection: Selection, *, limit: int) -> Removal:
+        every = self._selected(replace(selection, metrics=None))
+        rest = next(iter(sorted({point.ts for point in every})[limit:]), None)
+        removed = [point for point in self._selected(selection) if rest is None or point.ts < rest]
+        for point in removed:
+            del self._stored[point.device_id, point.metric, point.ts]
+        return Removal(len(removed), rest)
 
     async def aggregate(
         self, selection: Selection, grid: Grid, aggregates: Collection[Aggregate], *, limit: int

@@ -1,5 +1,6 @@
 """Telemetry over HTTP: readings in, series and figures out."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from dependency_injector.wiring import Provide, inject
@@ -8,6 +9,7 @@ from quart import Blueprint, Response, request
 from iotsphere.api.errors import problem, status_of
 from iotsphere.api.fields import page_schema
 from iotsphere.api.operation import operation
+from iotsphere.api.recording import Change, record_change
 from iotsphere.api.telemetry.body import MAX_BODY_BYTES, decode_readings, unpack
 from iotsphere.api.telemetry.schemas import (
     BatchRejectedAnswer,
@@ -18,12 +20,17 @@ from iotsphere.api.telemetry.schemas import (
     LedgerQuery,
     ReadingBody,
     RecordQuery,
+    RemovalAnswer,
+    RemovalQuery,
     SeriesPageAnswer,
     SeriesParameters,
 )
 from iotsphere.kernel.actor import Role
+from iotsphere.kernel.audit import Attempt
+from iotsphere.kernel.errors import DomainError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page
+from iotsphere.kernel.times import format_time
 from iotsphere.telemetry.errors import BatchRejectedError
 from iotsphere.telemetry.model import IntakeReport, LedgerEntry, Point, SeriesPage, SeriesQuery
 from iotsphere.telemetry.service import TelemetryService
@@ -88,6 +95,39 @@ async def read_series(
     )
     series = [{"metric": metric, "points": points} for metric, points in page.series.items()]
     return {"device_id": device_id, "series": series, "next_cursor": page.next_cursor}
+
+
+def _removed(offered: Mapping[str, Any], answer: Mapping[str, int]) -> Change:
+    query = offered["query"]
+    bounds = {name: query[name] and format_time(query[name]) for name in ("start", "end")}
+    return f"device:{offered['device_id']}", {**answer, **bounds, "metrics": query["metrics"]}
+
+
+@blueprint.delete(PATH)
+@operation(
+    "Delete points; the ledger goes on saying what arrived",
+    allow=Role.ADMIN,
+    query=RemovalQuery(),
+    answer=RemovalAnswer(),
+    audited=_removed,
+)
+@inject
+async def remove_points(
+    attempt: Attempt,
+    device_id: DeviceId,
+    query: dict[str, Any],
+    telemetry: TelemetryService = Provide["telemetry"],
+) -> dict[str, int]:
+    answer = {"deleted": 0}
+    try:
+        async for points in telemetry.remove_points(device_id=device_id, **query):
+            answer["deleted"] += points
+    except DomainError:
+        # What was removed before stays removed, and is told.
+        if answer["deleted"]:
+            await record_change(attempt, _removed({"device_id": device_id, "query": query}, answer))
+        raise
+    return answer
 
 
 @blueprint.get(f"{PATH}/latest")

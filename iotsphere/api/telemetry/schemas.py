@@ -98,8 +98,6 @@ class LatestQuery(Schema):
 class RangeQuery(Schema):
     start = Timestamp(load_default=None, metadata={"description": "Inclusive; without it, from the first point on."})
     end = Timestamp(load_default=None, metadata={"description": "Exclusive; without it, up to the last point."})
-    # As in PageQuery: malformed rather than invalid, whatever it is.
-    cursor = fields.String(load_default=None)
 
     @validates_schema
     def _check_range(self, loaded: dict[str, Any], **_: Any) -> None:
@@ -107,7 +105,20 @@ class RangeQuery(Schema):
             raise ValidationError("Must not lie before start.", "end")
 
 
-class SeriesParameters(RangeQuery):
+class RemovalQuery(RangeQuery):
+    metrics = Parsed(parse_metrics, load_default=None, metadata=METRICS)
+
+
+class RemovalAnswer(Schema):
+    deleted = fields.Integer(metadata={"description": "Points."})
+
+
+class PagedRangeQuery(RangeQuery):
+    # As in PageQuery: malformed rather than invalid, whatever it is.
+    cursor = fields.String(load_default=None)
+
+
+class SeriesParameters(PagedRangeQuery):
     """Points as they are or, with ``interval``, figures over intervals."""
 
     metrics = Parsed(parse_metrics, load_default=None, metadata=METRICS)
@@ -142,7 +153,7 @@ class SeriesParameters(RangeQuery):
         return loaded | {"summary": Summary(Grid(interval, timezone), aggregates, fill)}
 
 
-class LedgerQuery(RangeQuery):
+class LedgerQuery(PagedRangeQuery):
     interval = Parsed(
         Interval.parse,
         load_default=lambda: Interval.parse("1h"),

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from dependency_injector import providers
 from structlog.testing import capture_logs
 
 from iotsphere.api.operation import MAX_BODY_BYTES
@@ -13,9 +15,13 @@ from iotsphere.api.registry.bulk import MAX_IMPORT_BYTES
 from iotsphere.app import MAX_REQUEST_BYTES
 from iotsphere.audit.service import REFUSALS_OF_A_STRANGER
 from iotsphere.kernel.audit import AuditEntry, AuditOutcome
+from iotsphere.kernel.errors import UnavailableError
 from iotsphere.registry.model import DeviceStatus
+from iotsphere.telemetry.service import REMOVED_AT_ONCE
 from tests.api.bench import ApiBench, Credentials
+from tests.factories.telemetry import FIRST_READING, build_point
 from tests.fakes.shadow import InMemoryShadowRepository
+from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
 
 JSON_SENT = {"Content-Type": "application/json"}
 LINES_SENT = {"Content-Type": "application/x-ndjson"}
@@ -219,6 +225,33 @@ async def test_what_people_do_to_a_shadow_is_recorded(bench: ApiBench, shadows: 
         ("update_shadow", {"shadow": None, "version": 2, "changed": ["reported"]}),
         ("update_named_shadow", {"shadow": "b", "version": 1, "changed": ["desired", "reported"]}),
         ("delete_shadow", {"shadow": None, "version": 3}),
+    ]
+
+
+async def test_what_was_deleted_of_the_telemetry_before_it_broke_off_is_recorded(bench: ApiBench) -> None:
+    device, data = bench.add_device(), TelemetryData()
+    for second in range(REMOVED_AT_ONCE + 1):
+        point = build_point(device_id=device.id, ts=FIRST_READING + timedelta(seconds=second))
+        data.points[device.id, point.metric, point.ts] = point
+    openings = iter([InMemoryTelemetryUnitOfWork])
+
+    def open_once() -> InMemoryTelemetryUnitOfWork:
+        for unit_of_work in openings:
+            return unit_of_work(data)
+        raise UnavailableError("telemetry", "It is away.")
+
+    bench.container.stores.telemetry_unit_of_work.override(providers.Callable(open_once))
+    path = f"/devices/{device.id}/telemetry?metrics=temperature&start=2026-11-20T00:00:00Z"
+    with recorded(bench) as entries:
+        assert (await bench.delete(path)).status == 503
+        bench.container.stores.telemetry_unit_of_work.override(providers.Factory(InMemoryTelemetryUnitOfWork, data))
+        bench.container.telemetry.reset()
+        assert (await bench.delete(path)).json == {"deleted": 1}
+
+    asked = {"start": "2026-11-20T00:00:00.000000Z", "end": None, "metrics": ("temperature",)}
+    assert [(entry.action, entry.target, entry.details) for entry in entries] == [
+        ("remove_points", f"device:{device.id}", {"deleted": REMOVED_AT_ONCE, **asked}),
+        ("remove_points", f"device:{device.id}", {"deleted": 1, **asked}),
     ]
 
 

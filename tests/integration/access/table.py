@@ -106,6 +106,7 @@ TABLE = {
     # Telemetry
     "record_readings": Access(OPERATOR, device=True, status=201, json={"values": {"temperature": 21.5}}),
     "read_series": Access(VIEWER, device=True),
+    "remove_points": Access(ADMIN),
     "show_latest": Access(VIEWER, device=True),
     "show_ledger": Access(VIEWER, device=True),
     # Shadows
