@@ -2,9 +2,9 @@
 
 from iotsphere.assets.device_type import DeviceType, DeviceTypeDefinition
 from iotsphere.assets.errors import DeviceTypeNotFoundError
+from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.model import ASSET_TYPE
 from iotsphere.assets.ports import AssetsUnitOfWork, AssetsUnitOfWorkFactory
-from iotsphere.assets.shadow_schemas import ShadowSchemas
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import PreconditionFailedError
 from iotsphere.kernel.identifiers import OrganisationId
@@ -12,10 +12,10 @@ from iotsphere.kernel.pagination import Page
 
 
 class DeviceTypeService:
-    def __init__(self, *, unit_of_work: AssetsUnitOfWorkFactory, clock: Clock, schemas: ShadowSchemas) -> None:
+    def __init__(self, *, unit_of_work: AssetsUnitOfWorkFactory, clock: Clock, known_types: KnownTypes) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
-        self._schemas = schemas
+        self._known_types = known_types
 
     async def define_device_type(
         self,
@@ -42,7 +42,7 @@ class DeviceTypeService:
                 defined = present.redefine(definition, changed_at=now)
                 await uow.device_types.save(defined)
             await uow.commit()
-        self._schemas.forget(organisation_id, name)
+        self._known_types.forget(organisation_id, name)
         return defined
 
     async def get_device_type(self, *, organisation_id: OrganisationId, name: str) -> DeviceType:

@@ -6,8 +6,8 @@ from uuid import uuid4
 from dependency_injector import containers, providers
 
 from iotsphere.assets.device_types import DeviceTypeService
+from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.service import AssetService
-from iotsphere.assets.shadow_schemas import ShadowSchemas
 from iotsphere.audit.allowance import RefusalAllowance
 from iotsphere.audit.service import AuditService, SealingService
 from iotsphere.config import Settings
@@ -51,7 +51,9 @@ from iotsphere.telemetry.service import TelemetryService
 from iotsphere.throttling.service import Throttle
 from iotsphere.workflows.authentication import AuthenticationWorkflow
 from iotsphere.workflows.commissioning import CommissioningWorkflow
+from iotsphere.workflows.device_kinds import DeviceKinds
 from iotsphere.workflows.examination import ExaminationWorkflow
+from iotsphere.workflows.metric_units import MetricUnits
 from iotsphere.workflows.profile import ProfileWorkflow
 from iotsphere.workflows.readiness import ReadinessWorkflow
 from iotsphere.workflows.shadow_rules import DeviceTypeRules
@@ -252,11 +254,13 @@ class Application(containers.DeclarativeContainer):
     assets = providers.Singleton(
         AssetService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock, new_id=new_id
     )
-    shadow_schemas = providers.Singleton(ShadowSchemas, unit_of_work=stores.assets_unit_of_work.provider)
+    known_types = providers.Singleton(KnownTypes, unit_of_work=stores.assets_unit_of_work.provider)
     device_types = providers.Singleton(
-        DeviceTypeService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock, schemas=shadow_schemas
+        DeviceTypeService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock, known_types=known_types
     )
-    shadow_rules = providers.Singleton(DeviceTypeRules, devices=registry.devices, schemas=shadow_schemas)
+    device_kinds = providers.Singleton(DeviceKinds, devices=registry.devices)
+    shadow_rules = providers.Singleton(DeviceTypeRules, kinds=device_kinds, types=known_types)
+    metric_units = providers.Singleton(MetricUnits, kinds=device_kinds, types=known_types)
     telemetry = providers.Singleton(
         TelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
     )

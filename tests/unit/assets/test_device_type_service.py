@@ -9,7 +9,7 @@ import pytest
 from iotsphere.assets.device_type import DeviceType, DeviceTypeDefinition
 from iotsphere.assets.device_types import DeviceTypeService
 from iotsphere.assets.errors import DeviceTypeNotFoundError
-from iotsphere.assets.shadow_schemas import ShadowSchemas
+from iotsphere.assets.known_types import KnownTypes
 from iotsphere.kernel.errors import PreconditionFailedError, RuleViolationError
 from iotsphere.kernel.identifiers import OrganisationId
 from tests.factories.assets import FIRST_DAY
@@ -26,8 +26,8 @@ class Desk:
     seconds: Iterator[int] = field(default_factory=count)
 
     def __post_init__(self) -> None:
-        self.schemas = ShadowSchemas(unit_of_work=self.open_store)
-        self.service = DeviceTypeService(unit_of_work=self.open_store, clock=self.now, schemas=self.schemas)
+        self.known_types = KnownTypes(unit_of_work=self.open_store)
+        self.service = DeviceTypeService(unit_of_work=self.open_store, clock=self.now, known_types=self.known_types)
 
     def open_store(self) -> InMemoryAssetsUnitOfWork:
         return InMemoryAssetsUnitOfWork({}, self.stored)
@@ -104,8 +104,8 @@ async def test_another_organisation_does_not_see_it(desk: Desk) -> None:
 
 async def test_what_was_changed_here_counts_at_once(desk: Desk) -> None:
     await desk.define()
-    assert await desk.schemas.find_schema(organisation_id=OURS, device_type="boiler") is None
+    assert await desk.known_types.find_schema(organisation_id=OURS, device_type="boiler") is None
 
     await desk.define(shadow_schema={"required": ["a"]})
 
-    assert await desk.schemas.find_schema(organisation_id=OURS, device_type="boiler") is not None
+    assert await desk.known_types.find_schema(organisation_id=OURS, device_type="boiler") is not None

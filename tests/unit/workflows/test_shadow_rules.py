@@ -6,13 +6,14 @@ from uuid import uuid4
 
 import pytest
 
-from iotsphere.assets.shadow_schemas import ShadowSchemas
+from iotsphere.assets.known_types import KnownTypes
 from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.registry.service import DeviceRegistryService
 from iotsphere.shadow.documents import JsonObject
 from iotsphere.shadow.model import Section, Shadow, ShadowKey, Violation
+from iotsphere.workflows.device_kinds import DeviceKinds
 from iotsphere.workflows.shadow_rules import DeviceTypeRules
 from tests.factories.assets import build_device_type
 from tests.factories.registry import build_device
@@ -40,8 +41,8 @@ class Site:
     def start_process(self, most_devices: int = 10) -> DeviceTypeRules:
         """Begin with nothing remembered."""
         devices = DeviceRegistryService(unit_of_work=self.open_registry, clock=utc_now, new_id=uuid4)
-        schemas = ShadowSchemas(unit_of_work=self.open_assets, monotonic=lambda: self.now)
-        return DeviceTypeRules(devices=devices, schemas=schemas, most_devices=most_devices)
+        types = KnownTypes(unit_of_work=self.open_assets, monotonic=lambda: self.now)
+        return DeviceTypeRules(kinds=DeviceKinds(devices=devices, most_devices=most_devices), types=types)
 
     def open_registry(self) -> InMemoryRegistryUnitOfWork:
         self.asked.append("registry")

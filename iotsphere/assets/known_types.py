@@ -1,10 +1,10 @@
-"""The schemas of shadows, remembered for a moment: every write of a shadow asks for one, and most types have none."""
+"""What is asked of device types all the time, remembered for a moment: schemas of shadows, and units of metrics."""
 
 import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from iotsphere.assets.errors import DeviceTypeNotFoundError
@@ -23,16 +23,17 @@ TypeKey = tuple[OrganisationId, str]
 
 
 @dataclass(slots=True)
-class RememberedSchema:
-    """What was read of a type, None where it has no schema; ``version`` tells whether it has changed since."""
+class RememberedType:
+    """What was read of a type; ``version`` tells whether it has changed since. Most have no schema."""
 
     schema: ShadowSchema | None
+    units: Mapping[str, str]
     version: int | None
     read_at: float
 
 
-class ShadowSchemas:
-    """Gives the schema of a device type as it was a second ago at the most.
+class KnownTypes:
+    """Tells of a device type what it said a second ago at the most.
 
     While the asset database is away, the last known one goes on counting, however old.
     """
@@ -47,26 +48,22 @@ class ShadowSchemas:
         self._unit_of_work = unit_of_work
         self._monotonic = monotonic
         self._most_types = most_types
-        self._known: OrderedDict[TypeKey, RememberedSchema] = OrderedDict()
-        self._readings: dict[TypeKey, asyncio.Task[ShadowSchema | None]] = {}
+        self._known: OrderedDict[TypeKey, RememberedType] = OrderedDict()
+        self._readings: dict[TypeKey, asyncio.Task[RememberedType]] = {}
 
     async def find_schema(self, *, organisation_id: OrganisationId, device_type: str) -> ShadowSchema | None:
         """Give the schema of a type, None where there is no such type or it has none.
 
         :raises UnavailableError: the asset database is away, and it was never read.
         """
-        key = organisation_id, device_type
-        known = self._known.get(key)
-        if known is None:
-            return await asyncio.shield(self._reading_of(key))
-        if self._monotonic() - known.read_at < FRESH_SECONDS:
-            return known.schema
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                return await asyncio.shield(self._reading_of(key))
-        except (UnavailableError, TimeoutError):
-            known.read_at = self._monotonic()
-            return known.schema
+        return (await self._find((organisation_id, device_type))).schema
+
+    async def find_units(self, *, organisation_id: OrganisationId, device_type: str) -> Mapping[str, str]:
+        """Give the unit of each metric that has one, none where there is no such type.
+
+        :raises UnavailableError: the asset database is away, and it was never read.
+        """
+        return (await self._find((organisation_id, device_type))).units
 
     def forget(self, organisation_id: OrganisationId, device_type: str) -> None:
         """Take in that a type was changed: what is known, or just being read, holds no more."""
@@ -76,21 +73,34 @@ class ShadowSchemas:
             # Kept all the same, for as long as it cannot be read anew.
             self._known[key].read_at = -math.inf
 
-    def _reading_of(self, key: TypeKey) -> asyncio.Task[ShadowSchema | None]:
+    async def _find(self, key: TypeKey) -> RememberedType:
+        known = self._known.get(key)
+        if known is None:
+            return await asyncio.shield(self._reading_of(key))
+        if self._monotonic() - known.read_at < FRESH_SECONDS:
+            return known
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await asyncio.shield(self._reading_of(key))
+        except (UnavailableError, TimeoutError):
+            known.read_at = self._monotonic()
+            return known
+
+    def _reading_of(self, key: TypeKey) -> asyncio.Task[RememberedType]:
         """Read together with all others who want to know the same."""
         if key not in self._readings:
             reading = self._readings[key] = asyncio.create_task(self._read(key))
             reading.add_done_callback(lambda done: self._settle(key, done))
         return self._readings[key]
 
-    def _settle(self, key: TypeKey, done: asyncio.Task[ShadowSchema | None]) -> None:
+    def _settle(self, key: TypeKey, done: asyncio.Task[RememberedType]) -> None:
         if self._readings.get(key) is done:
             del self._readings[key]
         if not done.cancelled():
             # Whoever waited was told; nobody may be waiting any more.
             done.exception()
 
-    async def _read(self, key: TypeKey) -> ShadowSchema | None:
+    async def _read(self, key: TypeKey) -> RememberedType:
         reading = asyncio.current_task()
         read_at = self._monotonic()
         organisation_id, device_type = key
@@ -105,11 +115,13 @@ class ShadowSchemas:
             schema = known.schema
         else:
             schema = ShadowSchema(found.shadow_schema) if found and found.shadow_schema is not None else None
+        units = {metric["name"]: metric["unit"] for metric in found.metrics if metric["unit"]} if found else {}
+        read = RememberedType(schema, units, version, read_at)
         if self._readings.get(key) is reading:
-            self._remember(key, RememberedSchema(schema, version, read_at))
-        return schema
+            self._remember(key, read)
+        return read
 
-    def _remember(self, key: TypeKey, read: RememberedSchema) -> None:
+    def _remember(self, key: TypeKey, read: RememberedType) -> None:
         self._known[key] = read
         self._known.move_to_end(key)
         if len(self._known) > self._most_types:

@@ -1,4 +1,4 @@
-"""What is remembered of schemas, and for how long."""
+"""What is remembered of device types, and for how long."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 
 from iotsphere.assets.device_type import DeviceType
+from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.shadow_schema import ShadowSchema
-from iotsphere.assets.shadow_schemas import ShadowSchemas
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import OrganisationId
 from tests.factories.assets import build_device_type
@@ -28,7 +28,7 @@ class WatchedStore:
         self.readers = 0
         self.at_the_door: Callable[[], Any] | None = None
         self.now = 0.0
-        self.schemas = ShadowSchemas(unit_of_work=self.open, monotonic=lambda: self.now, most_types=3)
+        self.known_types = KnownTypes(unit_of_work=self.open, monotonic=lambda: self.now, most_types=3)
 
     def keep(self, **given: Any) -> DeviceType:
         device_type = build_device_type(organisation_id=OURS, name=given.pop("name", "boiler"), **given)
@@ -51,7 +51,7 @@ class WatchedStore:
         return Watched({}, self.stored)
 
     async def find(self, name: str = "boiler") -> ShadowSchema | None:
-        return await self.schemas.find_schema(organisation_id=OURS, device_type=name)
+        return await self.known_types.find_schema(organisation_id=OURS, device_type=name)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ async def test_what_was_changed_meanwhile_is_not_remembered_as_it_was(store: Wat
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     store.stored[OURS, "boiler"] = replace(kept, shadow_schema={}, version=2)
-    store.schemas.forget(OURS, "boiler")
+    store.known_types.forget(OURS, "boiler")
     store.at_the_door = None
 
     assert not refuses(await store.find(), {})
@@ -176,3 +176,16 @@ async def test_no_more_types_are_remembered_than_may_be(store: WatchedStore) -> 
     assert store.readers == 4
     await store.find("a")
     assert store.readers == 5
+
+
+async def test_the_units_of_its_metrics_are_read_along(store: WatchedStore) -> None:
+    plain = {"name": "mode", "unit": "", "type": "string"}
+    kept = store.keep(metrics=[{"name": "flow", "unit": "l/min", "type": "number"}, plain])
+    await store.find()
+
+    assert await store.known_types.find_units(organisation_id=OURS, device_type="boiler") == {"flow": "l/min"}
+    assert store.readers == 1
+    store.stored[OURS, "boiler"] = replace(kept, metrics=[plain], version=2)
+    store.now = 1.0
+    assert await store.known_types.find_units(organisation_id=OURS, device_type="boiler") == {}
+    assert await store.known_types.find_units(organisation_id=OURS, device_type="unheard-of") == {}
