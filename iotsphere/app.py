@@ -27,6 +27,7 @@ from iotsphere.api.registry.endpoints import blueprint as registry
 from iotsphere.api.registry.provisioning import blueprint as provisioning
 from iotsphere.api.shadow.endpoints import blueprint as shadow
 from iotsphere.api.telemetry.endpoints import blueprint as telemetry
+from iotsphere.api.telemetry.stream import blueprint as telemetry_stream
 from iotsphere.containers.application import Application, wire_doors
 from iotsphere.containers.stores import close_stores
 from iotsphere.web.endpoints import blueprint as web
@@ -52,7 +53,18 @@ def create_app(container: Application) -> Quart:
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
     register_error_handlers(app)
-    for blueprint in (identity, registry, bulk, provisioning, audit, assets, device_types, telemetry, shadow):
+    for blueprint in (
+        identity,
+        registry,
+        bulk,
+        provisioning,
+        audit,
+        assets,
+        device_types,
+        telemetry,
+        telemetry_stream,
+        shadow,
+    ):
         app.register_blueprint(blueprint, url_prefix=BASE_PATH)
     app.register_blueprint(health)
     app.register_blueprint(openapi.blueprint)

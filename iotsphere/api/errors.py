@@ -81,6 +81,13 @@ class RequestTooLargeError(TooLargeError):
     code = "request.body.too_large"
 
 
+class LineTooLongError(TooLargeError):
+    code = "request.line.too_long"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"The line is longer than {max_bytes // 1024**2} MiB.")
+
+
 def status_of(error: DomainError) -> HTTPStatus:
     if isinstance(error, MediaTypeUnsupportedError):
         return HTTPStatus.UNSUPPORTED_MEDIA_TYPE
@@ -101,9 +108,11 @@ def problem(status: int, *, code: str, title: str, detail: str, **members: Any) 
     return Response(encode_json(body), status=status, content_type=PROBLEM_JSON)
 
 
-def domain_problem(error: DomainError) -> Response:
+def domain_problem(error: DomainError, **members: Any) -> Response:
+    """Write a refusal; ``members`` are those added to it."""
     status = status_of(error)
-    members = {"errors": error.errors} if isinstance(error, RuleViolationError) else {}
+    if isinstance(error, RuleViolationError):
+        members = {"errors": error.errors, **members}
     response = problem(status, code=error.code, title=error.title, detail=error.detail, **members)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -115,8 +124,8 @@ def domain_problem(error: DomainError) -> Response:
     return response
 
 
-def http_problem(error: HTTPException) -> Response:
-    """Write what the router refused in the same form as everything else."""
+def http_problem(error: HTTPException, **members: Any) -> Response:
+    """Write what the router refused in the same form as everything else; ``members`` are those added to it."""
     status = error.code or 500
     reason = error.name.lower().replace(" ", "_").replace("-", "_")
     response = problem(
@@ -124,6 +133,7 @@ def http_problem(error: HTTPException) -> Response:
         code=HTTP_CODES.get(status, f"request.http.{reason}"),
         title=error.name,
         detail=(error.description or error.name).strip(),
+        **members,
     )
     for name, value in error.get_headers():
         if name.lower() in {"allow", "location"}:

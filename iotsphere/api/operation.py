@@ -30,7 +30,7 @@ from iotsphere.api.idempotency import answer_once
 from iotsphere.api.json_body import decode_storable_json, encode_json
 from iotsphere.api.recording import ChangeReader, record_change, record_refusal, to_its_end
 from iotsphere.api.request import body_too_large
-from iotsphere.api.spool import spool_body
+from iotsphere.api.spool import spool_body, stream_body
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import DomainError, MalformedInputError, RuleViolationError
@@ -58,10 +58,11 @@ class Operation:
     call it for itself. What is for ``provisioning`` takes a provisioning key, and no other credential. What is not
     ``throttled`` may be called as often as anybody likes. ``body`` is a schema, or None where there is no body; with
     ``raw_body`` the view reads it itself, and words of OpenAPI may stand in for the schema. With ``max_lines`` the
-    body is kept in a file, and the schema is that of a line. ``answer`` writes what the view returns; where
-    ``answer_types`` are kinds of lines it is that of a line, and the view streams them itself. Where a schema costs
-    more than the rest, ``decode`` reads what it would take, and gives None for whatever the schema shall judge, and
-    ``encode`` writes what it would write. ``versioned`` answers
+    body is kept in a file, and the schema is that of a line; so it is where it is ``streamed``: the view reads its
+    ``pieces``, and it has a largest size only if the answer is remembered. ``answer`` writes what the view returns;
+    where ``answer_types`` are kinds of lines it is that of a line, and the view streams them itself. Where a schema
+    costs more than the rest, ``decode`` reads what it would take, and gives None for whatever the schema shall judge,
+    and ``encode`` writes what it would write. ``versioned`` answers
     carry an entity tag, ``conditional`` writes heed ``If-Match``, and what ``creates`` something heeds
     ``Idempotency-Key``. ``location`` is a pattern over the answer's fields. What is put in its place may have been
     there before: ``is_new`` tells from what the view returns that it was not, which is then answered with 201 and the
@@ -84,6 +85,7 @@ class Operation:
     media_types: tuple[str, ...] = (JSON,)
     max_body_bytes: int = MAX_BODY_BYTES
     max_lines: int | None = None
+    streamed: bool = False
     answer: Schema | None = None
     encode: Callable[[Any], bytes] | None = None
     answer_types: tuple[str, ...] = (JSON,)
@@ -156,8 +158,8 @@ class Admission:
 def operation(summary: str, **declaration: Any) -> Callable[[View], View]:
     """Declare a view as an operation.
 
-    It receives whichever of ``actor``, ``attempt``, ``admission``, ``query``, ``body``, ``raw_body``, ``spool`` and
-    ``expected_version`` it names, besides what stands in the path.
+    It receives whichever of ``actor``, ``attempt``, ``admission``, ``query``, ``body``, ``raw_body``, ``spool``,
+    ``pieces`` and ``expected_version`` it names, besides what stands in the path.
     """
     declared = Operation(summary=summary, **declaration)
 
@@ -213,6 +215,9 @@ async def _read_request(declared: Operation) -> dict[str, Any]:
         max_lines = min(declared.max_lines, MAX_REMEMBERED_LINES) if is_remembered else declared.max_lines
         spool = await spool_body(declared.media_types, max_bytes=declared.max_body_bytes, max_lines=max_lines)
         given |= {"spool": spool, "digest": spool.digest}
+    elif declared.streamed:
+        pieces, digest = await stream_body(declared.media_types, max_remembered_bytes=declared.max_body_bytes)
+        given |= {"pieces": pieces, "digest": digest}
     elif declared.takes_body:
         raw = await read_body(declared.media_types, declared.max_body_bytes)
         given |= {"raw_body": raw, "digest": hashlib.sha256(raw).digest()}

@@ -1,6 +1,7 @@
 """What a request is before it has found its way to an operation."""
 
 import asyncio
+import math
 import re
 from collections.abc import AsyncIterator, Generator, Iterable
 from contextlib import suppress
@@ -56,7 +57,7 @@ class PacedBody(Body):
             self._is_read.clear()
             await self._is_read.wait()
 
-    async def pieces(self, max_bytes: int) -> AsyncIterator[bytes]:
+    async def pieces(self, max_bytes: float = math.inf) -> AsyncIterator[bytes]:
         """Read it piece by piece, as it comes.
 
         :raises RequestTooLargeError: it is larger than the limit, which may show only after some pieces.
@@ -72,7 +73,7 @@ class PacedBody(Body):
             yield piece
 
 
-def body_too_large(max_bytes: int) -> RequestTooLargeError:
+def body_too_large(max_bytes: float) -> RequestTooLargeError:
     """Make the refusal. Who keeps it in a variable and raises it keeps what they hold until garbage is collected."""
     return RequestTooLargeError(f"The body may have {max_bytes} bytes at the most.")
 

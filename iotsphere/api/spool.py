@@ -21,6 +21,7 @@ from iotsphere.registry.errors import ImportBusyError
 
 MAX_LINE_BYTES = 1024 * 1024
 RECEIVE_SECONDS = 600
+PIECE_BYTES = 64 * 1024
 # Of one process: so many files of the largest size there has to be room for.
 MAX_SPOOLS = 4
 RETRY_AFTER_SECONDS = 5
@@ -84,6 +85,11 @@ class Spool:
         self._newlines += piece.count(b"\n")
         self._is_line_open = not piece.endswith(b"\n")
 
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Give it as it came, in pieces of another size."""
+        while piece := self._file.read(PIECE_BYTES):
+            yield piece
+
     def __iter__(self) -> Iterator[bytes]:
         """Give line by line, with its end, of one that is too long no more than shows it."""
         while line := self._file.readline(MAX_LINE_BYTES + 1):
@@ -104,10 +110,34 @@ async def spool_body(media_types: tuple[str, ...], *, max_bytes: int, max_lines:
     :raises RequestTooLargeError: it has more bytes or lines.
     :raises ImportBusyError: too many others are being worked through.
     """
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if request.mimetype not in media_types or charset not in UTF_8 or encoding != "identity":
+    if not _is_text_of(media_types) or encoding != "identity":
         raise MediaTypeUnsupportedError(f"Send the body as {' or '.join(media_types)}, in UTF-8, not packed.")
     spool = Spool()
     await spool.receive(cast("RoutableRequest", request).body.pieces(max_bytes), max_lines=max_lines)
     return spool
+
+
+async def stream_body(
+    media_types: tuple[str, ...], *, max_remembered_bytes: int
+) -> tuple[AsyncIterator[bytes], bytes]:
+    """Give the body of the present request piece by piece as it comes, packed or not, and no digest.
+
+    With an idempotency key it is taken in first: only the whole of it tells whether it came before.
+
+    :raises MediaTypeUnsupportedError: it is declared as something else, or not in UTF-8.
+    :raises RequestTooLargeError: it has a key and more bytes.
+    :raises ImportBusyError: likewise, and too many others are being worked through.
+    """
+    if not _is_text_of(media_types):
+        raise MediaTypeUnsupportedError(f"Send the body as {' or '.join(media_types)}, in UTF-8.")
+    body = cast("RoutableRequest", request).body
+    if "Idempotency-Key" not in request.headers:
+        return body.pieces(), b""
+    spool = Spool()
+    await spool.receive(body.pieces(max_remembered_bytes), max_lines=max_remembered_bytes)
+    return spool.pieces(), spool.digest
+
+
+def _is_text_of(media_types: tuple[str, ...]) -> bool:
+    return request.mimetype in media_types and request.mimetype_params.get("charset", "utf-8").lower() in UTF_8

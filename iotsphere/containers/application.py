@@ -58,6 +58,7 @@ from iotsphere.workflows.profile import ProfileWorkflow
 from iotsphere.workflows.readiness import ReadinessWorkflow
 from iotsphere.workflows.shadow_rules import DeviceTypeRules
 from iotsphere.workflows.shadow_upkeep import ShadowUpkeep
+from iotsphere.workflows.telemetry_intake import TelemetryIntakeWorkflow
 from iotsphere.workflows.upkeep import AuthenticationUpkeep
 
 DOORS = [
@@ -75,6 +76,7 @@ DOORS = [
     "iotsphere.api.registry.schemas",
     "iotsphere.api.shadow.endpoints",
     "iotsphere.api.telemetry.endpoints",
+    "iotsphere.api.telemetry.stream",
     "iotsphere.web.endpoints",
 ]
 
@@ -201,6 +203,7 @@ class Workflows(containers.DeclarativeContainer):
     identity = providers.DependenciesContainer()
     registry = providers.DependenciesContainer()
     assets: providers.Dependency[AssetService] = providers.Dependency()
+    telemetry: providers.Dependency[TelemetryService] = providers.Dependency()
     throttle: providers.Dependency[Throttle] = providers.Dependency()
     audit = providers.DependenciesContainer()
     clock: providers.Dependency[Clock] = providers.Dependency()
@@ -227,6 +230,7 @@ class Workflows(containers.DeclarativeContainer):
         outbox=registry.outbox,
         assets=assets,
     )
+    telemetry_intake = providers.Singleton(TelemetryIntakeWorkflow, devices=registry.devices, telemetry=telemetry)
     readiness = providers.Singleton(ReadinessWorkflow, probes=stores.probes)
     examination = providers.Singleton(
         ExaminationWorkflow,
@@ -320,6 +324,7 @@ class Application(containers.DeclarativeContainer):
         registry=registry,
         audit=audit,
         assets=assets,
+        telemetry=telemetry,
         throttle=throttle,
         clock=clock,
     )

@@ -1,4 +1,4 @@
-from iotsphere.kernel.errors import RuleViolationError, TooLargeError
+from iotsphere.kernel.errors import RuleViolationError, TooLargeError, TooManyRequestsError
 from iotsphere.telemetry.model import IntakeReport
 
 
@@ -18,6 +18,10 @@ class BatchRejectedError(RuleViolationError):
     def __init__(self, report: IntakeReport) -> None:
         super().__init__("Not one value could be taken. See errors for each one's reason.")
         self.report = report
+
+
+class StreamBusyError(TooManyRequestsError):
+    code = "telemetry.stream.busy"
 
 
 class TooManyIntervalsError(RuleViolationError):

@@ -1,7 +1,7 @@
 """Takes readings in, and gives them back: as they are, in figures over intervals, the latest of each metric."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -13,9 +13,10 @@ from iotsphere.kernel.errors import RuleViolationError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 from iotsphere.kernel.times import EPOCH
-from iotsphere.telemetry.decoding import TOO_MANY_METRICS, read_batch
+from iotsphere.telemetry.decoding import TOO_MANY_METRICS, Refusal, read_batch
 from iotsphere.telemetry.errors import BatchRejectedError, TooManyIntervalsError
 from iotsphere.telemetry.filling import fill_gaps
+from iotsphere.telemetry.gathered import GivenReading, part_by_device, put_together
 from iotsphere.telemetry.intake import GroupCommit, Submission
 from iotsphere.telemetry.intervals import Interval
 from iotsphere.telemetry.model import (
@@ -80,6 +81,18 @@ class TelemetryService:
         if counts.rejected and counts.rejected == counts.received:
             raise BatchRejectedError(report)
         return report
+
+    async def record_gathered(
+        self, *, given: Sequence[GivenReading], refused: Mapping[DeviceId, Refusal], replaces: bool = False
+    ) -> IntakeReport:
+        """Store readings of many devices, each as it stands, all together or none of them.
+
+        ``refused`` says of which devices none is taken, and why: the ledger counts them as rejected. The report tells
+        of each by its place.
+        """
+        parcels = part_by_device(given, refused=refused, arrived_at=self._clock())
+        submissions = [parcel.submission for parcel in parcels]
+        return put_together(parcels, await self._commits.write_together(submissions, replaces=replaces))
 
     async def read_points(self, *, query: SeriesQuery) -> SeriesPage[Point]:
         """Give points as they were sent; numbers come back as doubles.

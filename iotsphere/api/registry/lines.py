@@ -9,11 +9,12 @@ from typing import Any
 
 from marshmallow import fields, post_load, pre_load, validate
 
+from iotsphere.api.errors import LineTooLongError
 from iotsphere.api.json_body import JsonMalformedError, decode_storable_json, encode_json
 from iotsphere.api.operation import load
 from iotsphere.api.registry.schemas import DeviceAnswer, RegisterDeviceBody
 from iotsphere.api.spool import MAX_LINE_BYTES, is_too_long
-from iotsphere.kernel.errors import DomainError, MalformedInputError, RuleViolationError, TooLargeError
+from iotsphere.kernel.errors import DomainError, MalformedInputError, RuleViolationError
 from iotsphere.registry.model import Device, DeviceDraft, DeviceStatus
 
 WRITABLE = ("serial_number", "device_type", "name", "labels", "status")
@@ -26,13 +27,6 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 MAX_COLUMNS = 1000
 SHOWN_ERRORS = 8
 SHOWN_LENGTH = 128
-
-
-class LineTooLongError(TooLargeError):
-    code = "request.line.too_long"
-
-    def __init__(self) -> None:
-        super().__init__("The line is longer than 1 MiB.")
 
 
 class LineMalformedError(MalformedInputError):
@@ -78,7 +72,7 @@ def read_ndjson(lines: Iterable[bytes]) -> Iterator[Entry]:
 
 def _draft_of(line: bytes) -> DeviceDraft | DomainError:
     if is_too_long(line):
-        return LineTooLongError()
+        return LineTooLongError(MAX_LINE_BYTES)
     try:
         draft: DeviceDraft = load(BODY, decode_storable_json(line))
     except DomainError as error:
@@ -108,7 +102,7 @@ class _TextLines:
         is_continued = self.record_size > 0
         self.record_size += len(line)
         if is_too_long(line) or (is_continued and self.record_size > MAX_LINE_BYTES):
-            raise LineTooLongError
+            raise LineTooLongError(MAX_LINE_BYTES)
         try:
             return (line.removeprefix(codecs.BOM_UTF8) if self.count == 1 else line).decode()
         except UnicodeDecodeError as error:

@@ -18,6 +18,7 @@ from iotsphere.telemetry.model import (
     LedgerEntry,
     Order,
     Point,
+    Rejection,
     Summary,
     is_metric_name,
 )
@@ -193,6 +194,32 @@ class BatchRejectedAnswer(RefusalAnswer, CountsAnswer):
     """Not one value was taken: the report of the batch, as a problem."""
 
     errors = fields.List(fields.Nested(RejectionAnswer))
+
+
+class GatewayReadingBody(ReadingBody):
+    device_id = fields.UUID(required=True)
+
+
+class StreamRejectionAnswer(RejectionAnswer):
+    index = fields.Integer(metadata={"description": "Of the line in the request, counted from 0."})
+    line = fields.Integer(metadata={"description": "The same, counted from 1."})
+
+    @pre_dump
+    def _number(self, rejection: Rejection, **_: Any) -> dict[str, Any]:
+        named = {name: getattr(rejection, name) for name in ("metric", "code", "detail")}
+        return named | {"index": rejection.index - 1, "line": rejection.index}
+
+
+class StreamCountsAnswer(CountsAnswer):
+    lines = fields.Integer(
+        metadata={"description": "So many, from the first on, are settled, blank ones among them."}
+    )
+    errors = fields.List(fields.Nested(StreamRejectionAnswer))
+    errors_omitted = fields.Integer(metadata={"description": "Of rejections that are not among errors."})
+
+
+class RefusedStreamAnswer(RefusalAnswer, StreamCountsAnswer):
+    """A stream that was not taken to its end, or of which nothing could be taken; what is counted is settled."""
 
 
 class LedgerEntryAnswer(CountsAnswer):

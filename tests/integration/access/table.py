@@ -15,6 +15,7 @@ ANYBODY = None
 PROVISIONERS_ALONE = None
 EMAIL = "of a user"
 REFRESH_TOKEN = "of a session"
+DEVICE_ID = "of a device"
 PASSWORD = "correct horse battery"
 
 
@@ -105,6 +106,7 @@ TABLE = {
     "define_device_type": Access(OPERATOR, json={"maintenance": {"seal": {"every_hours": 8000}}}),
     # Telemetry
     "record_readings": Access(OPERATOR, device=True, status=201, json={"values": {"temperature": 21.5}}),
+    "record_stream": Access(OPERATOR, status=201, json={"device_id": DEVICE_ID, "values": {"temperature": 21.5}}),
     "read_series": Access(VIEWER, device=True),
     "remove_points": Access(ADMIN),
     "show_latest": Access(VIEWER, device=True),

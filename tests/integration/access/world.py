@@ -13,7 +13,7 @@ from werkzeug.datastructures import Headers
 from iotsphere.api.browser import CSRF_COOKIE, CSRF_HEADER, SESSION_COOKIE
 from iotsphere.kernel.actor import ActorKind, Role
 from tests.integration.access.described import Described
-from tests.integration.access.table import EMAIL, PASSWORD, REFRESH_TOKEN, REPORT, Access
+from tests.integration.access.table import DEVICE_ID, EMAIL, PASSWORD, REFRESH_TOKEN, REPORT, Access
 
 PROVISIONING = {"device_type": "pump", "max_devices": 1000, "expires_at": "2100-01-01T00:00:00Z"}
 
@@ -200,17 +200,19 @@ class World:
         """Make an operation's valid request of these things, but for what is given."""
         valid: dict[str, Any] = {
             "method": described.method,
-            "json": None if "data" in more else await self._body(access),
+            "json": None if "data" in more else await self._body(access, by),
             "media_type": described.media_type,
             "query_string": dict(access.query),
         }
         return await self.send(path=described.path.format_map(things), by=by, **(valid | more))
 
-    async def _body(self, access: Access) -> Any:
+    async def _body(self, access: Access, by: Caller) -> Any:
         body = access.body()
         if isinstance(body, dict):
             if body.get("email") == EMAIL:
                 body["email"] = await self.add_user(self.ours)
+            if body.get("device_id") == DEVICE_ID:
+                body["device_id"] = await self.add_thing("device_id", {}, self.home_of(by))
             if body.get("refresh_token") == REFRESH_TOKEN:
                 login = {"email": await self.add_user(self.ours), "password": PASSWORD}
                 body["refresh_token"] = (await self.change("POST", "/auth/token", login))["refresh_token"]

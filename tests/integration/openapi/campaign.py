@@ -46,8 +46,10 @@ api_key = "{api_key}"
 [parameters]
 "path.device_id" = "{device_id}"
 """
-# A reading that is not valid is counted as rejected, and costs those beside it nothing.
+# A reading, or a line, that is not valid is counted as rejected, and costs those beside it nothing.
 COMMON = """
+hooks = "serializers"
+
 # Methods that an operation has not are tests/api/edge's: one is enough here.
 [phases.coverage]
 unexpected-methods = ["TRACE"]
@@ -55,6 +57,24 @@ unexpected-methods = ["TRACE"]
 [[operations]]
 include-operation-id = "record_readings"
 checks.negative_data_rejection.enabled = false
+
+[[operations]]
+include-operation-id = "record_stream"
+checks.negative_data_rejection.enabled = false
+
+[[operations]]
+include-operation-id = "import_devices"
+checks.negative_data_rejection.enabled = false
+"""
+
+# The program knows no lines of JSON: what it makes up is sent as one.
+SERIALIZERS = """
+import json
+import schemathesis
+
+@schemathesis.serializer("application/x-ndjson")
+def write_line(context, value):
+    return value if isinstance(value, bytes) else json.dumps(value).encode()
 """
 
 
@@ -74,7 +94,8 @@ class Campaign:
         """
         with TemporaryDirectory(prefix="openapi-") as folder:
             configuration = Path(folder) / "schemathesis.toml"
-            configuration.write_text(self.configuration + COMMON)
+            configuration.write_text(COMMON + self.configuration)
+            (Path(folder) / "serializers.py").write_text(SERIALIZERS)
             return subprocess.run(
                 [
                     *PROGRAM,
