@@ -19,8 +19,10 @@ DEADLINE_SECONDS = 5
 
 
 async def test_the_probe_tells_the_engine(engine: AsyncEngine, gate: StoreGate, stack: LocalStack) -> None:
+    async with engine.connect() as connection:
+        licence = await connection.scalar(sa.text("SELECT current_setting('timescaledb.license', true)"))
     engines = {
-        f"timescaledb {stack.engines['timescaledb']} (apache)",
+        f"timescaledb {stack.engines['timescaledb']} ({licence})",
         f"postgresql {stack.engines['postgresql']} (partitions)",
     }
     async with engine.connect() as connection:
