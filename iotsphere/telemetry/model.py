@@ -118,6 +118,24 @@ class LedgerEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class StaleHour:
+    """An hour of a device whose figures are not those of its readings; whoever writes gives it another revision."""
+
+    source: int
+    hour: datetime
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class RollupBacklog:
+    """How many hours wait for being worked out, since when the first of them, and how many were put off."""
+
+    waiting: int
+    oldest_at: datetime | None
+    put_off: int
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Points of one device with ``start <= ts < end``; ``metrics`` None means all of them."""
 

@@ -16,7 +16,9 @@ from iotsphere.telemetry.model import (
     Position,
     Reading,
     Removal,
+    RollupBacklog,
     Selection,
+    StaleHour,
 )
 
 
@@ -86,3 +88,39 @@ class TelemetryUnitOfWork(Protocol):
 
 
 TelemetryUnitOfWorkFactory = Callable[[], TelemetryUnitOfWork]
+
+
+class RollupRepository(Protocol):
+    async def list(self, *, before: datetime, limit: int) -> list[StaleHour]:
+        """Give stale hours that begin by ``before``, the latest first, and keep others from taking their devices'."""
+
+    async def save(self, hours: Sequence[StaleHour]) -> None:
+        """Work out the figures of these hours; those whose readings nobody changed meanwhile are stale no more.
+
+        :raises QueryTooCostlyError: it took too long.
+        :raises FigureOverflowError: a figure exceeds the largest double.
+        """
+
+    async def put_off(self, hours: Sequence[StaleHour]) -> None:
+        """Leave these hours out of the lists until their readings change."""
+
+    async def find_backlog(self, *, before: datetime) -> RollupBacklog:
+        """Tell what ``list`` would give without a limit.
+
+        :raises QueryTooCostlyError: it took too long.
+        """
+
+
+class RollupUnitOfWork(Protocol):
+    rollups: RollupRepository
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    async def commit(self) -> None: ...
+
+
+RollupUnitOfWorkFactory = Callable[[], RollupUnitOfWork]

@@ -13,7 +13,7 @@ from repositories.telemetry.reading import sqlstate
 CHECK_VIOLATION = "23514"
 
 # Readers and writers go on; others who want to make partitions wait until this transaction ends, and then see ours.
-LOCK = sa.text("LOCK TABLE readings IN SHARE UPDATE EXCLUSIVE MODE")
+LOCK = "LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE"
 EXISTS = sa.text("SELECT to_regclass(:name) IS NOT NULL")
 
 
@@ -24,19 +24,19 @@ def is_partition_missing(error: DBAPIError) -> bool:
     return violated_constraint(error) is None
 
 
-async def add_partitions(connection: AsyncConnection, times: Iterable[datetime]) -> None:
+async def add_partitions(connection: AsyncConnection, times: Iterable[datetime], *, table: str = "readings") -> None:
     """Make the partitions of these times that are not there."""
-    await connection.execute(LOCK)
+    await connection.execute(sa.text(LOCK.format(table=table)))
     for year, month in sorted({(ts.year, ts.month) for ts in times}):
-        name = f"readings_{year:04}_{month:02}"
-        if not await connection.scalar(EXISTS, {"name": name}):
-            await _add_partition(connection, name, year, month)
+        if not await connection.scalar(EXISTS, {"name": f"{table}_{year:04}_{month:02}"}):
+            await _add_partition(connection, table, year, month)
 
 
-async def _add_partition(connection: AsyncConnection, name: str, year: int, month: int) -> None:
+async def _add_partition(connection: AsyncConnection, table: str, year: int, month: int) -> None:
+    name = f"{table}_{year:04}_{month:02}"
     # Made apart and then attached: making it in place would lock every reader out.
-    await connection.execute(sa.text(f"CREATE TABLE {name} (LIKE readings INCLUDING ALL)"))
+    await connection.execute(sa.text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)"))
     start, end = f"{year:04}-{month:02}-01T00:00Z", f"{year + month // 12:04}-{month % 12 + 1:02}-01T00:00Z"
     await connection.execute(
-        sa.text(f"ALTER TABLE readings ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')")
+        sa.text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')")
     )

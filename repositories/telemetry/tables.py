@@ -39,6 +39,7 @@ stale_hours = sa.Table(
     sa.Column("source", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("hour", TIME, primary_key=True),
     sa.Column("revision", sa.BigInteger, sa.Identity(always=True), nullable=False),
+    sa.Column("marked_at", TIME, server_default=sa.func.now(), nullable=False),
     sa.Column("is_put_off", sa.Boolean, server_default=sa.false(), nullable=False),
     sa.Index(None, "hour"),
 )

@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("source", sa.Integer, nullable=False),
         sa.Column("hour", TIME, nullable=False),
         sa.Column("revision", sa.BigInteger, sa.Identity(always=True), nullable=False),
+        sa.Column("marked_at", TIME, server_default=sa.func.now(), nullable=False),
         sa.Column("is_put_off", sa.Boolean, server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("source", "hour", name="pk_stale_hours"),
         # Written anew with every commit: room beside a row spares the indexes.

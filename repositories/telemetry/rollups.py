@@ -1,0 +1,264 @@
+"""How the figures of stale hours are worked out from their readings, and those of days from their hours (ADR 0027).
+
+Nobody who writes waits for this. What changes while it is worked out has another revision when all is done, and stays
+stale. Two who work hours out never have the same device in hand.
+"""
+
+import builtins
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from iotsphere.kernel.times import EPOCH
+from iotsphere.telemetry.model import RollupBacklog, StaleHour
+from repositories.telemetry.partitions import add_partitions, is_partition_missing
+from repositories.telemetry.reading import REFUSALS, sqlstate
+
+DAY = timedelta(days=1)
+# Any number will do that no other advisory locks of this database have.
+LOCK_SPACE = 27
+# Longer than for requests: nobody waits for it. The engine gives up a little later.
+COMMAND_SECONDS = 20.0
+SETTINGS = sa.text("""
+SELECT
+    set_config('statement_timeout', :milliseconds, true), set_config('work_mem', '64MB', true),
+    set_config('random_page_cost', '1.1', true)
+""").bindparams(milliseconds=f"{COMMAND_SECONDS * 900:.0f}")
+
+# More than wanted are looked at, for others may have the devices of the first in hand.
+TAKE = sa.text("""
+WITH due AS MATERIALIZED (
+    SELECT source, hour, revision FROM stale_hours WHERE hour <= :before AND NOT is_put_off
+    ORDER BY hour DESC, source LIMIT 4 * :limit
+)
+SELECT source, hour, revision FROM due WHERE pg_try_advisory_xact_lock(:lock_space, source) LIMIT :limit
+""")
+
+BACKLOG = sa.text("""
+SELECT
+    count(*) FILTER (WHERE NOT is_put_off) AS waiting,
+    min(greatest(marked_at, hour + interval '1 hour')) FILTER (WHERE NOT is_put_off) AS oldest_at,
+    count(*) FILTER (WHERE is_put_off) AS put_off
+FROM stale_hours WHERE hour <= :before
+""")
+
+HOURS = """
+hours AS MATERIALIZED (
+    SELECT * FROM unnest(
+        CAST(:sources AS integer[]), CAST(:hours AS timestamptz[]), CAST(:revisions AS bigint[])
+    ) AS given (source, hour, revision)
+)
+"""
+
+# By the whole key: an index that begins with the device would be gone through for all of its time.
+FORGET = """
+WITH {hours}
+DELETE FROM {table} USING (
+    SELECT hours.source, hours.hour, place
+    FROM hours
+    JOIN sources ON sources.id = hours.source
+    CROSS JOIN generate_series(1, cardinality(sources.metrics)) AS place
+) AS former
+WHERE {table}.source = former.source AND {table}.place = former.place AND {table}.{start} = former.hour
+    AND {table}.{start} >= :earliest AND {table}.{start} < :latest
+"""
+FORGET_MINUTES = sa.text(FORGET.format(hours=HOURS, table="rollups_1m", start="hour"))
+FORGET_HOURS = sa.text(FORGET.format(hours=HOURS, table="rollups_1h", start="start"))
+
+# A number that a sum or a square could make too large counts as infinite there: who meets that asks the readings.
+# In rows of minutes, a single number is written once.
+WORK_OUT = sa.text(f"""
+WITH {HOURS}, valued AS (
+    SELECT
+        hours.source, hours.hour, held.place, date_part('epoch', reading.ts - hours.hour) AS seconds, held.number,
+        CASE WHEN abs(held.number) >= 1e140 THEN 'Infinity' ELSE held.number END AS summand
+    FROM hours
+    CROSS JOIN LATERAL (
+        SELECT ts, first, numbers, others FROM readings
+        WHERE source = hours.source AND ts >= hours.hour AND ts < hours.hour + interval '1 hour'
+            AND ts >= :earliest AND ts < :latest
+    ) AS reading
+    CROSS JOIN LATERAL (
+        SELECT first + position - 1 AS place, number
+        FROM unnest(numbers) WITH ORDINALITY AS numbered (number, position) WHERE number IS NOT NULL
+        UNION ALL
+        SELECT CAST(place AS integer), NULL FROM jsonb_object_keys(others) AS place
+    ) AS held
+), by_minute AS MATERIALIZED (
+    SELECT
+        source, hour, place, CAST(floor(seconds / 60) AS smallint) AS minute,
+        CAST(count(*) AS integer) AS count, CAST(count(number) AS integer) AS numbers,
+        sum(summand) AS total, min(number) AS low, max(number) AS high, regr_sxx(summand, summand) AS squares,
+        min(ARRAY[seconds, number]) FILTER (WHERE number IS NOT NULL) AS first,
+        max(ARRAY[seconds, number]) FILTER (WHERE number IS NOT NULL) AS last
+    FROM valued
+    GROUP BY source, hour, place, minute
+), written AS (
+    INSERT INTO rollups_1m (
+        hour, source, place, minutes, counts, numbers, totals, lows, highs, squares,
+        firsts, first_offsets, lasts, last_offsets
+    )
+    SELECT
+        hour, source, place,
+        array_agg(minute ORDER BY minute),
+        array_agg(count ORDER BY minute),
+        array_agg(nullif(numbers, count) ORDER BY minute),
+        array_agg(CASE WHEN numbers > 1 OR total = 'Infinity' THEN total END ORDER BY minute),
+        array_agg(CASE WHEN numbers > 1 THEN low END ORDER BY minute),
+        array_agg(CASE WHEN numbers > 1 THEN high END ORDER BY minute),
+        array_agg(CASE WHEN numbers > 1 OR total = 'Infinity' THEN squares END ORDER BY minute),
+        array_agg(first[2] ORDER BY minute),
+        array_agg(CAST((first[1] - 60 * minute) * 1e6 AS integer) ORDER BY minute),
+        array_agg(CASE WHEN numbers > 1 THEN last[2] END ORDER BY minute),
+        array_agg(CASE WHEN numbers > 1 THEN CAST((last[1] - 60 * minute) * 1e6 AS integer) END ORDER BY minute)
+    FROM by_minute
+    GROUP BY source, place, hour
+    ORDER BY source, place, hour
+)
+INSERT INTO rollups_1h (
+    start, source, place, count, numbers, total, low, high, squares, first, first_at, last, last_at
+)
+SELECT
+    hour, source, place, sum(count), sum(numbers), sum(total), min(low), max(high),
+    (merged_moments(ARRAY[numbers, total, squares]) FILTER (WHERE numbers > 0))[3],
+    (min(first))[2], hour + (min(first))[1] * interval '1 second',
+    (max(last))[2], hour + (max(last))[1] * interval '1 second'
+FROM by_minute
+GROUP BY source, place, hour
+ORDER BY source, place, hour
+""")  # noqa: S608  # of constants
+
+# A day with other stale hours is worked out with the last of them, and not looked at before.
+READY_DAYS = """
+ready AS MATERIALIZED (
+    SELECT source, day FROM (
+        SELECT DISTINCT source, date_bin('1 day', hour, '1970-01-01T00:00Z') AS day FROM hours
+    ) AS touched
+    WHERE NOT EXISTS (
+        SELECT FROM stale_hours AS other
+        WHERE other.source = touched.source AND other.hour >= day AND other.hour < day + interval '1 day'
+            AND NOT EXISTS (SELECT FROM hours WHERE (hours.source, hours.hour) = (other.source, other.hour))
+    )
+)
+"""
+FORGET_DAYS = sa.text(f"""
+WITH {HOURS}, {READY_DAYS}
+DELETE FROM rollups_1d USING (
+    SELECT ready.source, ready.day, place
+    FROM ready
+    JOIN sources ON sources.id = ready.source
+    CROSS JOIN generate_series(1, cardinality(sources.metrics)) AS place
+) AS former
+WHERE rollups_1d.source = former.source AND rollups_1d.place = former.place AND rollups_1d.start = former.day
+""")  # noqa: S608
+WORK_OUT_DAYS = sa.text(f"""
+WITH {HOURS}, {READY_DAYS}
+INSERT INTO rollups_1d (
+    start, source, place, count, numbers, total, low, high, squares, first, first_at, last, last_at
+)
+SELECT
+    day, source, place, sum(count), sum(numbers), sum(total), min(low), max(high),
+    (merged_moments(ARRAY[numbers, total, squares]) FILTER (WHERE numbers > 0))[3],
+    (array_agg(first ORDER BY start) FILTER (WHERE numbers > 0))[1], min(first_at),
+    (array_agg(last ORDER BY start DESC) FILTER (WHERE numbers > 0))[1], max(last_at)
+FROM ready
+JOIN sources ON sources.id = ready.source
+CROSS JOIN LATERAL (
+    SELECT rollups_1h.* FROM rollups_1h
+    WHERE rollups_1h.source = ready.source
+        AND place = ANY(ARRAY(SELECT generate_series(1, cardinality(sources.metrics))))
+        AND start >= day AND start < day + interval '1 day'
+        AND start >= :earliest AND start < :latest
+) AS hourly (start, source_again, place, count, numbers, total, low, high, squares, first, first_at, last, last_at)
+GROUP BY day, source, place
+ORDER BY source, place, day
+""")  # noqa: S608
+
+# Who writes one of them just now gives it another revision: nobody waits for anybody.
+MARK_FRESH = sa.text(f"""
+WITH {HOURS}
+DELETE FROM stale_hours USING (
+    SELECT stale_hours.source, stale_hours.hour
+    FROM stale_hours JOIN hours USING (source, hour, revision)
+    FOR UPDATE OF stale_hours SKIP LOCKED
+) AS settled
+WHERE stale_hours.source = settled.source AND stale_hours.hour = settled.hour
+""")  # noqa: S608
+PUT_OFF = sa.text(f"""
+WITH {HOURS}
+UPDATE stale_hours SET is_put_off = true FROM hours
+WHERE stale_hours.source = hours.source AND stale_hours.hour = hours.hour
+    AND stale_hours.revision = hours.revision
+""")  # noqa: S608
+
+STEPS = (FORGET_MINUTES, FORGET_HOURS, WORK_OUT, FORGET_DAYS, WORK_OUT_DAYS, MARK_FRESH)
+PARTED_TABLES = ("rollups_1m", "rollups_1h")
+
+
+class SqlAlchemyRollupRepository:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def list(self, *, before: datetime, limit: int) -> builtins.list[StaleHour]:
+        await self._connection.execute(SETTINGS)
+        rows = await self._execute(TAKE, {"before": before, "limit": limit, "lock_space": LOCK_SPACE})
+        return [StaleHour(*row) for row in rows]
+
+    async def save(self, hours: Sequence[StaleHour]) -> None:
+        parameters = _parameters(hours) | {
+            # Of the days that hold them. Known beforehand, they keep the planner from asking every chunk.
+            "earliest": min(_midnight(each.hour) for each in hours),
+            "latest": max(_midnight(each.hour) for each in hours) + DAY,
+        }
+        try:
+            async with self._connection.begin_nested():
+                await self._work_out(parameters)
+        except DBAPIError as error:
+            if not is_partition_missing(error):
+                raise
+            for table in PARTED_TABLES:
+                await add_partitions(self._connection, (each.hour for each in hours), table=table)
+            await self._work_out(parameters)
+
+    async def put_off(self, hours: Sequence[StaleHour]) -> None:
+        await self._connection.execute(PUT_OFF, _parameters(hours))
+
+    async def find_backlog(self, *, before: datetime) -> RollupBacklog:
+        (row,) = await self._execute(BACKLOG, {"before": before})
+        return RollupBacklog(*row)
+
+    async def _work_out(self, parameters: Mapping[str, Any]) -> None:
+        for step in STEPS:
+            await self._execute(step, parameters)
+
+    async def _execute(self, statement: sa.TextClause, parameters: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:
+        try:
+            found = await self._connection.execute(statement, _of(statement, parameters))
+            return found.all() if found.returns_rows else []
+        except DBAPIError as error:
+            refusal = REFUSALS.get(sqlstate(error))
+            if refusal is None:
+                raise
+            # Without its cause, which the unit of work would take for an outage.
+            raise refusal from None
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment - (moment - EPOCH) % DAY
+
+
+def _of(statement: sa.TextClause, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Give those of the parameters that the statement has."""
+    return {name: value for name, value in parameters.items() if name in statement.compile().params}
+
+
+def _parameters(hours: Sequence[StaleHour]) -> dict[str, Any]:
+    return {
+        "sources": [each.source for each in hours],
+        "hours": [each.hour for each in hours],
+        "revisions": [each.revision for each in hours],
+    }
