@@ -80,19 +80,22 @@ BUSY = (
 )
 
 
-async def open_connection(dsn: str) -> Any:
+async def open_connection(dsn: str, *, command_seconds: float = COMMAND_SECONDS) -> Any:
     """Connect to a store by a libpq URL (``postgresql://user:password@host/database?sslmode=...``)."""
     return await asyncpg.connect(
-        dsn, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS, server_settings=SERVER_SETTINGS
+        dsn, timeout=CONNECT_SECONDS, command_timeout=command_seconds, server_settings=SERVER_SETTINGS
     )
 
 
-def create_store_engine(dsn: str, *, pool_size: int = 10) -> AsyncEngine:
-    """Make the engine of one store from a libpq URL."""
+def create_store_engine(dsn: str, *, pool_size: int = 10, command_seconds: float = COMMAND_SECONDS) -> AsyncEngine:
+    """Make the engine of one store from a libpq URL.
+
+    :param command_seconds: more than a request can wait is for work that no request waits for.
+    """
     engine = create_async_engine(
         "postgresql+asyncpg://",
         # The driver reads the URL itself, and so knows all that may stand in it.
-        async_creator=partial(open_connection, dsn),
+        async_creator=partial(open_connection, dsn, command_seconds=command_seconds),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS,

@@ -47,6 +47,7 @@ from iotsphere.shadow.mending import JournalMender
 from iotsphere.shadow.recovery import ShadowStoreRecovery
 from iotsphere.shadow.restoring import ShadowRestorer
 from iotsphere.shadow.service import DeviceShadowService
+from iotsphere.telemetry.rollups import RollupService
 from iotsphere.telemetry.service import TelemetryService
 from iotsphere.throttling.service import Throttle
 from iotsphere.workflows.authentication import AuthenticationWorkflow
@@ -268,6 +269,7 @@ class Application(containers.DeclarativeContainer):
     telemetry = providers.Singleton(
         TelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
     )
+    rollups = providers.Singleton(RollupService, unit_of_work=stores.rollup_unit_of_work.provider, clock=clock)
     shadow_journal = providers.Singleton(
         JournalService, unit_of_work=stores.journal_unit_of_work.provider, stream=stores.shadow_changes
     )

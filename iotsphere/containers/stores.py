@@ -27,7 +27,12 @@ from repositories.shadow.store import ShadowStore
 from repositories.shadow.stream import RedisChangeStream
 from repositories.sql import SqlAlchemyStoreProbe, create_store_engine
 from repositories.telemetry.probe import SqlAlchemyTelemetryProbe
-from repositories.telemetry.unit_of_work import SqlAlchemyJournalUnitOfWork, SqlAlchemyTelemetryUnitOfWork
+from repositories.telemetry.rollups import COMMAND_SECONDS as ROLLUP_SECONDS
+from repositories.telemetry.unit_of_work import (
+    SqlAlchemyJournalUnitOfWork,
+    SqlAlchemyRollupUnitOfWork,
+    SqlAlchemyTelemetryUnitOfWork,
+)
 from repositories.throttling.store import RedisThrottleStore
 
 
@@ -48,6 +53,11 @@ class Stores(containers.DeclarativeContainer):
     telemetry_engine = providers.Singleton(create_store_engine, settings.provided.telemetry_dsn)
     telemetry_gate = providers.Singleton(StoreGate, "telemetry")
     telemetry_unit_of_work = providers.Factory(SqlAlchemyTelemetryUnitOfWork, telemetry_engine, telemetry_gate)
+    # For what no request waits for, and may take its time.
+    rollup_engine = providers.Singleton(
+        create_store_engine, settings.provided.telemetry_dsn, pool_size=1, command_seconds=ROLLUP_SECONDS
+    )
+    rollup_unit_of_work = providers.Factory(SqlAlchemyRollupUnitOfWork, rollup_engine, telemetry_gate)
 
     shadow_gate = providers.Singleton(StoreGate, "shadow")
     shadow_store = providers.Singleton(ShadowStore, settings.provided.shadow_url, shadow_gate)
@@ -103,6 +113,8 @@ async def close_stores(stores: providers.Container[Stores], *, unknown: Abstract
     }
     for store in engines.keys() - unknown:
         await engines[store]().dispose()
+    if "telemetry" not in unknown:
+        await stores.rollup_engine().dispose()
     if "shadow" not in unknown:
         await stores.shadow_store().close()
         await stores.shared_throttle().close()

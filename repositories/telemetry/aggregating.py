@@ -1,16 +1,15 @@
-"""How points become figures, interval by interval."""
+"""How points become figures, interval by interval, from the readings themselves."""
 
 import math
 from collections.abc import Collection
-from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from iotsphere.kernel.times import EPOCH
 from iotsphere.telemetry.errors import FigureOverflowError
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import Aggregate, Bucket, Selection
+from repositories.telemetry.grids import interval_parameters, interval_start
 from repositories.telemetry.sources import Source
 
 AGGREGATE = """
@@ -29,12 +28,9 @@ ORDER BY interval_start, metric COLLATE "C"
 LIMIT :limit
 """
 
-FIXED_START = "date_bin(:length, ts, :epoch)"
-# Where days begin is worked out in Python alone; PostgreSQL sorts the points in between.
-CALENDAR_START = "(CAST(:starts AS timestamptz[]))[width_bucket(ts, CAST(:starts AS timestamptz[]))]"
-
 FIGURES = {
-    Aggregate.AVG: "avg(number)",
+    # As avg() has it, which looks for deviations, too.
+    Aggregate.AVG: "sum(number) / nullif(count(number), 0)",
     Aggregate.MIN: "min(number)",
     Aggregate.MAX: "max(number)",
     Aggregate.SUM: "sum(number)",
@@ -60,16 +56,11 @@ def aggregate_query(
         "start": selection.start,
         "end": selection.end,
     }
-    if grid.interval.is_calendar:
-        last = max(selection.start, selection.end - timedelta(microseconds=1))
-        parameters["starts"] = grid.starts(selection.start, last)
-    else:
-        parameters |= {"length": grid.interval.length, "epoch": EPOCH}
     statement = AGGREGATE.format(
         figures=", ".join(FIGURES[aggregate] for aggregate in aggregates),
-        interval_start=CALENDAR_START if grid.interval.is_calendar else FIXED_START,
+        interval_start=interval_start(grid, "ts"),
     )
-    return sa.text(statement), parameters
+    return sa.text(statement), parameters | interval_parameters(grid, selection)
 
 
 def row_to_bucket(row: sa.Row[Any], aggregates: Collection[Aggregate]) -> Bucket:

@@ -10,14 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import Aggregate, Bucket, Counts, Order, Point, Position, Reading, Removal, Selection
-from repositories.telemetry.aggregating import aggregate_query, row_to_bucket
 from repositories.telemetry.appending import append_readings
+from repositories.telemetry.buckets import BucketReader
 from repositories.telemetry.partitions import add_partitions, is_partition_missing
 from repositories.telemetry.ranging import SeriesReader
 from repositories.telemetry.reading import read, sqlstate
 from repositories.telemetry.removing import remove_points
 from repositories.telemetry.rows import as_sent
 from repositories.telemetry.sources import Source, find_source
+from repositories.telemetry.staleness import find_stale_source
 
 # 40001 and 40P01: two transactions wanted the same in another order; one of them has to begin again.
 CONTENTION = {"40001", "40P01"}
@@ -79,17 +80,19 @@ class SqlAlchemyPointRepository:
     async def aggregate(
         self, selection: Selection, grid: Grid, aggregates: Collection[Aggregate], *, limit: int
     ) -> list[Bucket]:
-        source = await self._find(selection.device_id, selection.metrics)
-        if source is None:
+        source, stale = await find_stale_source(self._connection, selection)
+        chosen = _chosen(source, selection.metrics)
+        if chosen is None:
             return []
-        query, parameters = aggregate_query(source, selection, grid, aggregates)
-        rows = await read(self._connection, query, parameters | {"limit": limit})
-        return [row_to_bucket(row, aggregates) for row in rows]
+        return await BucketReader(self._connection, selection, grid, aggregates).read(chosen, stale, limit=limit)
 
     async def _find(self, device_id: DeviceId, metrics: Collection[str] | None) -> Source | None:
-        """Give the device with those of the metrics that it has; None if it has none of them."""
-        source = await find_source(self._connection, device_id)
-        if source is None or metrics is None:
-            return source
-        chosen = {metric: place for metric, place in source.places.items() if metric in set(metrics)}
-        return Source(source.id, chosen) if chosen else None
+        return _chosen(await find_source(self._connection, device_id), metrics)
+
+
+def _chosen(source: Source | None, metrics: Collection[str] | None) -> Source | None:
+    """Give the device with those of the metrics that it has; None if it has none of them."""
+    if source is None or metrics is None:
+        return source
+    chosen = {metric: place for metric, place in source.places.items() if metric in set(metrics)}
+    return Source(source.id, chosen) if chosen else None

@@ -206,7 +206,7 @@ class SqlAlchemyRollupRepository:
     async def list(self, *, before: datetime, limit: int) -> builtins.list[StaleHour]:
         await self._connection.execute(SETTINGS)
         rows = await self._execute(TAKE, {"before": before, "limit": limit, "lock_space": LOCK_SPACE})
-        return [StaleHour(*row) for row in rows]
+        return [StaleHour(row.source, row.hour, row.revision) for row in rows]
 
     async def save(self, hours: Sequence[StaleHour]) -> None:
         parameters = _parameters(hours) | {
@@ -229,7 +229,7 @@ class SqlAlchemyRollupRepository:
 
     async def find_backlog(self, *, before: datetime) -> RollupBacklog:
         (row,) = await self._execute(BACKLOG, {"before": before})
-        return RollupBacklog(*row)
+        return RollupBacklog(row.waiting, row.oldest_at, row.put_off)
 
     async def _work_out(self, parameters: Mapping[str, Any]) -> None:
         for step in STEPS:

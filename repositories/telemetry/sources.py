@@ -40,13 +40,13 @@ class Source(NamedTuple):
 
 async def find_source(connection: AsyncConnection, device_id: DeviceId) -> Source | None:
     rows = await read(connection, FIND, {"device_id": device_id})
-    return _to_source(rows[0].id, rows[0].metrics) if rows else None
+    return to_source(rows[0].id, rows[0].metrics) if rows else None
 
 
 async def take_source(connection: AsyncConnection, device_id: DeviceId) -> Source | None:
     """Give a device's places, without making any, and keep others from writing until the commit."""
     rows = (await connection.execute(LOCK, {"device_ids": [device_id]})).all()
-    return _to_source(rows[0].id, rows[0].metrics) if rows else None
+    return to_source(rows[0].id, rows[0].metrics) if rows else None
 
 
 async def take_sources(
@@ -57,7 +57,7 @@ async def take_sources(
     A metric too many has no place.
     """
     rows = await connection.execute(LOCK, {"device_ids": sorted(metrics)})
-    sources = {device_id: _to_source(*row) for device_id, *row in rows}
+    sources = {device_id: to_source(*row) for device_id, *row in rows}
     missing = {
         device_id: lacking
         for device_id, wanted in metrics.items()
@@ -66,7 +66,7 @@ async def take_sources(
     if missing:
         given = [(device_id, None, lacking) for device_id, lacking in missing.items()]
         rows = await connection.execute(EXTEND, {"given": given, "most": MAX_METRICS})
-        sources |= {device_id: _to_source(*row) for device_id, *row in rows}
+        sources |= {device_id: to_source(*row) for device_id, *row in rows}
     return sources
 
 
@@ -78,7 +78,7 @@ def _lacking(source: Source | None, wanted: Collection[str]) -> list[str]:
     return [metric for metric in wanted if metric not in source.places]
 
 
-def _to_source(number: int, metrics: Any) -> Source:
+def to_source(number: int, metrics: Any) -> Source:
     return Source(number, _places(tuple(metrics)))
 
 

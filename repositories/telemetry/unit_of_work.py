@@ -1,11 +1,12 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.shadow.ports import ShadowJournal
-from iotsphere.telemetry.ports import LedgerRepository, PointRepository
+from iotsphere.telemetry.ports import LedgerRepository, PointRepository, RollupRepository
 from repositories.sql import SqlAlchemyUnitOfWork
 from repositories.telemetry.journal import SqlAlchemyShadowJournal
 from repositories.telemetry.ledger import SqlAlchemyLedgerRepository
 from repositories.telemetry.points import SqlAlchemyPointRepository
+from repositories.telemetry.rollups import SqlAlchemyRollupRepository
 
 
 class SqlAlchemyTelemetryUnitOfWork(SqlAlchemyUnitOfWork):
@@ -17,6 +18,15 @@ class SqlAlchemyTelemetryUnitOfWork(SqlAlchemyUnitOfWork):
     def _bind(self, connection: AsyncConnection) -> None:
         self.points = SqlAlchemyPointRepository(connection)
         self.ledger = SqlAlchemyLedgerRepository(connection)
+
+
+class SqlAlchemyRollupUnitOfWork(SqlAlchemyUnitOfWork):
+    """A transaction on the figures that are worked out ahead, in the same database."""
+
+    rollups: RollupRepository
+
+    def _bind(self, connection: AsyncConnection) -> None:
+        self.rollups = SqlAlchemyRollupRepository(connection)
 
 
 class SqlAlchemyJournalUnitOfWork(SqlAlchemyUnitOfWork):

@@ -8,9 +8,10 @@ import builtins
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import count
 from types import TracebackType
 from typing import Self
 
@@ -29,10 +30,12 @@ from iotsphere.telemetry.model import (
     Position,
     Reading,
     Removal,
+    RollupBacklog,
     Selection,
+    StaleHour,
     is_same_value,
 )
-from iotsphere.telemetry.ports import LedgerRepository, PointRepository
+from iotsphere.telemetry.ports import LedgerRepository, PointRepository, RollupRepository
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -41,6 +44,17 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class TelemetryData:
     points: dict[tuple[DeviceId, str, datetime], Point] = field(default_factory=dict)
     minutes: dict[tuple[DeviceId, datetime], Counts] = field(default_factory=dict)
+    stale: dict[tuple[int, datetime], StaleHour] = field(default_factory=dict)
+    put_off: set[StaleHour] = field(default_factory=set)
+    revisions: Iterator[int] = field(default_factory=count)
+
+    def keep(self, points: dict[tuple[DeviceId, str, datetime], Point]) -> None:
+        """Take these for the points, and mark the hours of those that are other than before."""
+        for key in self.points.keys() | points.keys():
+            if self.points.get(key) is not points.get(key):
+                source, hour = key[0].int, key[2].replace(minute=0, second=0, microsecond=0)
+                self.stale[source, hour] = StaleHour(source, hour, next(self.revisions))
+        self.points = points
 
 
 class InMemoryPointRepository:
@@ -161,12 +175,57 @@ class InMemoryTelemetryUnitOfWork:
         return self
 
     async def commit(self) -> None:
-        self._data.points, self._data.minutes = self._draft.points, self._draft.minutes
+        self._data.keep(self._draft.points)
+        self._data.minutes = self._draft.minutes
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         del self._draft
+
+
+class InMemoryRollupRepository:
+    """Works nothing out: the figures of the double are always those of its points."""
+
+    def __init__(self, data: TelemetryData) -> None:
+        self._data = data
+
+    async def list(self, *, before: datetime, limit: int) -> builtins.list[StaleHour]:
+        due = [each for each in self._data.stale.values() if each.hour <= before and each not in self._data.put_off]
+        return sorted(due, key=lambda each: (-each.hour.timestamp(), each.source))[:limit]
+
+    async def save(self, hours: Sequence[StaleHour]) -> None:
+        for each in hours:
+            if self._data.stale.get((each.source, each.hour)) == each:
+                del self._data.stale[each.source, each.hour]
+
+    async def put_off(self, hours: Sequence[StaleHour]) -> None:
+        self._data.put_off |= set(hours)
+
+    async def find_backlog(self, *, before: datetime) -> RollupBacklog:
+        due = await self.list(before=before, limit=len(self._data.stale))
+        oldest_at = min((each.hour + timedelta(hours=1) for each in due), default=None)
+        return RollupBacklog(len(due), oldest_at, len(self._data.put_off & set(self._data.stale.values())))
+
+
+class InMemoryRollupUnitOfWork:
+    """Writes at once, for nothing that is worked out is ever taken back."""
+
+    rollups: RollupRepository
+
+    def __init__(self, data: TelemetryData) -> None:
+        self.rollups = InMemoryRollupRepository(data)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def commit(self) -> None:
+        return
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return
 
 
 def _as_stored(point: Point) -> Point:

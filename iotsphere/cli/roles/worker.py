@@ -13,6 +13,7 @@ from iotsphere.worker.housekeeping import keep_house
 from iotsphere.worker.journalling import journal_changes
 from iotsphere.worker.mending import mend_journal
 from iotsphere.worker.rebuilding import close_absent_writers, rebuild_shadows
+from iotsphere.worker.rollups import roll_up_hours
 from iotsphere.worker.sealing import seal_trail
 from iotsphere.workflows.upkeep import keep_up
 
@@ -41,6 +42,7 @@ async def go_on(container: Application, *, stop: asyncio.Event) -> None:
         partial(rebuild_shadows, recovery, stop=stop),
         partial(close_absent_writers, container.absent_shadow_writers(), stop=stop),
         partial(mend_journal, container.shadow_mender(), stop=stop),
+        partial(roll_up_hours, container.rollups(), stop=stop),
         *(partial(keep_house, duty, stop=stop) for duty in duties),
     ]
     async with container.shadow_upkeep().running(), asyncio.TaskGroup() as tasks:

@@ -1,0 +1,276 @@
+"""Figures are the same before hours are rolled up and afterwards, whatever is written or removed in between."""
+
+import math
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.localstack.stack import LocalStack, create_database
+from iotsphere.telemetry.errors import FigureOverflowError
+from iotsphere.telemetry.intervals import Grid, Interval
+from iotsphere.telemetry.model import Aggregate, Bucket, Reading, Selection
+from iotsphere.telemetry.ports import RollupUnitOfWorkFactory, TelemetryUnitOfWorkFactory
+from iotsphere.telemetry.rollups import RollupService
+from repositories.availability import StoreGate
+from repositories.migrations import upgrade
+from repositories.sql import create_store_engine
+from repositories.telemetry.unit_of_work import SqlAlchemyRollupUnitOfWork, SqlAlchemyTelemetryUnitOfWork
+from tests.fakes.telemetry import InMemoryRollupUnitOfWork, InMemoryTelemetryUnitOfWork, TelemetryData
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+MIDNIGHT = datetime(2026, 11, 2, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+EXACT = (Aggregate.COUNT, Aggregate.MIN, Aggregate.MAX, Aggregate.FIRST, Aggregate.LAST)
+ROUNDED = (Aggregate.SUM, Aggregate.AVG, Aggregate.STDDEV)
+FIGURES = (*EXACT, *ROUNDED)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where readings and their rollups are kept."""
+
+    unit_of_work: TelemetryUnitOfWorkFactory
+    rollups: RollupUnitOfWorkFactory
+
+    async def append(self, *readings: Reading, replace: bool = False) -> None:
+        async with self.unit_of_work() as uow:
+            await uow.points.append(readings, replace=replace)
+            await uow.commit()
+
+    async def remove(self, selection: Selection) -> None:
+        async with self.unit_of_work() as uow:
+            await uow.points.remove(selection, limit=1000)
+            await uow.commit()
+
+    async def roll_up(self) -> int:
+        """Roll up all there is, and tell how many hours that were."""
+        service = RollupService(unit_of_work=self.rollups, clock=lambda: NOW)
+        rolled_up = 0
+        while hours := await service.roll_up_next():
+            rolled_up += hours
+        return rolled_up
+
+    async def aggregate(
+        self, selection: Selection, interval: str, timezone: str = "UTC", aggregates: tuple[Aggregate, ...] = FIGURES
+    ) -> list[Bucket]:
+        grid = Grid(Interval.parse(interval), ZoneInfo(timezone))
+        async with self.unit_of_work() as uow:
+            return await uow.points.aggregate(selection, grid, aggregates, limit=50_000)
+
+
+def in_memory() -> Kept:
+    data = TelemetryData()
+    return Kept(partial(InMemoryTelemetryUnitOfWork, data), partial(InMemoryRollupUnitOfWork, data))
+
+
+async def own_store(stack: LocalStack, engine_name: str) -> AsyncIterator[Kept]:
+    """Give a database of this module's own: what others have written need not be rolled up here."""
+    has_timescaledb = engine_name == "timescaledb"
+    dsn = await create_database(stack, f"rolled_up_{engine_name}", timescaledb=has_timescaledb)
+    upgrade("telemetry", dsn)
+    engine, gate = create_store_engine(dsn), StoreGate("telemetry")
+    yield Kept(
+        partial(SqlAlchemyTelemetryUnitOfWork, engine, gate), partial(SqlAlchemyRollupUnitOfWork, engine, gate)
+    )
+    await engine.dispose()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def timescaledb(stack: LocalStack) -> AsyncIterator[Kept]:
+    async for kept in own_store(stack, "timescaledb"):
+        yield kept
+
+
+@pytest_asyncio.fixture(scope="module")
+async def partitions(stack: LocalStack) -> AsyncIterator[Kept]:
+    async for kept in own_store(stack, "partitions"):
+        yield kept
+
+
+@pytest.fixture(params=["memory", "timescaledb", "partitions"])
+def kept(request: pytest.FixtureRequest) -> Kept:
+    if request.param == "memory":
+        return in_memory()
+    stored: Kept = request.getfixturevalue(request.param)
+    return stored
+
+
+def whole_day(device_id: DeviceId) -> Selection:
+    return Selection(device_id, None, MIDNIGHT, MIDNIGHT + 24 * HOUR)
+
+
+async def test_what_is_written_is_rolled_up_once(kept: Kept, device_id: DeviceId) -> None:
+    await kept.roll_up()
+    await kept.append(*(Reading(device_id, MIDNIGHT + number * HOUR / 2, {"a": number}) for number in range(10)))
+
+    assert await kept.roll_up() == 5
+    assert await kept.roll_up() == 0
+
+
+async def test_an_hour_is_rolled_up_when_it_is_over(kept: Kept, device_id: DeviceId) -> None:
+    await kept.roll_up()
+    over, running = NOW - HOUR - timedelta(minutes=1), NOW - HOUR + timedelta(microseconds=1)
+    await kept.append(Reading(device_id, over, {"a": 1}), Reading(device_id, running, {"a": 1}))
+
+    assert await kept.roll_up() == 1
+
+
+async def test_late_replaced_and_removed_readings_count_at_once_and_after_rolling_up(
+    kept: Kept, device_id: DeviceId
+) -> None:
+    sums = []
+
+    async def look() -> None:
+        for _ in range(2):
+            buckets = await kept.aggregate(whole_day(device_id), "1d", aggregates=(Aggregate.SUM, Aggregate.COUNT))
+            sums.append([tuple(bucket.figures.values()) for bucket in buckets])
+            await kept.roll_up()
+
+    await kept.append(*(Reading(device_id, MIDNIGHT + number * HOUR, {"a": 1}) for number in range(24)))
+    await look()
+    await kept.append(Reading(device_id, MIDNIGHT + HOUR / 2, {"a": 10}))
+    await look()
+    await kept.append(Reading(device_id, MIDNIGHT, {"a": 100}), replace=True)
+    await look()
+    await kept.remove(Selection(device_id, None, MIDNIGHT, MIDNIGHT + 12 * HOUR))
+    await look()
+    await kept.remove(whole_day(device_id))
+    await look()
+
+    assert sums == [[(24, 24)]] * 2 + [[(34, 25)]] * 2 + [[(133, 25)]] * 2 + [[(12, 12)]] * 2 + [[]] * 2
+
+
+async def test_what_is_put_off_waits_until_its_readings_change(kept: Kept, device_id: DeviceId) -> None:
+    await kept.roll_up()
+    await kept.append(Reading(device_id, MIDNIGHT, {"a": 1}))
+    async with kept.rollups() as uow:
+        await uow.rollups.put_off(await uow.rollups.list(before=MIDNIGHT, limit=10))
+        await uow.commit()
+    async with kept.rollups() as uow:
+        backlog = await uow.rollups.find_backlog(before=MIDNIGHT)
+    assert (backlog.waiting, backlog.put_off, backlog.oldest_at) == (0, 1, None)
+    assert await kept.roll_up() == 0
+
+    await kept.append(Reading(device_id, MIDNIGHT, {"b": 1}))
+    async with kept.rollups() as uow:
+        backlog = await uow.rollups.find_backlog(before=MIDNIGHT)
+
+    assert (backlog.waiting, backlog.put_off) == (1, 0)
+    assert backlog.oldest_at is not None
+    assert await kept.roll_up() == 1
+
+
+@pytest.mark.parametrize("interval", ["1m", "1h", "1d"])
+async def test_numbers_too_large_to_be_summed_ahead_are_summed_when_asked_for(
+    kept: Kept, device_id: DeviceId, interval: str
+) -> None:
+    values = [1.5e200, 2e200, 1e308, 1e308]
+    await kept.append(
+        *(Reading(device_id, MIDNIGHT + number * 20 * HOUR / 10, {"a": value}) for number, value in enumerate(values))
+    )
+    await kept.roll_up()
+    selection = Selection(device_id, None, MIDNIGHT, MIDNIGHT + 2 * HOUR + timedelta(seconds=1))
+
+    buckets = await kept.aggregate(selection, "2d", aggregates=(Aggregate.SUM, Aggregate.MAX))
+    assert [bucket.figures for bucket in buckets] == [{Aggregate.SUM: 3.5e200, Aggregate.MAX: 2e200}]
+    with pytest.raises(FigureOverflowError):
+        await kept.aggregate(whole_day(device_id), "1d", aggregates=(Aggregate.SUM,))
+    (largest,) = await kept.aggregate(whole_day(device_id), "1d", aggregates=(Aggregate.MAX,))
+    assert largest.figures == {Aggregate.MAX: 1e308}
+    assert await kept.aggregate(whole_day(device_id), interval, aggregates=(Aggregate.LAST,))
+
+
+TIMEZONES = ["UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns", "Asia/Kathmandu"]
+# The days around a change of clocks in two of the zones, closely enough that minutes, hours and days have several.
+MOMENTS = st.builds(
+    lambda day, hour, seconds, micros: (
+        datetime(2026, 4, day, hour, tzinfo=UTC) + timedelta(seconds=seconds, microseconds=micros)
+    ),
+    st.integers(3, 6),
+    st.sampled_from([0, 1, 12, 13, 14, 15, 23]),
+    st.one_of(st.sampled_from([0, 59, 60, 1799, 1800, 3599]), st.integers(0, 3599)),
+    st.sampled_from([0, 1, 999_999]),
+)
+VALUES = st.one_of(
+    st.floats(-1e9, 1e9, allow_nan=False), st.integers(-1000, 1000), st.booleans(), st.just("x"), st.just({"a": 1})
+)
+READINGS = st.lists(
+    st.tuples(MOMENTS, st.dictionaries(st.sampled_from(["a", "b", "c"]), VALUES, min_size=1)), min_size=1, max_size=30
+)
+SPANS = st.tuples(MOMENTS, MOMENTS).map(sorted)
+WRITE = st.tuples(st.just("write"), READINGS, st.booleans())
+REMOVE = st.tuples(st.just("remove"), SPANS, st.sampled_from([None, ("a",), ("b", "c")]))
+ROLL_UP = st.tuples(st.just("roll_up"), st.none(), st.none())
+STEPS = st.tuples(WRITE, st.lists(st.one_of(WRITE, REMOVE, ROLL_UP), max_size=5)).map(
+    lambda steps: [steps[0], *steps[1]]
+)
+INTERVALS = st.one_of(
+    st.sampled_from(["1d", "2d", "24h", "1h", "5m", "90m", "1m", "90s", "3h"]),
+    st.builds("{}m".format, st.integers(1, 3000)),
+)
+QUESTIONS = st.tuples(INTERVALS, st.sampled_from(TIMEZONES), SPANS, st.sampled_from([None, ("a",), ("a", "b")]))
+
+
+async def take(kept: Kept, device_id: DeviceId, step: tuple[str, Any, Any]) -> None:
+    kind, what, how = step
+    if kind == "write":
+        await kept.append(*(Reading(device_id, ts, values) for ts, values in what), replace=how)
+    elif kind == "remove":
+        await kept.remove(Selection(device_id, how, *what))
+    else:
+        await kept.roll_up()
+
+
+def assert_same(buckets: list[Bucket], expected: list[Bucket]) -> None:
+    assert [(bucket.ts, bucket.metric) for bucket in buckets] == [(bucket.ts, bucket.metric) for bucket in expected]
+    for bucket, model in zip(buckets, expected, strict=True):
+        assert [bucket.figures[each] for each in EXACT] == [model.figures[each] for each in EXACT]
+        # The order of additions decides on the last digits: of numbers up to 1e9, what is above 1e-5 is sure.
+        for each in ROUNDED:
+            assert bucket.figures[each] == (
+                None if model.figures[each] is None else pytest.approx(model.figures[each], rel=1e-12, abs=1e-5)
+            )
+
+
+@pytest.mark.parametrize("kept", ["timescaledb", "partitions"], indirect=True)
+@given(steps=STEPS, questions=st.lists(QUESTIONS, min_size=1, max_size=4))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_figures_are_those_of_the_plain_model_at_every_step(
+    kept: Kept, steps: list[tuple[str, Any, Any]], questions: list[tuple[str, str, list[datetime], Any]]
+) -> None:
+    device_id, model = DeviceId(uuid4()), in_memory()
+
+    for step in [*steps, ("roll_up", None, None)]:
+        await take(kept, device_id, step)
+        await take(model, device_id, step)
+        for interval, timezone, span, metrics in questions:
+            selection = Selection(device_id, metrics, *span)
+            assert_same(
+                await kept.aggregate(selection, interval, timezone),
+                await model.aggregate(selection, interval, timezone),
+            )
+
+
+async def test_a_deviation_of_far_numbers_is_not_lost_in_them(kept: Kept, device_id: DeviceId) -> None:
+    """The difference of the sums of squares would be nothing but rounding."""
+    numbers = [1e9 + math.sin(number) for number in range(24 * 60)]
+    readings = [
+        Reading(device_id, MIDNIGHT + number * timedelta(minutes=1), {"a": value})
+        for number, value in enumerate(numbers)
+    ]
+    await kept.append(*readings)
+    await kept.roll_up()
+
+    (bucket,) = await kept.aggregate(whole_day(device_id), "1d", aggregates=(Aggregate.STDDEV,))
+
+    assert bucket.figures[Aggregate.STDDEV] == pytest.approx(0.7074, abs=1e-3)
