@@ -46,7 +46,7 @@ class TelemetryData:
     minutes: dict[tuple[DeviceId, datetime], Counts] = field(default_factory=dict)
     stale: dict[tuple[int, datetime], StaleHour] = field(default_factory=dict)
     put_off: set[StaleHour] = field(default_factory=set)
-    revisions: Iterator[int] = field(default_factory=count)
+    revisions: Iterator[int] = field(default_factory=count, compare=False)
 
     def keep(self, points: dict[tuple[DeviceId, str, datetime], Point]) -> None:
         """Take these for the points, and mark the hours of those that are other than before."""
