@@ -1,7 +1,9 @@
+import csv
 import gzip
 import json
 import time
 
+import pyarrow as pa
 from behave import given, register_type, then, when
 from parse import with_pattern
 
@@ -135,3 +137,91 @@ def value_is_rejected(context, metric, reason):
 def readings_are_refused(context, reason):
     assert context.platform.refusal == "telemetry.batch.rejected"
     assert [error["code"] for error in context.platform.answer.json()["errors"]] == [REASONS[reason]]
+
+
+def read(context, name, *, by="engineer", headers=None, **query):
+    answer = context.platform.request(
+        "GET", telemetry_path(context, name), by=by, params=query, headers=headers or {}
+    )
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+@then('the {metric} of "{name}" is in {unit}')
+def is_in(context, metric, name, unit):
+    (series,) = read(context, name, metrics=metric).json()["series"]
+    assert series.get("unit") == (None if unit == "no known unit" else json.loads(unit)), series
+
+
+@given('"{name}" sent {count:d} readings with a peak of {peak:d} at the {number:d}th')
+def send_peak(context, name, count, peak, number):
+    values = [peak if place == number else place / count for place in range(1, count + 1)]
+    first = 1_700_000_000_000
+    readings = [{"ts": first + place, "values": {"temperature": value}} for place, value in enumerate(values)]
+    context.platform.request("POST", telemetry_path(context, name), by=f"device:{name}", json=readings)
+    context.expected = {values[0], peak, values[-1]}
+
+
+@when('an engineer asks for {count:d} points of "{name}" that show the course')
+def ask_for_course(context, count, name):
+    context.series = read(context, name, max_points=count).json()["series"]
+
+
+@then("there are {count:d} points, the peak and both ends among them")
+def course_shows(context, count):
+    (series,) = context.series
+    assert len(series["points"]) == count, series
+    assert context.expected <= {value for _, value in series["points"]}, series
+
+
+@when('an engineer asks for the readings of "{name}" as CSV')
+def ask_for_csv(context, name):
+    answer = read(context, name, headers={"Accept": "text/csv"})
+    context.rows = [
+        [row["ts"], row["metric"], float(row["value"]) if row["value"] else json.loads(row["other"])]
+        for row in csv.DictReader(answer.text.splitlines())
+    ]
+
+
+@when('an engineer asks for the readings of "{name}" as Arrow')
+def ask_for_arrow(context, name):
+    answer = read(context, name, headers={"Accept": "application/vnd.apache.arrow.stream"})
+    context.rows = [
+        [
+            row["ts"].strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            row["metric"],
+            json.loads(row["other"]) if row["value"] is None else row["value"],
+        ]
+        for row in pa.ipc.open_stream(answer.content).read_all().to_pylist()
+    ]
+
+
+@then("its rows are {values} of {ts:Clock}")
+def rows_are(context, values, ts):
+    assert sorted(context.rows) == sorted([ts, metric, value] for metric, value in values_of(values).items())
+
+
+@when('an administrator deletes the {metric} of "{name}" from {start:Clock} to {end:Clock}')
+def delete_points(context, metric, name, start, end):
+    query = {"metrics": metric, "start": start, "end": end}
+    context.platform.request("DELETE", telemetry_path(context, name), by="admin", params=query)
+
+
+@when('an operator tries to delete the telemetry of "{name}"')
+def try_to_delete(context, name):
+    context.platform.request("DELETE", telemetry_path(context, name), by="operator")
+
+
+@then("{count:d} point is deleted")
+def is_deleted(context, count):
+    assert context.platform.answer.status_code == 200, context.platform.answer.text
+    assert context.platform.answer.json() == {"deleted": count}
+
+
+@then('the audit trail tells that {count:d} point of "{name}" was deleted')
+def deletion_is_told(context, count, name):
+    target = f"device:{context.platform.devices[name]['id']}"
+    entries = context.platform.get("/audit", by="admin", params={"target": target, "action": "remove_points"})[
+        "items"
+    ]
+    assert [entry["details"]["deleted"] for entry in entries] == [count], entries

@@ -16,7 +16,7 @@ from iotsphere.api.browser import CSRF_COOKIE, CSRF_HEADER, SESSION_SCHEME
 from iotsphere.api.errors import PROBLEM_JSON, ProblemAnswer, RefusalAnswer
 from iotsphere.api.json_body import encode_json
 from iotsphere.api.json_schema import JsonSchemaPlugin
-from iotsphere.api.operation import CSV, JSON, Operation
+from iotsphere.api.operation import ARROW, CSV, JSON, NEXT_CURSOR, Operation
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -42,13 +42,19 @@ PROBLEM_HEADERS = {
     HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After",),
     HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After",),
 }
+OTHER_THAN_JSON = {CSV: {"type": "string"}, ARROW: {"type": "string", "format": "binary"}}
 # What answers carry besides their bodies.
 HEADERS = {
     # Whether a key or a user asks who it is, is one operation, and users alone have versions.
-    name: {"required": name != "ETag", "description": description, "schema": schema}
+    name: {"required": name not in {"ETag", NEXT_CURSOR}, "description": description, "schema": schema}
     for name, description, schema in (
         ("X-Correlation-ID", "Of this request, in every log line and event that it causes.", {"type": "string"}),
         ("ETag", "The version, in quotation marks.", {"type": "string", "pattern": '^"[0-9]+"$'}),
+        (
+            NEXT_CURSOR,
+            "Of a page as a table: how it goes on; without it the page is the last.",
+            {"type": "string"},
+        ),
         ("Location", "Where what was made is found.", {"type": "string"}),
         ("Retry-After", "Seconds until another try is worth it.", {"type": "integer", "minimum": 1}),
         ("WWW-Authenticate", "How to authenticate.", {"type": "string"}),
@@ -158,8 +164,8 @@ def _describe_operation(spec: APISpec, plugin: JsonSchemaPlugin, rule: Rule, dec
 
 
 def _content(media_types: tuple[str, ...], schema: Any) -> dict[str, Any]:
-    """Describe a body of each kind; of lines of JSON the schema is that of one, and CSV has none."""
-    return {media: {"schema": {"type": "string"} if media == CSV else schema} for media in media_types}
+    """Describe a body of each kind; of lines of JSON the schema is that of one, and CSV and Arrow have none."""
+    return {media: {"schema": OTHER_THAN_JSON.get(media, schema)} for media in media_types}
 
 
 def _path_parameters(rule: Rule, declared: Operation) -> list[dict[str, Any]]:
@@ -190,6 +196,7 @@ def _responses(rule: Rule, declared: Operation) -> dict[str, Any]:
     for status in map(HTTPStatus, {declared.status, declared.status_of_new}):
         is_located = declared.location is not None and status == declared.status_of_new
         headers = ["ETag"] * declared.versioned + ["Location"] * is_located
+        headers += [NEXT_CURSOR] * (ARROW in media_types)
         responses[status] = _answer(status.phrase, media_types, declared.answer, *headers)
     if declared.is_conditional_read:
         responses[HTTPStatus.NOT_MODIFIED] = _answer("The client has this version.", (), None, "ETag")

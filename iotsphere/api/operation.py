@@ -38,6 +38,9 @@ from iotsphere.kernel.errors import DomainError, MalformedInputError, RuleViolat
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"
+ARROW = "application/vnd.apache.arrow.stream"
+# What follows a page is told in its body, where that is JSON.
+NEXT_CURSOR = "X-Next-Cursor"
 MAX_BODY_BYTES = 1024 * 1024
 MAX_REMEMBERED_LINES = 10_000
 # Who takes longer than that is recognised anew: a key is refused a second after its end.
@@ -60,10 +63,10 @@ class Operation:
     ``raw_body`` the view reads it itself, and words of OpenAPI may stand in for the schema. With ``max_lines`` the
     body is kept in a file, and the schema is that of a line; so it is where it is ``streamed``: the view reads its
     ``pieces``, and it has a largest size only if the answer is remembered. ``answer`` writes what the view returns;
-    where ``answer_types`` are kinds of lines it is that of a line, and the view streams them itself. Where a schema
-    costs more than the rest, ``decode`` reads what it would take, and gives None for whatever the schema shall judge,
-    and ``encode`` writes what it would write. ``versioned`` answers
-    carry an entity tag, ``conditional`` writes heed ``If-Match``, and what ``creates`` something heeds
+    where ``answer_types`` are kinds of lines it is that of a line, and the view streams them itself, as it does what
+    clients may want instead of JSON. Where a schema costs more than the rest, ``decode`` reads what it would take,
+    and gives None for whatever the schema shall judge, and ``encode`` writes what it would write. ``versioned``
+    answers carry an entity tag, ``conditional`` writes heed ``If-Match``, and what ``creates`` something heeds
     ``Idempotency-Key``. ``location`` is a pattern over the answer's fields. What is put in its place may have been
     there before: ``is_new`` tells from what the view returns that it was not, which is then answered with 201 and the
     location. ``audited`` names the change that was made, where no service has recorded it.
@@ -293,8 +296,13 @@ def flat(messages: Any, path: str = "") -> dict[str, list[str]]:
 
 
 def _answer(declared: Operation, value: Any) -> Response:
-    if isinstance(value, Response):
-        return value
+    response = value if isinstance(value, Response) else _written(declared, value)
+    if len(declared.answer_types) > 1:
+        response.headers["Vary"] = "Accept"
+    return response
+
+
+def _written(declared: Operation, value: Any) -> Response:
     headers: dict[str, str] = {}
     if declared.versioned:
         version = value["version"] if isinstance(value, Mapping) else getattr(value, "version", None)

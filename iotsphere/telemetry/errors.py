@@ -34,6 +34,16 @@ class TooManyIntervalsError(RuleViolationError):
         super().__init__(detail, {"interval": [detail]})
 
 
+class TooManyPointsError(RuleViolationError):
+    code = "telemetry.query.too_many_points"
+
+    def __init__(self, limit: int) -> None:
+        detail = (
+            f"The answer would have more than {limit} points over all series. Ask for fewer, or for fewer metrics."
+        )
+        super().__init__(detail, {"max_points": [detail]})
+
+
 class QueryTooCostlyError(RuleViolationError):
     code = "telemetry.query.too_costly"
 

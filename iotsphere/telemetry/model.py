@@ -5,11 +5,11 @@ time. The point's identity is (device, metric, ts).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.intervals import Grid
@@ -145,6 +145,13 @@ class Selection:
     end: datetime
 
 
+class Numbers(NamedTuple):
+    """The numbers of one metric in the order of time; ``times`` in microseconds since 1970."""
+
+    times: Sequence[int]
+    values: Sequence[float]
+
+
 @dataclass(frozen=True, slots=True)
 class Removal:
     """How many points were removed, and from when on there may be more to remove; None where that was all."""
@@ -231,7 +238,16 @@ S = TypeVar("S", Point, Bucket)
 
 @dataclass(frozen=True, slots=True)
 class SeriesPage(Generic[S]):
-    """A page of several series; metrics that were asked for are there even without a point."""
+    """A page of several series, in the order of (ts, metric); ``metrics`` are those that it speaks of."""
 
-    series: dict[str, list[S]]
+    metrics: Sequence[str]
+    items: Sequence[S]
     next_cursor: str | None
+
+    @property
+    def series(self) -> dict[str, list[S]]:
+        """Part them by metric; one that was asked for is there even without a point."""
+        series: dict[str, list[S]] = {metric: [] for metric in self.metrics}
+        for item in self.items:
+            series[item.metric].append(item)
+        return series

@@ -11,6 +11,7 @@ from iotsphere.telemetry.model import (
     Bucket,
     Counts,
     LedgerEntry,
+    Numbers,
     Order,
     Point,
     Position,
@@ -43,6 +44,12 @@ class PointRepository(Protocol):
         """Give up to ``limit`` points by (ts, metric), from behind ``after`` on.
 
         :raises QueryTooCostlyError: it would take too long.
+        """
+
+    async def numbers(self, selection: Selection, *, limit: int) -> dict[str, Numbers]:
+        """Give the numbers of each metric that has any; what is no number is left out.
+
+        :raises QueryTooCostlyError: there are more than ``limit`` in all, or it would take too long.
         """
 
     async def remove(self, selection: Selection, *, limit: int) -> Removal:

@@ -1,5 +1,6 @@
 """Takes readings in, and gives them back: as they are, in figures over intervals, the latest of each metric."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,8 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 from iotsphere.kernel.times import EPOCH
 from iotsphere.telemetry.decoding import TOO_MANY_METRICS, Refusal, read_batch
-from iotsphere.telemetry.errors import BatchRejectedError, TooManyIntervalsError
+from iotsphere.telemetry.downsampling import downsample
+from iotsphere.telemetry.errors import BatchRejectedError, TooManyIntervalsError, TooManyPointsError
 from iotsphere.telemetry.filling import fill_gaps
 from iotsphere.telemetry.gathered import GivenReading, part_by_device, put_together
 from iotsphere.telemetry.intake import GroupCommit, Submission
@@ -27,6 +29,7 @@ from iotsphere.telemetry.model import (
     Fill,
     IntakeReport,
     LedgerEntry,
+    Numbers,
     Order,
     Point,
     Position,
@@ -39,7 +42,9 @@ from iotsphere.telemetry.model import (
 )
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 
-MAX_BUCKETS = 50_000
+MAX_BUCKETS = MAX_SAMPLES = 50_000
+# So many are read, and gone through, in about a second.
+MAX_NUMBERS = 1_000_000
 # Readings: enough to be worth a transaction, and few enough for writers not to wait.
 REMOVED_AT_ONCE = 5_000
 MICROSECOND = timedelta(microseconds=1)
@@ -104,6 +109,22 @@ class TelemetryService:
         async with self._unit_of_work() as uow:
             points = await uow.points.range(selection, order=query.order, after=after, limit=query.limit + 1)
         return _page(points, query)
+
+    async def read_samples(self, *, query: SeriesQuery, most: int) -> SeriesPage[Point]:
+        """Give of the numbers of each series ``most`` that show its curve, or all where there are no more.
+
+        :raises CursorMalformedError: the cursor is not one of such a list.
+        :raises TooManyPointsError: that would be more than anybody can look at.
+        :raises QueryTooCostlyError: there are too many numbers, or it would take too long.
+        """
+        selection, after = self._selection(query), _after(query.cursor)
+        async with self._unit_of_work() as uow:
+            series = await uow.points.numbers(selection, limit=MAX_NUMBERS)
+        if sum(min(most, len(numbers.times)) for numbers in series.values()) > MAX_SAMPLES:
+            raise TooManyPointsError(MAX_SAMPLES)
+        # In a thread, so that others get their turn meanwhile.
+        points = await asyncio.to_thread(_samples, query.device_id, series, most)
+        return _page(_in_order(points, query.order, after), query)
 
     async def read_buckets(self, *, query: SeriesQuery, summary: Summary) -> SeriesPage[Bucket]:
         """Give figures of the points in each interval.
@@ -211,14 +232,22 @@ def _within(moment: datetime, earliest: datetime, latest: datetime) -> datetime:
     return min(max(moment, earliest), latest)
 
 
-def _in_order(buckets: list[Bucket], order: Order, after: Position | None) -> list[Bucket]:
+def _samples(device_id: DeviceId, series: Mapping[str, Numbers], most: int) -> list[Point]:
+    return [
+        Point(device_id, metric, _from_microseconds(numbers.times[place]), numbers.values[place])
+        for metric, numbers in series.items()
+        for place in downsample(numbers, most)
+    ]
+
+
+def _in_order(items: list[S], order: Order, after: Position | None) -> list[S]:
     """Sort as the points of several series are sorted, and leave out what earlier pages showed."""
     is_descending = order is Order.DESCENDING
-    buckets.sort(key=_place, reverse=is_descending)
+    items.sort(key=_place, reverse=is_descending)
     if after is None:
-        return buckets
+        return items
     shown = (after.ts, after.metric)
-    return [bucket for bucket in buckets if (_place(bucket) < shown if is_descending else _place(bucket) > shown)]
+    return [item for item in items if (_place(item) < shown if is_descending else _place(item) > shown)]
 
 
 def _place(item: Point | Bucket) -> tuple[datetime, str]:
@@ -228,11 +257,11 @@ def _place(item: Point | Bucket) -> tuple[datetime, str]:
 def _page(found: Sequence[S], query: SeriesQuery) -> SeriesPage[S]:
     """Make a page of what was found in order, of which one too many tells of a next page."""
     shown = found[: query.limit]
-    series: dict[str, list[S]] = {metric: [] for metric in query.metrics or sorted({item.metric for item in shown})}
-    for item in shown:
-        series[item.metric].append(item)
+    metrics = query.metrics or sorted({item.metric for item in shown})
     is_more = len(found) > query.limit
-    return SeriesPage(series, encode_cursor(_microseconds(shown[-1].ts), shown[-1].metric) if is_more else None)
+    return SeriesPage(
+        metrics, shown, encode_cursor(_microseconds(shown[-1].ts), shown[-1].metric) if is_more else None
+    )
 
 
 def _index(rejection: Rejection) -> int:

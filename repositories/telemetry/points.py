@@ -9,9 +9,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.intervals import Grid
-from iotsphere.telemetry.model import Aggregate, Bucket, Counts, Order, Point, Position, Reading, Removal, Selection
+from iotsphere.telemetry.model import (
+    Aggregate,
+    Bucket,
+    Counts,
+    Numbers,
+    Order,
+    Point,
+    Position,
+    Reading,
+    Removal,
+    Selection,
+)
 from repositories.telemetry.appending import append_readings
 from repositories.telemetry.buckets import BucketReader
+from repositories.telemetry.numbers import read_numbers
 from repositories.telemetry.partitions import add_partitions, is_partition_missing
 from repositories.telemetry.ranging import SeriesReader
 from repositories.telemetry.reading import read, sqlstate
@@ -73,6 +85,10 @@ class SqlAlchemyPointRepository:
             return []
         reader = SeriesReader(self._connection, source.id, source.places, selection, order)
         return await reader.read(after=after, limit=limit)
+
+    async def numbers(self, selection: Selection, *, limit: int) -> dict[str, Numbers]:
+        source = await self._find(selection.device_id, selection.metrics)
+        return {} if source is None else await read_numbers(self._connection, source, selection, limit=limit)
 
     async def remove(self, selection: Selection, *, limit: int) -> Removal:
         return await remove_points(self._connection, selection, limit=limit)

@@ -66,6 +66,7 @@ class Doors(containers.DeclarativeContainer):
     shadow: providers.Dependency[Any] = providers.Dependency()
     shadow_history: providers.Dependency[Any] = providers.Dependency()
     telemetry: providers.Dependency[Any] = providers.Dependency()
+    metric_units: providers.Dependency[Any] = providers.Dependency()
     callers: providers.Dependency[Any] = providers.Dependency()
     devices: providers.Dependency[Any] = providers.Dependency()
     throttle = providers.Singleton(Throttle, store=ProcessThrottleStore(), limits=RequestLimits())

@@ -7,6 +7,7 @@ begin.
 import builtins
 import math
 import statistics
+from array import array
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.errors import FigureOverflowError
+from iotsphere.telemetry.errors import FigureOverflowError, QueryTooCostlyError
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import (
     MAX_METRICS,
@@ -25,6 +26,7 @@ from iotsphere.telemetry.model import (
     Bucket,
     Counts,
     LedgerEntry,
+    Numbers,
     Order,
     Point,
     Position,
@@ -108,6 +110,21 @@ class InMemoryPointRepository:
                 if (_place(point) > last if order is Order.ASCENDING else _place(point) < last)
             ]
         return found[:limit]
+
+    async def numbers(self, selection: Selection, *, limit: int) -> dict[str, Numbers]:
+        found = [point for point in self._selected(selection) if isinstance(point.value, float)]
+        if len(found) > limit:
+            raise QueryTooCostlyError
+        series: dict[str, list[Point]] = defaultdict(list)
+        for point in found:
+            series[point.metric].append(point)
+        return {
+            metric: Numbers(
+                array("q", [(point.ts - EPOCH) // timedelta(microseconds=1) for point in points]),
+                array("d", [point.value for point in points]),
+            )
+            for metric, points in series.items()
+        }
 
     async def remove(self, selection: Selection, *, limit: int) -> Removal:
         every = self._selected(replace(selection, metrics=None))

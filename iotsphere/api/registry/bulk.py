@@ -24,6 +24,7 @@ from iotsphere.api.registry.lines import (
 )
 from iotsphere.api.registry.schemas import DeviceAnswer, DeviceFilterQuery
 from iotsphere.api.spool import Spool
+from iotsphere.api.streaming import streamed
 from iotsphere.kernel.actor import Actor, Role
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import DomainError, RuleViolationError, UnavailableError
@@ -41,8 +42,6 @@ BATCH_BYTES = 1024 * 1024
 # After so many lines others get their turn.
 LINES_IN_A_ROW = 25
 PAGE_DEVICES = 500
-# For whoever reads an answer slowly; who has stopped to is hung up on.
-MAX_ANSWER_SECONDS = 3600
 OPTIONAL = {"optional": True}
 
 blueprint = Blueprint("bulk", __name__)
@@ -79,7 +78,7 @@ async def import_devices(
     commissioning: CommissioningWorkflow = Provide["workflows.commissioning"],
 ) -> Response:
     entries = read_csv(spool) if request.mimetype == CSV else read_ndjson(spool)
-    return _streamed(_import(attempt, admission.find_refusal, entries, commissioning), NDJSON)
+    return streamed(_import(attempt, admission.find_refusal, entries, commissioning), NDJSON)
 
 
 async def _import(
@@ -150,9 +149,8 @@ async def export_devices(
     # Asked for before anything is answered: a registry that is down is then a problem like any other.
     first = await anext(pages)
     is_csv = request.accept_mimetypes.best_match([NDJSON, CSV]) == CSV
-    response = _streamed(_export(first, pages, is_csv=is_csv), CSV if is_csv else NDJSON)
+    response = streamed(_export(first, pages, is_csv=is_csv), CSV if is_csv else NDJSON)
     response.headers["Content-Disposition"] = f'attachment; filename="devices.{"csv" if is_csv else "ndjson"}"'
-    response.headers["Vary"] = "Accept"
     return response
 
 
@@ -169,17 +167,9 @@ async def _pages(devices: DeviceRegistryService, **asked: Any) -> AsyncGenerator
 async def _export(
     first: Page[Device], rest: AsyncGenerator[Page[Device], None], *, is_csv: bool
 ) -> AsyncIterator[bytes]:
-    """Give the file piece by piece. A failure in the middle ends the connection, not the file, so that it shows."""
+    """Give the file piece by piece."""
     write = write_csv if is_csv else write_ndjson
     yield (CSV_HEADER if is_csv else b"") + write(first.items)
     async with aclosing(rest):
         async for page in rest:
             yield write(page.items)
-
-
-def _streamed(pieces: AsyncIterator[bytes], media_type: str) -> Response:
-    # The framework would read the whole of an answer that the server then leaves out.
-    sent = iter(()) if request.method == "HEAD" else pieces
-    response = Response(sent, content_type=f"{CSV}; charset=utf-8" if media_type == CSV else media_type)
-    response.timeout = MAX_ANSWER_SECONDS
-    return response

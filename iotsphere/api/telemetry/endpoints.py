@@ -1,6 +1,7 @@
 """Telemetry over HTTP: readings in, series and figures out."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from dependency_injector.wiring import Provide, inject
@@ -8,10 +9,21 @@ from quart import Blueprint, Response, request
 
 from iotsphere.api.errors import problem, status_of
 from iotsphere.api.fields import page_schema
-from iotsphere.api.operation import operation
+from iotsphere.api.operation import JSON, operation
 from iotsphere.api.recording import Change, record_change
 from iotsphere.api.telemetry.body import MAX_BODY_BYTES, decode_readings, unpack
+from iotsphere.api.telemetry.formats import (
+    LEDGER,
+    MEDIA_TYPES,
+    POINTS,
+    figures_table,
+    table_answer,
+    wanted_type,
+    whole_table,
+)
 from iotsphere.api.telemetry.schemas import (
+    DEFAULT_POINTS,
+    MAX_POINTS,
     BatchRejectedAnswer,
     IntakeReportAnswer,
     LatestQuery,
@@ -34,7 +46,10 @@ from iotsphere.kernel.times import format_time
 from iotsphere.telemetry.errors import BatchRejectedError
 from iotsphere.telemetry.model import IntakeReport, LedgerEntry, Point, SeriesPage, SeriesQuery
 from iotsphere.telemetry.service import TelemetryService
+from iotsphere.workflows.metric_units import MetricUnits
 
+# Of a table as long as it may be: few enough for others to get their turn, many enough to be worth a transaction.
+POINTS_AT_ONCE = 2_000
 PATH = "/devices/<uuid:device_id>/telemetry"
 
 blueprint = Blueprint("telemetry", __name__)
@@ -76,24 +91,45 @@ async def batch_problem(error: BatchRejectedError) -> Response:
 
 @blueprint.get(PATH)
 @operation(
-    "Read points as they were sent, or figures over intervals",
+    "Read points as they were sent, as few as show the curve, or figures over intervals",
     allow=Role.VIEWER,
     device_may=True,
     query=SeriesParameters(),
     answer=SeriesPageAnswer(),
+    answer_types=MEDIA_TYPES,
 )
 @inject
 async def read_series(
-    device_id: DeviceId, query: dict[str, Any], telemetry: TelemetryService = Provide["telemetry"]
-) -> dict[str, Any]:
-    summary = query.pop("summary")
-    asked = SeriesQuery(device_id, **query)
-    page: SeriesPage[Any] = (
-        await telemetry.read_buckets(query=asked, summary=summary)
-        if summary
-        else await telemetry.read_points(query=asked)
-    )
-    series = [{"metric": metric, "points": points} for metric, points in page.series.items()]
+    device_id: DeviceId,
+    query: dict[str, Any],
+    telemetry: TelemetryService = Provide["telemetry"],
+    metric_units: MetricUnits = Provide["metric_units"],
+) -> dict[str, Any] | Response:
+    summary, most, limit = (query.pop(name) for name in ("summary", "max_points", "limit"))
+    media_type = wanted_type()
+    # A table of points goes on for as long as there are any; everything else has an end.
+    default = MAX_POINTS if most else DEFAULT_POINTS
+    if media_type != JSON:
+        default = MAX_POINTS if most or summary else POINTS_AT_ONCE
+    asked = SeriesQuery(device_id, limit=limit or default, **query)
+
+    async def read(cursor: str | None) -> SeriesPage[Any]:
+        behind = replace(asked, cursor=cursor)
+        if summary:
+            return await telemetry.read_buckets(query=behind, summary=summary)
+        if most:
+            return await telemetry.read_samples(query=behind, most=most)
+        return await telemetry.read_points(query=behind)
+
+    units = await metric_units.find_units(device_id=device_id)
+    if media_type != JSON:
+        table = (figures_table(summary.aggregates) if summary else POINTS).with_units(units)
+        return await table_answer(table, read, media_type, cursor=asked.cursor, is_whole=limit is None)
+    page = await read(asked.cursor)
+    series = [
+        {"metric": metric, "points": points} | ({"unit": units[metric]} if metric in units else {})
+        for metric, points in page.series.items()
+    ]
     return {"device_id": device_id, "series": series, "next_cursor": page.next_cursor}
 
 
@@ -137,12 +173,16 @@ async def remove_points(
     device_may=True,
     query=LatestQuery(),
     answer=LatestValuesAnswer(),
+    answer_types=MEDIA_TYPES,
 )
 @inject
 async def show_latest(
     device_id: DeviceId, query: dict[str, Any], telemetry: TelemetryService = Provide["telemetry"]
-) -> dict[str, dict[str, Point]]:
+) -> dict[str, dict[str, Point]] | Response:
     points = await telemetry.read_latest(device_id=device_id, **query)
+    media_type = wanted_type()
+    if media_type != JSON:
+        return whole_table(POINTS, points, media_type)
     return {"values": {point.metric: point for point in points}}
 
 
@@ -153,9 +193,19 @@ async def show_latest(
     device_may=True,
     query=LedgerQuery(),
     answer=page_schema(LedgerEntryAnswer),
+    answer_types=MEDIA_TYPES,
 )
 @inject
 async def show_ledger(
     device_id: DeviceId, query: dict[str, Any], telemetry: TelemetryService = Provide["telemetry"]
-) -> Page[LedgerEntry]:
-    return await telemetry.read_ledger(device_id=device_id, **query)
+) -> Page[LedgerEntry] | Response:
+    limit, cursor = query.pop("limit"), query.pop("cursor")
+    media_type = wanted_type()
+
+    async def read(cursor: str | None) -> Page[LedgerEntry]:
+        most = limit or DEFAULT_POINTS
+        return await telemetry.read_ledger(device_id=device_id, limit=most, cursor=cursor, **query)
+
+    if media_type != JSON:
+        return await table_answer(LEDGER, read, media_type, cursor=cursor, is_whole=limit is None)
+    return await read(cursor)

@@ -26,6 +26,8 @@ from iotsphere.telemetry.model import (
 MAX_METRICS = 100
 DEFAULT_POINTS = 1000
 MAX_POINTS = 50_000
+MIN_SAMPLES = 3
+NO_LIMIT = f"without it {DEFAULT_POINTS}, all with max_points, and all as CSV or Arrow."
 COUNTERS = ("received", "stored", "duplicates", "conflicts", "rejected")
 
 T = TypeVar("T")
@@ -125,9 +127,14 @@ class SeriesParameters(PagedRangeQuery):
     metrics = Parsed(parse_metrics, load_default=None, metadata=METRICS)
     order = fields.Enum(Order, by_value=True, load_default=Order.ASCENDING)
     limit = fields.Integer(
-        load_default=DEFAULT_POINTS,
+        load_default=None,
         validate=validate.Range(1, MAX_POINTS),
-        metadata={"description": "Points, or intervals with figures, over all series."},
+        metadata={"description": f"Points, or intervals with figures, over all series; {NO_LIMIT}"},
+    )
+    max_points = fields.Integer(
+        load_default=None,
+        validate=validate.Range(MIN_SAMPLES, MAX_POINTS),
+        metadata={"description": "So many numbers of each series that show its curve, where there are more."},
     )
     interval = Parsed(Interval.parse, metadata={"type": "string", "description": "1s to 30d, of s, m, h and d."})
     aggregates = Parsed(
@@ -139,6 +146,8 @@ class SeriesParameters(PagedRangeQuery):
 
     @validates_schema
     def _check_interval(self, loaded: dict[str, Any], **_: Any) -> None:
+        if "interval" in loaded and loaded["max_points"]:
+            raise ValidationError("Not together with an interval.", "max_points")
         alone = {"aggregates", "fill", "timezone"} & loaded.keys()
         if alone and "interval" not in loaded:
             raise ValidationError({name: ["Needs an interval."] for name in alone})
@@ -160,7 +169,11 @@ class LedgerQuery(PagedRangeQuery):
         load_default=lambda: Interval.parse("1h"),
         metadata={"type": "string", "description": "Whole minutes, 1m to 30d; 1h without it."},
     )
-    limit = fields.Integer(load_default=DEFAULT_POINTS, validate=validate.Range(1, MAX_POINTS))
+    limit = fields.Integer(
+        load_default=None,
+        validate=validate.Range(1, MAX_POINTS),
+        metadata={"description": f"Intervals; without it {DEFAULT_POINTS}, and all as CSV or Arrow."},
+    )
 
 
 class RejectionAnswer(Schema):
@@ -255,6 +268,7 @@ def _written(item: Point | Bucket) -> Any:
 
 class SeriesAnswer(Schema):
     metric = fields.String()
+    unit = fields.String(metadata={"description": "As the device type says it.", "optional": True})
     points = PointList(
         metadata={
             "type": "array",

@@ -55,9 +55,15 @@ class Api:
         return problem
 
 
+class SomeUnits:
+    async def find_units(self, *, device_id: DeviceId) -> dict[str, str]:
+        return {"flow": "l/min", "power": "kW"}
+
+
 @pytest.fixture
 def api() -> Iterator[Api]:
     organisation = OneOrganisation()
     service = TelemetryService(unit_of_work=partial(InMemoryTelemetryUnitOfWork, TelemetryData()), clock=lambda: NOW)
-    with application_of(endpoints, callers=organisation, devices=organisation, telemetry=service) as app:
+    services = {"telemetry": service, "metric_units": SomeUnits()}
+    with application_of(endpoints, callers=organisation, devices=organisation, **services) as app:
         yield Api(app, organisation.device_id)

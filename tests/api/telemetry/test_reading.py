@@ -138,7 +138,10 @@ async def test_days_are_those_of_the_time_zone(api: Api, readings: None) -> None
         ({"aggregates": "avg"}, "aggregates"),
         ({"fill": "none"}, "fill"),
         ({"timezone": "UTC"}, "timezone"),
-        ({"max_points": "5"}, "max_points"),
+        ({"max_points": "2"}, "max_points"),
+        ({"max_points": "50001"}, "max_points"),
+        ({"max_points": "x"}, "max_points"),
+        ({"max_points": "5", "interval": "1h"}, "max_points"),
         ({"unknown": "1"}, "unknown"),
     ],
 )
@@ -228,3 +231,48 @@ async def test_a_page_of_intervals_holds_a_thousand_as_one_of_points_does(api: A
         assert len(first["series"][0]["points"]) == 1000
         assert len(second["series"][0]["points"]) == 1
         assert second["next_cursor"] is None
+
+
+async def test_a_series_tells_the_unit_of_its_metric_where_there_is_one(api: Api) -> None:
+    await api.send({"ts": at(0), "values": {"flow": 1, "a": 2}})
+
+    for query in ({}, {"interval": "1m"}, {"max_points": 3}):
+        units = {series["metric"]: series.get("unit", "none") for series in (await api.get(**query))["series"]}
+        assert units == {"flow": "l/min", "a": "none"}
+
+
+async def test_few_points_show_the_curve_of_many(api: Api) -> None:
+    values = [float(minute == 37) for minute in range(100)]
+    await api.send([{"ts": at(minute), "values": {"a": value, "b": minute}} for minute, value in enumerate(values)])
+    await api.send([{"ts": at(minute), "values": {"few": minute, "mode": "heat"}} for minute in range(2)])
+
+    found = {series["metric"]: series["points"] for series in (await api.get(max_points=10))["series"]}
+
+    assert {metric: len(points) for metric, points in found.items()} == {"a": 10, "b": 10, "few": 2}
+    assert [at(37), 1] in found["a"]
+    assert (found["b"][0], found["b"][-1]) == ([at(0), 0], [at(99), 99])
+    backwards = (await api.get(max_points=10, metrics="mode,a", order="desc"))["series"]
+    assert backwards == [{"metric": "mode", "points": []}, {"metric": "a", "points": found["a"][::-1]}]
+
+
+async def test_a_curve_is_whole_without_a_limit_and_has_pages_with_one(api: Api) -> None:
+    await api.send([{"ts": at(minute), "values": {"a": minute}} for minute in range(3000)])
+
+    whole = await api.get(max_points=1500)
+    first = await api.get(max_points=1500, limit=1000)
+    second = await api.get(max_points=1500, limit=1000, cursor=first["next_cursor"])
+
+    assert whole["next_cursor"] is second["next_cursor"] is None
+    assert first["series"][0]["points"] + second["series"][0]["points"] == whole["series"][0]["points"]
+    assert len(whole["series"][0]["points"]) == 1500
+
+
+async def test_more_points_than_anybody_can_look_at_are_refused(api: Api) -> None:
+    values = {f"m{number}": 1 for number in range(5)}
+    for begin in range(0, 10_100, 2000):
+        await api.send([{"ts": at(-minute), "values": values} for minute in range(begin, begin + 2000)])
+
+    problem = await api.refusal("GET", status=422, query_string={"max_points": "10001"})
+
+    assert problem["code"] == "telemetry.query.too_many_points"
+    assert list(problem["errors"]) == ["max_points"]

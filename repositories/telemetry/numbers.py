@@ -1,0 +1,64 @@
+"""The numbers of whole series, column by column: a hundred thousand of them cost less than as many rows would."""
+
+from array import array
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from iotsphere.kernel.times import EPOCH
+from iotsphere.telemetry.errors import QueryTooCostlyError
+from iotsphere.telemetry.model import Numbers, Selection
+from repositories.telemetry.reading import read
+from repositories.telemetry.sources import Source
+
+# More would hold the process up while they are taken in.
+READ_AT_ONCE = 20_000
+MICROSECOND = timedelta(microseconds=1)
+
+# A double tells microseconds apart until 2106 once it is rounded, and costs less than PostgreSQL's exact numbers.
+NUMBERS = sa.text("""
+SELECT coalesce(array_agg(time), '{}') AS times, coalesce(array_agg(number), '{}') AS numbers
+FROM (
+    SELECT
+        CAST(round(date_part('epoch', ts) * CAST(1e6 AS float8)) AS bigint) AS time,
+        numbers[CAST(:place AS integer) - first + 1] AS number
+    FROM readings
+    WHERE source = :source AND ts >= :start AND ts < :end
+    AND numbers[CAST(:place AS integer) - first + 1] IS NOT NULL
+    ORDER BY ts LIMIT :amount
+) AS page
+""")
+
+
+async def read_numbers(
+    connection: AsyncConnection, source: Source, selection: Selection, *, limit: int
+) -> dict[str, Numbers]:
+    """Give the numbers of the metrics that have any.
+
+    :raises QueryTooCostlyError: there are more than ``limit`` in all, or it would take too long.
+    """
+    series: dict[str, Numbers] = {}
+    for metric, place in source.places.items():
+        window = {"source": source.id, "place": place, "end": selection.end}
+        numbers = await _read_series(connection, window, selection.start, limit=limit)
+        limit -= len(numbers.times)
+        if numbers.times:
+            series[metric] = numbers
+    return series
+
+
+async def _read_series(
+    connection: AsyncConnection, window: dict[str, Any], start: datetime, *, limit: int
+) -> Numbers:
+    times, values = array("q"), array("d")
+    while True:
+        (page,) = await read(connection, NUMBERS, window | {"start": start, "amount": READ_AT_ONCE})
+        times.extend(page.times)
+        values.extend(page.numbers)
+        if len(times) > limit:
+            raise QueryTooCostlyError
+        if len(page.times) < READ_AT_ONCE:
+            return Numbers(times, values)
+        start = EPOCH + (times[-1] + 1) * MICROSECOND
