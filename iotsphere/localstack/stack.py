@@ -28,7 +28,7 @@ ALL_STORES = frozenset({*SQL_STORES, "shadow"})
 FIRST_READY_SECONDS = 60.0
 # A killed server replays its log before it answers; one that fails ends, and is noticed without this wait.
 READY_SECONDS = 120.0
-# Two servers, after an application that has four seconds: the whole ends within ten. A killed one replays its log.
+# Two servers, after an application that has five seconds: the whole ends within ten. A killed one replays its log.
 STOP_SECONDS = 2.5
 
 

@@ -1,18 +1,21 @@
 """Group commit: whatever arrives while a transaction is under way goes into the next one together.
 
 No request is answered before the transaction that holds its points has committed. Under load, a commit is shared by
-all who wait for it, and so is the lock on a device's line in the ledger; a request that comes alone waits for nobody.
+all who wait for it, and so is the lock on a device's line in the ledger; a request that comes alone waits for nobody,
+and those who wait take turns.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from iotsphere.kernel.errors import UnavailableError
-from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.telemetry.model import Arrival, Counts, Reading
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
+from iotsphere.telemetry.turns import FairQueue, Sender, WaitingRoom
 
 # More in one statement gains nothing, and takes longer than a statement may.
 MOST_POINTS_AT_ONCE = 10_000
@@ -21,15 +24,26 @@ MOST_POINTS_WAITING = 200_000
 # A store that is slow, but answers, closes no gate: behind many slow transactions somebody would wait for minutes.
 LONGEST_WAIT_SECONDS = 10.0
 
+NO_ROOM = "More readings wait than can be stored soon. Try again shortly."
+ENDING = "The process ends, and takes no more readings. Send them again."
+UNSURE = (
+    "The readings could not be stored in time, and may be stored yet. Send them again: what is there by then counts "
+    "as duplicates."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What one request hands in: its readings, and how many of its values could not be taken."""
+    """What one request hands in: its readings, and how many of its values could not be taken.
+
+    ``organisation_id`` is whose device it is, where that is known, for organisations take turns.
+    """
 
     device_id: DeviceId
     arrived_at: datetime
     readings: Sequence[Reading]
     rejected: int
+    organisation_id: OrganisationId | None = None
 
     @property
     def size(self) -> int:
@@ -45,22 +59,34 @@ class Receipt:
 
 
 @dataclass(eq=False, slots=True)
-class Group:
-    """Submissions that are committed together."""
+class PendingSubmissions:
+    """What is stored together, and whoever waits for its receipts, as long as they do."""
 
-    replaces: bool
-    submissions: list[Submission] = field(default_factory=list)
-    size: int = 0
+    submissions: Sequence[Submission]
+    sender: Sender
+    size: int
+    receipts: asyncio.Future[list[Receipt]]
+
+    def settle(self, receipts: list[Receipt]) -> None:
+        if not self.receipts.done():
+            self.receipts.set_result(receipts)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.receipts.done():
+            self.receipts.set_exception(error)
 
 
 class GroupCommit:
     """Writes the submissions of concurrent requests, one transaction after the other."""
 
-    def __init__(self, *, unit_of_work: TelemetryUnitOfWorkFactory) -> None:
+    def __init__(self, *, unit_of_work: TelemetryUnitOfWorkFactory, most_waiting: int = MOST_POINTS_WAITING) -> None:
         self._unit_of_work = unit_of_work
-        self._open: dict[bool, tuple[Group, asyncio.Task[list[Receipt]]]] = {}
-        self._latest: asyncio.Task[list[Receipt]] | None = None
-        self._waiting = 0
+        # What keeps the stored values and what replaces them does not share a transaction.
+        self._queues: dict[bool, FairQueue[PendingSubmissions]] = {False: FairQueue(), True: FairQueue()}
+        self._room = WaitingRoom(most_waiting)
+        self._waiting: set[PendingSubmissions] = set()
+        self._writing: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     async def write(self, submission: Submission, *, replaces: bool) -> Receipt:
         """Store the readings and count them in the ledger; tell what became of them, after the commit.
@@ -72,56 +98,90 @@ class GroupCommit:
         return receipt
 
     async def write_together(self, submissions: Sequence[Submission], *, replaces: bool) -> list[Receipt]:
-        """Do the same for several, which are stored together or not at all."""
+        """Do the same for several, which are stored together or not at all, and take turns as the first of them."""
+        if self._is_closed:
+            raise UnavailableError("telemetry", ENDING)
+        sender = Sender(submissions[0].organisation_id, submissions[0].device_id)
         size = sum(submission.size for submission in submissions)
-        if self._waiting + size > MOST_POINTS_WAITING:
-            raise UnavailableError("telemetry", "More readings wait than can be stored soon. Try again shortly.")
-        group, committed = self._group_with_room(size, replaces=replaces)
-        begin = len(group.submissions)
-        group.submissions.extend(submissions)
-        group.size += size
-        self._waiting += size
+        if not self._room.enter(sender, size):
+            raise UnavailableError("telemetry", NO_ROOM)
+        waiting = PendingSubmissions(submissions, sender, size, asyncio.get_running_loop().create_future())
+        self._waiting.add(waiting)
+        self._queues[replaces].put(sender, size, waiting)
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_all())
         try:
             async with asyncio.timeout(LONGEST_WAIT_SECONDS):
                 # A client that goes away takes neither its own points along nor those of the others.
-                return (await asyncio.shield(committed))[begin : begin + len(submissions)]
+                return await waiting.receipts
         except TimeoutError as error:
-            raise UnavailableError(
-                "telemetry",
-                "The readings could not be stored in time, and may be stored yet. Send them again: what is there by "
-                "then counts as duplicates.",
-            ) from error
+            raise UnavailableError("telemetry", UNSURE) from error
 
-    def _group_with_room(self, size: int, *, replaces: bool) -> tuple[Group, asyncio.Task[list[Receipt]]]:
-        found = self._open.get(replaces)
-        if found is not None and found[0].size + size <= MOST_POINTS_AT_ONCE:
-            return found
-        group = Group(replaces)
-        self._latest = asyncio.create_task(self._commit(group, after=self._latest))
-        self._open[replaces] = group, self._latest
-        return self._open[replaces]
+    def take_no_more(self) -> None:
+        """Refuse whatever comes from now on, and tell all who wait to send again; what was taken is still written."""
+        self._is_closed = True
+        for waiting in self._waiting:
+            waiting.fail(UnavailableError("telemetry", UNSURE))
 
-    async def _commit(self, group: Group, *, after: asyncio.Task[list[Receipt]] | None) -> list[Receipt]:
-        if after is not None:
-            await asyncio.wait({after})
-        if self._open.get(group.replaces, (None,))[0] is group:
-            # From here on nobody joins.
-            del self._open[group.replaces]
+    async def close(self, *, within: float) -> None:
+        """Write what was taken, for so long at the most, and take no more."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing}, timeout=within)
+        self.take_no_more()
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.wait({self._writing})
+
+    async def _write_all(self) -> None:
+        replaces = True
         try:
-            return await self._store(group)
+            while any(self._queues.values()):
+                # The two take turns.
+                replaces = not replaces if self._queues[not replaces] else replaces
+                await self._commit(self._next_group(self._queues[replaces]), replaces=replaces)
         finally:
-            # Not when the client goes away: its points are held until now.
-            self._waiting -= group.size
+            self._writing = None
 
-    async def _store(self, group: Group) -> list[Receipt]:
-        readings = [reading for submission in group.submissions for reading in submission.readings]
+    def _next_group(self, queue: FairQueue[PendingSubmissions]) -> list[PendingSubmissions]:
+        group: list[PendingSubmissions] = []
+        room = MOST_POINTS_AT_ONCE
+        # The first goes in whatever its size.
+        while (found := queue.pop(room if group else None)) is not None:
+            size, waiting = found
+            group.append(waiting)
+            room -= size
+        return group
+
+    async def _commit(self, group: Sequence[PendingSubmissions], *, replaces: bool) -> None:
+        submissions = [submission for waiting in group for submission in waiting.submissions]
+        storing = asyncio.create_task(self._store(submissions, replaces=replaces))
+        try:
+            await asyncio.wait({storing})
+        finally:
+            storing.cancel()
+            # Whoever has cancelled this finds the store let go of when it is over.
+            await asyncio.wait({storing})
+            for waiting in group:
+                # Not when the client goes away: its points are held until now.
+                self._room.leave(waiting.sender, waiting.size)
+                self._waiting.discard(waiting)
+        error = storing.exception()
+        receipts = iter(() if error else storing.result())
+        for waiting in group:
+            if error is None:
+                waiting.settle(list(islice(receipts, len(waiting.submissions))))
+            else:
+                waiting.fail(error)
+
+    async def _store(self, submissions: Sequence[Submission], *, replaces: bool) -> list[Receipt]:
+        readings = [reading for submission in submissions for reading in submission.readings]
         async with self._unit_of_work() as uow:
-            unsettled = await uow.points.append(readings, replace=group.replaces)
-            receipts = _part(group.submissions, unsettled)
+            unsettled = await uow.points.append(readings, replace=replaces)
+            receipts = _part(submissions, unsettled)
             await uow.ledger.add(
                 [
                     Arrival(each.device_id, each.arrived_at, receipt.counts)
-                    for each, receipt in zip(group.submissions, receipts, strict=True)
+                    for each, receipt in zip(submissions, receipts, strict=True)
                 ]
             )
             await uow.commit()

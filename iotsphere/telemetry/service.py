@@ -11,7 +11,7 @@ import msgspec
 
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import RuleViolationError
-from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 from iotsphere.kernel.times import EPOCH
 from iotsphere.telemetry.decoding import TOO_MANY_METRICS, Refusal, read_batch
@@ -47,6 +47,8 @@ MAX_BUCKETS = MAX_SAMPLES = 50_000
 MAX_NUMBERS = 1_000_000
 # Readings: enough to be worth a transaction, and few enough for writers not to wait.
 REMOVED_AT_ONCE = 5_000
+# Behind the grace that requests have, and before whoever stops the process kills it.
+FINISH_SECONDS = 1.5
 MICROSECOND = timedelta(microseconds=1)
 MINUTE = timedelta(minutes=1)
 # No point lies later than this after now, even where another process's clock is ahead of ours.
@@ -64,17 +66,26 @@ class TelemetryService:
         self._clock = clock
         self._commits = GroupCommit(unit_of_work=unit_of_work)
 
-    async def record_readings(self, *, device_id: DeviceId, document: Any, replaces: bool = False) -> IntakeReport:
+    async def record_readings(
+        self,
+        *,
+        device_id: DeviceId,
+        document: Any,
+        replaces: bool = False,
+        organisation_id: OrganisationId | None = None,
+    ) -> IntakeReport:
         """Store a reading or an array of them, given as decoded JSON, and count them in the ledger.
 
-        With ``replaces`` another value for a stored point takes its place; otherwise the stored one stays.
+        With ``replaces`` another value for a stored point takes its place; otherwise the stored one stays. Under load
+        organisations take turns, and the devices of each.
 
         :raises TooManyValuesError: nothing was stored.
         :raises BatchRejectedError: not one value could be taken; its report is the one that would be given.
+        :raises UnavailableError: nothing was stored, or it may be stored yet; sent again it is counted as it should.
         """
         arrived_at = self._clock()
         batch = read_batch(document, device_id=device_id, arrived_at=arrived_at)
-        submission = Submission(device_id, arrived_at, batch.readings, batch.rejected)
+        submission = Submission(device_id, arrived_at, batch.readings, batch.rejected, organisation_id)
         receipt = await self._commits.write(submission, replaces=replaces)
         refused = [
             Rejection(batch.indexes[place], *TOO_MANY_METRICS)
@@ -98,6 +109,14 @@ class TelemetryService:
         parcels = part_by_device(given, refused=refused, arrived_at=self._clock())
         submissions = [parcel.submission for parcel in parcels]
         return put_together(parcels, await self._commits.write_together(submissions, replaces=replaces))
+
+    def take_no_more_readings(self) -> None:
+        """Refuse readings from now on, and tell all who wait for theirs to send them again."""
+        self._commits.take_no_more()
+
+    async def finish(self) -> None:
+        """Write the readings that were taken, before the store is let go of; it takes some seconds at the most."""
+        await self._commits.close(within=FINISH_SECONDS)
 
     async def read_points(self, *, query: SeriesQuery) -> SeriesPage[Point]:
         """Give points as they were sent; numbers come back as doubles.

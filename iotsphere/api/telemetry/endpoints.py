@@ -74,11 +74,15 @@ async def record_readings(
     device_id: DeviceId,
     query: dict[str, Any],
     raw_body: bytes,
+    attempt: Attempt,
     telemetry: TelemetryService = Provide["telemetry"],
 ) -> IntakeReport:
     document = decode_readings(unpack(raw_body, request.headers.get("Content-Encoding")))
     return await telemetry.record_readings(
-        device_id=device_id, document=document, replaces=query["on_conflict"] == "replace"
+        device_id=device_id,
+        document=document,
+        replaces=query["on_conflict"] == "replace",
+        organisation_id=attempt.caller.organisation_id,
     )
 
 

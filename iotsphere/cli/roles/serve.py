@@ -1,5 +1,6 @@
 """``iotsphere serve``: answers HTTP."""
 
+import asyncio
 import gc
 import logging
 import socket
@@ -18,6 +19,7 @@ from iotsphere.config import Settings
 from iotsphere.containers.application import create_container
 
 GRACE_SECONDS = 3.0
+LAST_ANSWERS_SECONDS = 2.5
 
 
 async def serve(settings: Settings) -> None:
@@ -25,9 +27,17 @@ async def serve(settings: Settings) -> None:
     config = hypercorn_config(settings)
     # Before the application is started: the server would leave one that it cannot listen for half started.
     config.bind = [f"fd://{take_address(settings)}"]
-    app = behind_proxies(create_app(create_container(settings)), settings.trusted_hops)
+    container = create_container(settings)
+    app = behind_proxies(create_app(container), settings.trusted_hops)
     spare_from_collection()
-    await hypercorn.asyncio.serve(app, config, shutdown_trigger=stop_requested().wait)
+    stop = stop_requested()
+
+    async def stop_in_order() -> None:
+        await stop.wait()
+        # Whoever still waits for the store then is told so, while there is time to.
+        asyncio.get_running_loop().call_later(LAST_ANSWERS_SECONDS, container.telemetry().take_no_more_readings)
+
+    await hypercorn.asyncio.serve(app, config, shutdown_trigger=stop_in_order)
 
 
 def spare_from_collection() -> None:

@@ -1,21 +1,24 @@
 """Group commit: who shares a transaction with whom, and who hears what when it fails."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Self
 from uuid import UUID
 
 import pytest
+import pytest_asyncio
 
 from iotsphere.kernel.errors import UnavailableError
-from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.telemetry import intake
 from iotsphere.telemetry.intake import GroupCommit, Receipt, Submission
 from iotsphere.telemetry.model import Counts, Point
 from tests.factories.telemetry import FIRST_READING, as_readings, build_point
 from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
 
-DEVICE = DeviceId(UUID(int=1))
+DEVICE, OTHER = DeviceId(UUID(int=1)), DeviceId(UUID(int=2))
+FLOODING, QUIET = OrganisationId(UUID(int=11)), OrganisationId(UUID(int=12))
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 STORED, DUPLICATE = Counts(stored=1), Counts(duplicates=1)
 
@@ -28,6 +31,8 @@ class Store:
         self.let = asyncio.Event()
         self.let.set()
         self.commits = 0
+        self.first_of: dict[DeviceId, int] = {}
+        """With which transaction something of a device was stored for the first time."""
         self.fails = False
 
     def unit_of_work(self) -> "SlowUnitOfWork":
@@ -48,6 +53,8 @@ class SlowUnitOfWork(InMemoryTelemetryUnitOfWork):
             raise UnavailableError("telemetry", "The disk is gone.")
         self._store.commits += 1
         await super().commit()
+        for stored in self._store.data.points.values():
+            self._store.first_of.setdefault(stored.device_id, self._store.commits)
 
 
 @pytest.fixture
@@ -55,17 +62,28 @@ def store() -> Store:
     return Store()
 
 
-@pytest.fixture
-def commits(store: Store) -> GroupCommit:
-    return GroupCommit(unit_of_work=store.unit_of_work)
+@pytest_asyncio.fixture
+async def commits(store: Store) -> AsyncIterator[GroupCommit]:
+    commits = GroupCommit(unit_of_work=store.unit_of_work)
+    yield commits
+    await commits.close(within=0)
 
 
-def submission(*points: Point, rejected: int = 0) -> Submission:
-    return Submission(DEVICE, NOW, as_readings(points), rejected)
+@pytest_asyncio.fixture
+async def small(store: Store) -> AsyncIterator[GroupCommit]:
+    """One with room for two points."""
+    commits = GroupCommit(unit_of_work=store.unit_of_work, most_waiting=2)
+    yield commits
+    await commits.close(within=0)
+
+
+def submission(*points: Point, rejected: int = 0, organisation_id: OrganisationId | None = None) -> Submission:
+    device_id = points[0].device_id if points else DEVICE
+    return Submission(device_id, NOW, as_readings(points), rejected, organisation_id)
 
 
 def point(value: float = 1, **given: object) -> Point:
-    return build_point(device_id=DEVICE, value=value, **given)
+    return build_point(**{"device_id": DEVICE, "value": value} | given)
 
 
 async def write_together(
@@ -150,34 +168,28 @@ async def test_a_group_takes_no_more_than_a_statement_should(
     assert store.commits == 4
 
 
-async def test_what_is_too_much_to_wait_is_told_to_come_again(
-    commits: GroupCommit, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(intake, "MOST_POINTS_WAITING", 2)
+async def test_what_is_too_much_to_wait_is_told_to_come_again(small: GroupCommit, store: Store) -> None:
     store.let.clear()
-    waiting = asyncio.create_task(commits.write(submission(point(), point()), replaces=False))
+    waiting = asyncio.create_task(small.write(submission(point(), point()), replaces=False))
     await asyncio.sleep(0)
 
     with pytest.raises(UnavailableError):
-        await commits.write(submission(point()), replaces=False)
+        await small.write(submission(point()), replaces=False)
 
     store.let.set()
     assert (await waiting).counts == Counts(stored=2)
-    assert (await commits.write(submission(point()), replaces=False)).counts == STORED
+    assert (await small.write(submission(point()), replaces=False)).counts == STORED
 
 
-async def test_points_whose_client_went_away_still_count_as_waiting(
-    commits: GroupCommit, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(intake, "MOST_POINTS_WAITING", 2)
+async def test_points_whose_client_went_away_still_count_as_waiting(small: GroupCommit, store: Store) -> None:
     store.let.clear()
-    gone = asyncio.create_task(commits.write(submission(point(), point()), replaces=False))
+    gone = asyncio.create_task(small.write(submission(point(), point()), replaces=False))
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.wait([gone])
 
     with pytest.raises(UnavailableError, match="More readings wait"):
-        await commits.write(submission(point()), replaces=False)
+        await small.write(submission(point()), replaces=False)
 
     store.let.set()
 
@@ -221,3 +233,141 @@ async def test_a_client_that_goes_away_takes_nothing_along(commits: GroupCommit,
 
     assert (await stays).counts == STORED
     assert len(store.data.points) == 2
+
+
+def flood(
+    commits: GroupCommit,
+    count: int,
+    *,
+    device_id: DeviceId = DEVICE,
+    organisation_id: OrganisationId | None = None,
+) -> list[asyncio.Task[Receipt]]:
+    """Hand in so much for one device that many transactions are needed."""
+    return [
+        asyncio.create_task(
+            commits.write(
+                submission(*(point(device_id=device_id) for _ in range(10)), organisation_id=organisation_id),
+                replaces=False,
+            )
+        )
+        for _ in range(count)
+    ]
+
+
+async def test_a_single_reading_is_in_the_next_transaction_however_much_another_device_has_waiting(
+    commits: GroupCommit, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MOST_POINTS_AT_ONCE", 100)
+    store.let.clear()
+    flooding = flood(commits, 200)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    single = asyncio.create_task(commits.write(submission(point(device_id=OTHER)), replaces=False))
+    await asyncio.sleep(0)
+
+    store.let.set()
+    await asyncio.gather(single, *flooding)
+
+    # Behind the one that was under way.
+    assert store.first_of[OTHER] == 2
+    assert store.commits > 20
+
+
+async def test_a_single_reading_is_in_the_next_transaction_however_many_devices_another_organisation_has(
+    commits: GroupCommit, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MOST_POINTS_AT_ONCE", 100)
+    store.let.clear()
+    flooding = [
+        task
+        for number in range(100, 140)
+        for task in flood(commits, 5, device_id=DeviceId(UUID(int=number)), organisation_id=FLOODING)
+    ]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    single = asyncio.create_task(
+        commits.write(submission(point(device_id=OTHER), organisation_id=QUIET), replaces=False)
+    )
+    await asyncio.sleep(0)
+    store.let.set()
+    await asyncio.gather(single, *flooding)
+
+    assert store.first_of[OTHER] == 2
+    assert store.commits > 20
+
+
+async def test_a_flooding_device_leaves_room_for_the_others(store: Store) -> None:
+    commits = GroupCommit(unit_of_work=store.unit_of_work, most_waiting=2_000)
+    store.let.clear()
+    flooding = flood(commits, 200, organisation_id=FLOODING)
+    await asyncio.sleep(0)
+    refused = [task for task in flooding if task.done()]
+    neighbour = flood(commits, 10, device_id=OTHER, organisation_id=FLOODING)
+    stranger = flood(commits, 10, device_id=DeviceId(UUID(int=3)), organisation_id=QUIET)
+    await asyncio.sleep(0)
+
+    assert 95 < len(refused) < 105
+    assert not any(task.done() for task in (*neighbour, *stranger))
+    for task in (*flooding, *neighbour, *stranger):
+        task.cancel()
+    await asyncio.gather(*flooding, *neighbour, *stranger, return_exceptions=True)
+    await commits.close(within=0)
+
+
+async def test_at_the_end_what_was_taken_is_written_and_nothing_is_taken_any_more(
+    commits: GroupCommit, store: Store
+) -> None:
+    store.let.clear()
+    taken = flood(commits, 20)
+    gone = flood(commits, 20, device_id=OTHER)
+    await asyncio.sleep(0)
+    for task in gone:
+        task.cancel()
+    closing = asyncio.create_task(commits.close(within=5))
+    await asyncio.sleep(0)
+    store.let.set()
+
+    await closing
+
+    assert {receipt.counts for receipt in await asyncio.gather(*taken)} == {Counts(stored=10)}
+    assert len(store.data.points) == 400
+    with pytest.raises(UnavailableError, match="Send them again"):
+        await commits.write(submission(point()), replaces=False)
+
+
+async def test_who_waits_at_the_end_is_told_so_though_what_they_sent_is_still_written(
+    commits: GroupCommit, store: Store
+) -> None:
+    store.let.clear()
+    waiting = flood(commits, 3)
+    await asyncio.sleep(0)
+
+    commits.take_no_more()
+
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [UnavailableError] * 3
+    store.let.set()
+    await commits.close(within=5)
+    assert len(store.data.points) == 30
+
+
+async def test_the_end_does_not_wait_for_a_store_that_does_not_answer(commits: GroupCommit, store: Store) -> None:
+    store.let.clear()
+    waiting = flood(commits, 3)
+    await asyncio.sleep(0)
+
+    await commits.close(within=0.01)
+
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [UnavailableError] * 3
+
+
+async def test_what_nobody_foresaw_is_told_to_all_who_were_in_it_and_does_not_end_the_writing(
+    commits: GroupCommit, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "let", None)
+        answers = await asyncio.gather(*flood(commits, 2), return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [AttributeError] * 2
+    assert (await commits.write(submission(point()), replaces=False)).counts == STORED
