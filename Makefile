@@ -1,6 +1,6 @@
 # Two commands matter: `make up` runs the platform on this machine, `make test` runs every check.
 .DEFAULT_GOAL := help
-.PHONY: help up test coverage lint unit features bench bench-access bench-shadow bench-rebuild bench-bulk fuzz shadow-campaign lock clean
+.PHONY: help up test coverage lint unit features bench bench-access bench-shadow bench-rebuild bench-bulk fuzz shadow-campaign telemetry-campaign lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,6 +21,7 @@ help:
 	@echo "make bench-bulk  measure import and export of devices"
 	@echo "make fuzz    send made-up requests to a running platform (FUZZ_SECONDS=300 for each caller)"
 	@echo "make shadow-campaign  take the shadow store away in hundreds of ways (EXAMPLES=200)"
+	@echo "make telemetry-campaign  kill process and database under devices that send (KILLS=50)"
 	@echo "make lock    resolve the dependencies anew"
 	@echo "make clean   remove what the checks leave behind; data and environment stay"
 
@@ -77,6 +78,9 @@ $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
 
 shadow-campaign: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.integration.shadow.campaign --examples $(or $(EXAMPLES),200)
+
+telemetry-campaign: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.faults.telemetry_campaign --kills $(or $(KILLS),50)
 
 # Hashes, and no address: where packages come from is the machine's own configuration.
 lock: | $(BIN)/python

@@ -2,8 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -11,17 +9,16 @@ from uuid import uuid4
 
 import httpx
 
+from tests.faults.recording import RecordingClient
 from tests.faults.site import Site, eventually
 
 SHADOWS = 30
 CONNECTIONS = 8
-SOME = 100
 UNAVAILABLE = {503}
 # How long what says "try again shortly" may go on: a busy machine takes its time, and nobody waits for half a minute.
 SHORTLY_SECONDS = 20.0
 # What may be lost of the reported state with the store and everybody who worked on it.
 LOST_SECONDS = 1.0
-Disaster = Callable[[], Awaitable[None]]
 
 
 @dataclass
@@ -44,7 +41,7 @@ class Place:
 
 
 @dataclass
-class Recorder:
+class Recorder(RecordingClient):
     """Writes to many shadows from several connections, and records what it is told of each."""
 
     site: Site
@@ -57,49 +54,12 @@ class Recorder:
     may_skip: bool = False
     """Whether versions may go on further, as they do where a change without an answer can have been lost."""
     count: int = 0
-    acknowledged: int = 0
 
     async def prepare(self) -> None:
         body = {"serial_number": uuid4().hex, "device_type": "pump"}
         device = (await self.site.http.post("/api/v1/devices", headers=self.site.headers, json=body)).json()["id"]
         base = f"/api/v1/devices/{device}"
         self.paths = [f"{base}/shadow", *(f"{base}/shadows/part-{number}" for number in range(1, SHADOWS))]
-
-    async def record_through(self, *disasters: Disaster) -> None:
-        """Go on writing through disasters, each of which comes after some work was done."""
-        async with self._recording() as recording:
-            for disaster in disasters:
-                await self._some_more(recording)
-                await disaster()
-            await self._some_more(recording)
-
-    async def record_until(self, disaster: Disaster) -> None:
-        """Go on writing until a disaster, and stop when it is over."""
-        async with self._recording() as recording:
-            await self._some_more(recording)
-            await disaster()
-
-    @asynccontextmanager
-    async def _recording(self) -> AsyncIterator[asyncio.Task[None]]:
-        stop = asyncio.Event()
-        recording = asyncio.create_task(self.record(stop=stop))
-        try:
-            yield recording
-            stop.set()
-            await recording
-        finally:
-            recording.cancel()
-            await asyncio.wait([recording])
-
-    async def _some_more(self, recording: asyncio.Task[None]) -> None:
-        enough = self.acknowledged + SOME
-
-        async def is_enough() -> bool:
-            if recording.done():
-                recording.result()
-            return self.acknowledged >= enough
-
-        await eventually(is_enough, within=60)
 
     async def record(self, *, stop: asyncio.Event) -> None:
         await asyncio.gather(
