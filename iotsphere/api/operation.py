@@ -223,7 +223,9 @@ async def _read_request(declared: Operation) -> dict[str, Any]:
         given |= {"pieces": pieces, "digest": digest}
     elif declared.takes_body:
         raw = await read_body(declared.media_types, declared.max_body_bytes)
-        given |= {"raw_body": raw, "digest": hashlib.sha256(raw).digest()}
+        given["raw_body"] = raw
+        if declared.creates and "Idempotency-Key" in request.headers:
+            given["digest"] = hashlib.sha256(raw).digest()
         if isinstance(declared.body, Schema):
             decoded = declared.decode(raw) if declared.decode else None
             given["body"] = load(declared.body, decode_storable_json(raw)) if decoded is None else decoded

@@ -1,10 +1,13 @@
 """From the decoded JSON of a request to readings, and to reasons for whatever cannot be taken.
 
 One bad value never costs the good ones; a reading whose time is bad costs its own values alone.
+
+What nearly every device sends, numbers alone, may come as ``PlainReading``: there is little to look at then. As soon
+as anything about it is doubtful, it is read again like everything else.
 """
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -29,6 +32,12 @@ MAX_TEXT_BYTES = 4096
 MAX_NESTED_BYTES = 8192
 MAX_DEPTH = 64
 
+
+def _milliseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+EARLIEST_MILLISECONDS = _milliseconds(EARLIEST)
 MEMBERS = frozenset({"ts", "values"})
 
 
@@ -64,6 +73,13 @@ TOO_MANY_METRICS = Refusal(
 NUMBERS = frozenset({int, float})
 
 
+class PlainReading(msgspec.Struct, forbid_unknown_fields=True):
+    """A reading of numbers, none of them so large that an integer would not be exact."""
+
+    values: dict[str, float]
+    ts: int | str | msgspec.UnsetType = msgspec.UNSET
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """``rejected`` counts values: a rejected reading counts all of its own, and one at the least.
@@ -83,6 +99,11 @@ def read_batch(document: Any, *, device_id: DeviceId, arrived_at: datetime) -> B
     :raises TooManyValuesError: nothing of it should be stored.
     """
     given = document if isinstance(document, list) else [document]
+    if given and isinstance(given[0], PlainReading):
+        plain = _read_plain(given, device_id, arrived_at)
+        if plain is not None:
+            return plain
+        given = msgspec.to_builtins(given)
     latest = arrived_at + FUTURE_TOLERANCE
     count = sum(map(_count, given))
     if count > MAX_VALUES:
@@ -108,6 +129,32 @@ def read_batch(document: Any, *, device_id: DeviceId, arrived_at: datetime) -> B
             batch.readings.append(Reading(device_id, ts, values))
             batch.indexes.append(index)
     return Batch(batch.readings, batch.indexes, rejections, rejected)
+
+
+def _read_plain(given: Sequence[PlainReading], device_id: DeviceId, arrived_at: datetime) -> Batch | None:
+    """Read what there is nothing to say about; None says that there may be."""
+    if sum([len(reading.values) for reading in given]) > MAX_VALUES:
+        return None
+    latest = arrived_at + FUTURE_TOLERANCE
+    latest_milliseconds = _milliseconds(latest)
+    known: set[tuple[str, ...]] = set()
+    readings = []
+    for reading in given:
+        ts, values = reading.ts, reading.values
+        names = tuple(values)
+        if not names or (names not in known and not _are_metric_names(names, known)):
+            return None
+        if type(ts) is int:
+            if not EARLIEST_MILLISECONDS <= ts <= latest_milliseconds:
+                return None
+            moment = EPOCH + timedelta(0, 0, 0, ts)
+        else:
+            found = arrived_at if ts is msgspec.UNSET else _read_text(ts, latest)
+            if isinstance(found, Refusal):
+                return None
+            moment = found
+        readings.append(Reading(device_id, moment, values))
+    return Batch(readings, [*range(len(readings))])
 
 
 def _are_plain_numbers(values: Collection[Any]) -> bool:
@@ -145,8 +192,12 @@ def _read_time(reading: Any, arrived_at: datetime, latest: datetime) -> datetime
     given = reading["ts"]
     if isinstance(given, int) and not isinstance(given, bool):
         # Compared as a number first: it may be beyond every calendar.
-        outside = _outside(given, _milliseconds(EARLIEST), _milliseconds(latest))
+        outside = _outside(given, EARLIEST_MILLISECONDS, _milliseconds(latest))
         return outside or parse_time(given)
+    return _read_text(given, latest)
+
+
+def _read_text(given: Any, latest: datetime) -> datetime | Refusal:
     try:
         ts = parse_time(given)
     except ValueError as error:
@@ -158,10 +209,6 @@ def _outside(ts: Any, earliest: Any, latest: Any) -> Refusal | None:
     if ts > latest:
         return FUTURE
     return TOO_OLD if ts < earliest else None
-
-
-def _milliseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 def _refuse(metric: str, value: Any) -> Refusal | None:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -18,8 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.model import Counts, Reading, is_same_value
-from repositories.telemetry.rows import Row, to_row, to_values
-from repositories.telemetry.sources import take_sources
+from repositories.telemetry.rows import GIVEN_ROWS, NUMBERS, Row, pack_rows, to_row, to_values
+from repositories.telemetry.sources import Source, take_sources
 from repositories.telemetry.staleness import MARKED
 
 # Looking a row up costs every chunk between the earliest and the latest of those that are looked up together, so
@@ -28,24 +29,24 @@ READ_AT_ONCE = 500
 
 KEEP = """
 WITH given AS MATERIALIZED (
-    SELECT * FROM unnest(CAST(:rows AS readings[]))
+{given}
 ), written AS (
     INSERT INTO readings SELECT * FROM given ON CONFLICT (source, ts) DO NOTHING RETURNING source, ts
 ), {marked}
 SELECT source, ts FROM given EXCEPT SELECT source, ts FROM written
 """
-KEEP_AND_MARK = sa.text(KEEP.format(marked=MARKED))
+KEEP_AND_MARK = sa.text(KEEP.format(given=GIVEN_ROWS, marked=MARKED))
 
 OVERWRITE = """
 WITH written AS (
-    INSERT INTO readings SELECT * FROM unnest(CAST(:rows AS readings[]))
+    INSERT INTO readings {given}
     ON CONFLICT (source, ts) DO UPDATE
     SET first = excluded.first, numbers = excluded.numbers, others = excluded.others
     RETURNING source, ts
 ), {marked}
 SELECT
 """
-OVERWRITE_AND_MARK = sa.text(OVERWRITE.format(marked=MARKED))
+OVERWRITE_AND_MARK = sa.text(OVERWRITE.format(given=GIVEN_ROWS, marked=MARKED))
 
 # The limit is without effect but for keeping the planner from reading whole chunks instead of looking rows up.
 FIND = sa.text("""
@@ -59,20 +60,49 @@ CROSS JOIN LATERAL (
 """).columns(others=JSONB)
 
 Key = tuple[int, datetime]
+IN_ORDER = itemgetter(0, 1)
 
 
-@dataclass(slots=True)
-class Placed:
-    """A reading with its values at their places; ``refused`` are those of metrics too many."""
+class Shape(NamedTuple):
+    """Where the values of readings with the same metrics go; a metric too many has the place 0.
+
+    Those of ``is_straight`` go side by side, in the order in which they come.
+    """
 
     source: int
-    ts: datetime
-    values: dict[int, Any]
-    refused: int = 0
+    places: tuple[int, ...]
+    is_straight: bool
+
+
+class Placed(NamedTuple):
+    """A reading and where its values go."""
+
+    shape: Shape
+    reading: Reading
 
     @property
     def key(self) -> Key:
-        return self.source, self.ts
+        return self.shape.source, self.reading.ts
+
+    @property
+    def values(self) -> dict[int, Any]:
+        """Its values by place, without those of metrics too many."""
+        values = dict(zip(self.shape.places, self.reading.values.values(), strict=True))
+        values.pop(0, None)
+        return values
+
+    @property
+    def refused(self) -> int:
+        return self.shape.places.count(0)
+
+    def to_row(self) -> Row | None:
+        """Make the row of the reading; None if it has no value with a place."""
+        shape, ts = self.shape, self.reading.ts
+        numbers = list(self.reading.values.values())
+        if shape.is_straight and NUMBERS.issuperset(map(type, numbers)):
+            return Row(ts, shape.source, shape.places[0], numbers, None)
+        placed = self.values
+        return to_row(shape.source, ts, placed) if placed else None
 
 
 @dataclass(slots=True)
@@ -103,44 +133,49 @@ async def append_readings(
 ) -> dict[int, Counts]:
     """Write the readings, and tell of those that were not stored whole, by their place."""
     placed = await _place(connection, readings)
+    keys = [(shape.source, reading.ts) for shape, reading in placed]
     firsts: dict[Key, int] = {}
-    again = [number for number, each in enumerate(placed) if firsts.setdefault(each.key, number) != number]
-    rows = [
-        to_row(each.source, each.ts, each.values) for number in firsts.values() if (each := placed[number]).values
-    ]
-    left_out = await _keep(connection, rows)
+    for number, key in enumerate(keys):
+        firsts.setdefault(key, number)
+    again = [number for number, key in enumerate(keys) if firsts[key] != number] if len(firsts) < len(keys) else []
+    left_out = await _keep(connection, filter(None, [placed[number].to_row() for number in firsts.values()]))
     unsettled = sorted([*again, *(firsts[key] for key in left_out)])
     outcomes = {
-        number: Counts(len(each.values), rejected=each.refused) for number, each in enumerate(placed) if each.refused
+        number: Counts(len(each.reading.values) - each.refused, rejected=each.refused)
+        for number, each in enumerate(placed)
+        if each.refused
     }
     if not unsettled:
         return outcomes
-    held = await _read(connection, {placed[number].key for number in unsettled})
+    held = await _read(connection, {keys[number] for number in unsettled})
     outcomes |= {number: held.merge(placed[number], replace=replace) for number in unsettled}
     await overwrite(connection, (to_row(*key, held.values[key]) for key in held.changed))
     return outcomes
 
 
 async def _place(connection: AsyncConnection, readings: Sequence[Reading]) -> list[Placed]:
-    wanted: dict[DeviceId, dict[str, None]] = defaultdict(dict)
+    kinds = [(reading.device_id, tuple(reading.values)) for reading in readings]
     # Mostly they have the same metrics, which are then gone through once.
-    for device_id, metrics in dict.fromkeys((reading.device_id, tuple(reading.values)) for reading in readings):
+    wanted: dict[DeviceId, dict[str, None]] = defaultdict(dict)
+    different = dict.fromkeys(kinds)
+    for device_id, metrics in different:
         wanted[device_id] |= dict.fromkeys(metrics)
     sources = await take_sources(connection, wanted)
-    placed = []
-    for reading in readings:
-        source, places = sources[reading.device_id]
-        values = {places.get(metric, 0): value for metric, value in reading.values.items()}
-        values.pop(0, None)
-        placed.append(Placed(source, reading.ts, values, refused=len(reading.values) - len(values)))
-    return placed
+    shapes = {kind: _shape(sources[kind[0]], kind[1]) for kind in different}
+    return [Placed(shapes[kind], reading) for kind, reading in zip(kinds, readings, strict=True)]
+
+
+def _shape(source: Source, metrics: Sequence[str]) -> Shape:
+    places = tuple(source.places.get(metric, 0) for metric in metrics)
+    is_straight = places[0] > 0 and places == tuple(range(places[0], places[0] + len(places)))
+    return Shape(source.id, places, is_straight)
 
 
 async def _keep(connection: AsyncConnection, rows: Iterable[Row]) -> list[Key]:
     """Write the rows of times that have none yet, and give the keys of the others."""
     left_out: list[Key] = []
     for chosen in _by_year(rows):
-        left_out += [(source, ts) for source, ts in await connection.execute(KEEP_AND_MARK, {"rows": chosen})]
+        left_out += [(source, ts) for source, ts in await connection.execute(KEEP_AND_MARK, pack_rows(chosen))]
     return left_out
 
 
@@ -163,17 +198,13 @@ async def _read(connection: AsyncConnection, keys: Iterable[Key]) -> Held:
 async def overwrite(connection: AsyncConnection, rows: Iterable[Row]) -> None:
     """Put the rows in the place of those of their times, which are there."""
     for chosen in _by_year(rows):
-        await connection.execute(OVERWRITE_AND_MARK, {"rows": chosen})
+        await connection.execute(OVERWRITE_AND_MARK, pack_rows(chosen))
 
 
 def _by_year(rows: Iterable[Row]) -> Iterable[list[Row]]:
     """Part the rows: each chunk or partition that is begun takes its time, and with those of a year none too much."""
-    for _, chosen in groupby(sorted(rows, key=_key), _year):
+    for _, chosen in groupby(sorted(rows, key=IN_ORDER), _year):
         yield list(chosen)
-
-
-def _key(row: Row) -> tuple[datetime, int]:
-    return row.ts, row.source
 
 
 def _year(row: Row) -> int:

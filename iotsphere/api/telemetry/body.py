@@ -2,16 +2,20 @@
 
 import zlib
 from collections.abc import Callable
+from dataclasses import astuple
 from typing import Any
 
 import msgspec
 import zstandard
 
 from iotsphere.api.errors import MediaTypeUnsupportedError
-from iotsphere.api.json_body import JsonMalformedError, decode_json
+from iotsphere.api.json_body import JsonMalformedError, decode_json, encode_json
 from iotsphere.kernel.errors import MalformedInputError, TooLargeError
+from iotsphere.telemetry.decoding import PlainReading
+from iotsphere.telemetry.model import MAX_INTEGER, IntakeReport
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
+PLAIN = msgspec.json.Decoder(PlainReading | list[PlainReading])
 ANY_FLOAT = msgspec.json.Decoder(float_hook=float)
 GZIP_FORMAT = 16 + zlib.MAX_WBITS
 # What every decoder is asked to support, and as much memory as one request may cost (RFC 8878).
@@ -84,8 +88,22 @@ UNPACKERS: dict[str, Callable[[bytes], bytes]] = {
 def decode_readings(body: bytes) -> Any:
     """Read JSON in which a number may exceed the largest double: it becomes infinite, to be rejected by itself.
 
+    Where it is readings of numbers alone they come as ``PlainReading``.
+
     :raises JsonMalformedError: it is not JSON.
     """
+    try:
+        readings = PLAIN.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError):
+        return _decode_any(body)
+    given = readings if isinstance(readings, list) else [readings]
+    numbers = [number for reading in given for number in reading.values.values()]
+    # As doubles, integers beyond the limit cannot be told from others any more.
+    is_exact = not numbers or (min(numbers) > -MAX_INTEGER and max(numbers) < MAX_INTEGER)
+    return readings if is_exact else _decode_any(body)
+
+
+def _decode_any(body: bytes) -> Any:
     try:
         return decode_json(body)
     except JsonMalformedError as error:
@@ -93,3 +111,21 @@ def decode_readings(body: bytes) -> Any:
         if not isinstance(error.__cause__, msgspec.ValidationError):
             raise
     return decode_json(body, ANY_FLOAT)
+
+
+def encode_report(report: IntakeReport) -> bytes:
+    """Write what the schema of the answer would, in a part of its time."""
+    counts = report.counts
+    return encode_json(
+        {
+            "received": counts.received,
+            "stored": counts.stored,
+            "duplicates": counts.duplicates,
+            "conflicts": counts.conflicts,
+            "rejected": counts.rejected,
+            "errors": [
+                {"index": index, "code": code, "detail": detail} | ({} if metric is None else {"metric": metric})
+                for index, code, detail, metric in map(astuple, report.rejections)
+            ],
+        }
+    )

@@ -11,7 +11,7 @@ from iotsphere.api.errors import problem, status_of
 from iotsphere.api.fields import page_schema
 from iotsphere.api.operation import JSON, operation
 from iotsphere.api.recording import Change, record_change
-from iotsphere.api.telemetry.body import MAX_BODY_BYTES, decode_readings, unpack
+from iotsphere.api.telemetry.body import MAX_BODY_BYTES, decode_readings, encode_report, unpack
 from iotsphere.api.telemetry.formats import (
     LEDGER,
     MEDIA_TYPES,
@@ -65,6 +65,7 @@ blueprint = Blueprint("telemetry", __name__)
     raw_body=True,
     max_body_bytes=MAX_BODY_BYTES,
     answer=IntakeReportAnswer(),
+    encode=encode_report,
     status=201,
     creates=True,
     also={422: BatchRejectedAnswer()},
