@@ -34,16 +34,12 @@ UNSURE = (
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What one request hands in: its readings, and how many of its values could not be taken.
-
-    ``organisation_id`` is whose device it is, where that is known, for organisations take turns.
-    """
+    """What one request hands in: its readings, and how many of its values could not be taken."""
 
     device_id: DeviceId
     arrived_at: datetime
     readings: Sequence[Reading]
     rejected: int
-    organisation_id: OrganisationId | None = None
 
     @property
     def size(self) -> int:
@@ -88,20 +84,26 @@ class GroupCommit:
         self._writing: asyncio.Task[None] | None = None
         self._is_closed = False
 
-    async def write(self, submission: Submission, *, replaces: bool) -> Receipt:
+    async def write(
+        self, submission: Submission, *, replaces: bool, organisation_id: OrganisationId | None = None
+    ) -> Receipt:
         """Store the readings and count them in the ledger; tell what became of them, after the commit.
+
+        ``organisation_id`` is whose device it is: organisations take turns, and the devices of each.
 
         :raises UnavailableError: too much is waiting already, or the store failed; then nothing of it was stored. Or
             it took too long; then it may be stored yet.
         """
-        [receipt] = await self.write_together([submission], replaces=replaces)
+        sender = Sender(organisation_id, submission.device_id)
+        [receipt] = await self.write_together([submission], replaces=replaces, sender=sender)
         return receipt
 
-    async def write_together(self, submissions: Sequence[Submission], *, replaces: bool) -> list[Receipt]:
-        """Do the same for several, which are stored together or not at all, and take turns as the first of them."""
+    async def write_together(
+        self, submissions: Sequence[Submission], *, replaces: bool, sender: Sender
+    ) -> list[Receipt]:
+        """Do the same for several, which are stored together or not at all, and take turns as one sender."""
         if self._is_closed:
             raise UnavailableError("telemetry", ENDING)
-        sender = Sender(submissions[0].organisation_id, submissions[0].device_id)
         size = sum(submission.size for submission in submissions)
         if not self._room.enter(sender, size):
             raise UnavailableError("telemetry", NO_ROOM)

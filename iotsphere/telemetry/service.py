@@ -41,6 +41,7 @@ from iotsphere.telemetry.model import (
     Summary,
 )
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
+from iotsphere.telemetry.turns import Sender
 
 MAX_BUCKETS = MAX_SAMPLES = 50_000
 # So many are read, and gone through, in about a second.
@@ -85,8 +86,8 @@ class TelemetryService:
         """
         arrived_at = self._clock()
         batch = read_batch(document, device_id=device_id, arrived_at=arrived_at)
-        submission = Submission(device_id, arrived_at, batch.readings, batch.rejected, organisation_id)
-        receipt = await self._commits.write(submission, replaces=replaces)
+        submission = Submission(device_id, arrived_at, batch.readings, batch.rejected)
+        receipt = await self._commits.write(submission, replaces=replaces, organisation_id=organisation_id)
         refused = [
             Rejection(batch.indexes[place], *TOO_MANY_METRICS)
             for place, counts in receipt.unsettled.items()
@@ -99,7 +100,12 @@ class TelemetryService:
         return report
 
     async def record_gathered(
-        self, *, given: Sequence[GivenReading], refused: Mapping[DeviceId, Refusal], replaces: bool = False
+        self,
+        *,
+        given: Sequence[GivenReading],
+        refused: Mapping[DeviceId, Refusal],
+        replaces: bool = False,
+        organisation_id: OrganisationId | None = None,
     ) -> IntakeReport:
         """Store readings of many devices, each as it stands, all together or none of them.
 
@@ -108,7 +114,9 @@ class TelemetryService:
         """
         parcels = part_by_device(given, refused=refused, arrived_at=self._clock())
         submissions = [parcel.submission for parcel in parcels]
-        return put_together(parcels, await self._commits.write_together(submissions, replaces=replaces))
+        sender = Sender(organisation_id, None)
+        receipts = await self._commits.write_together(submissions, replaces=replaces, sender=sender)
+        return put_together(parcels, receipts)
 
     def take_no_more_readings(self) -> None:
         """Refuse readings from now on, and tell all who wait for theirs to send them again."""

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Sender(NamedTuple):
-    """For whom something waits: a device, and whose it is."""
+    """For whom something waits: a device, and whose it is; without a device, whoever brings what is of several."""
 
     organisation: Hashable
     device: Hashable

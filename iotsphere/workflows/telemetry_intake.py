@@ -38,7 +38,9 @@ class TelemetryIntakeWorkflow:
         refused = dict.fromkeys(suspended, _refusal(DeviceSuspendedError()))
         report = IntakeReport(Counts())
         if known:
-            report = await self._telemetry.record_gathered(given=known, refused=refused, replaces=replaces)
+            report = await self._telemetry.record_gathered(
+                given=known, refused=refused, replaces=replaces, organisation_id=organisation_id
+            )
         not_found = _refusal(DeviceNotFoundError())
         return IntakeReport(
             report.counts + Counts(rejected=sum(reading.size for reading in lost)),

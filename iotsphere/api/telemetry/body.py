@@ -85,25 +85,27 @@ UNPACKERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def decode_readings(body: bytes) -> Any:
-    """Read JSON in which a number may exceed the largest double: it becomes infinite, to be rejected by itself.
-
-    Where it is readings of numbers alone they come as ``PlainReading``.
+def decode_batch(body: bytes) -> Any:
+    """Read a reading or an array of them; where they are of numbers alone they come as ``PlainReading``.
 
     :raises JsonMalformedError: it is not JSON.
     """
     try:
         readings = PLAIN.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError):
-        return _decode_any(body)
+        return decode_readings(body)
     given = readings if isinstance(readings, list) else [readings]
     numbers = [number for reading in given for number in reading.values.values()]
     # As doubles, integers beyond the limit cannot be told from others any more.
     is_exact = not numbers or (min(numbers) > -MAX_INTEGER and max(numbers) < MAX_INTEGER)
-    return readings if is_exact else _decode_any(body)
+    return readings if is_exact else decode_readings(body)
 
 
-def _decode_any(body: bytes) -> Any:
+def decode_readings(body: bytes) -> Any:
+    """Read JSON in which a number may exceed the largest double: it becomes infinite, to be rejected by itself.
+
+    :raises JsonMalformedError: it is not JSON.
+    """
     try:
         return decode_json(body)
     except JsonMalformedError as error:

@@ -11,7 +11,7 @@ from iotsphere.api.errors import problem, status_of
 from iotsphere.api.fields import page_schema
 from iotsphere.api.operation import JSON, operation
 from iotsphere.api.recording import Change, record_change
-from iotsphere.api.telemetry.body import MAX_BODY_BYTES, decode_readings, encode_report, unpack
+from iotsphere.api.telemetry.body import MAX_BODY_BYTES, decode_batch, encode_report, unpack
 from iotsphere.api.telemetry.formats import (
     LEDGER,
     MEDIA_TYPES,
@@ -78,7 +78,7 @@ async def record_readings(
     attempt: Attempt,
     telemetry: TelemetryService = Provide["telemetry"],
 ) -> IntakeReport:
-    document = decode_readings(unpack(raw_body, request.headers.get("Content-Encoding")))
+    document = decode_batch(unpack(raw_body, request.headers.get("Content-Encoding")))
     return await telemetry.record_readings(
         device_id=device_id,
         document=document,

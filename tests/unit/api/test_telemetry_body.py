@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iotsphere.api.json_body import encode_json
-from iotsphere.api.telemetry.body import decode_readings, encode_report
+from iotsphere.api.telemetry.body import decode_batch, encode_report
 from iotsphere.api.telemetry.schemas import IntakeReportAnswer
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.decoding import Batch, PlainReading, read_batch
@@ -68,23 +68,23 @@ def read(document: Any) -> Batch | str:
 def test_plain_readings_are_read_as_any_others(document: Any) -> None:
     body = msgspec.json.encode(document)
 
-    assert read(decode_readings(body)) == read(msgspec.json.decode(body))
+    assert read(decode_batch(body)) == read(msgspec.json.decode(body))
 
 
 def test_readings_of_numbers_are_taken_for_plain_ones() -> None:
-    assert decode_readings(b'{"values":{"a":1,"b":2.5}}') == PlainReading({"a": 1.0, "b": 2.5})
-    assert decode_readings(b'[{"ts":5,"values":{"a":1}}]') == [PlainReading({"a": 1.0}, 5)]
+    assert decode_batch(b'{"values":{"a":1,"b":2.5}}') == PlainReading({"a": 1.0, "b": 2.5})
+    assert decode_batch(b'[{"ts":5,"values":{"a":1}}]') == [PlainReading({"a": 1.0}, 5)]
 
 
 @pytest.mark.parametrize("number", ["9007199254740993", "9007199254740992", "-9007199254740993", "1e300", "1e999"])
 def test_a_number_whose_exactness_is_doubtful_is_not_plain(number: str) -> None:
-    assert isinstance(decode_readings(b'{"values":{"a":1,"b":%s}}' % number.encode()), dict)
+    assert isinstance(decode_batch(b'{"values":{"a":1,"b":%s}}' % number.encode()), dict)
 
 
 def test_too_many_plain_values_are_refused_as_a_whole() -> None:
     values = b",".join(b'"m%d":1' % number for number in range(10_001))
 
-    assert read(decode_readings(b'{"values":{%s}}' % values)) == read({"values": dict.fromkeys(range(10_001))})
+    assert read(decode_batch(b'{"values":{%s}}' % values)) == read({"values": dict.fromkeys(range(10_001))})
 
 
 REJECTIONS = st.builds(Rejection, st.integers(0, 9), st.text(max_size=5), st.text(), st.none() | st.text(max_size=5))

@@ -14,6 +14,7 @@ from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.telemetry import intake
 from iotsphere.telemetry.intake import GroupCommit, Receipt, Submission
 from iotsphere.telemetry.model import Counts, Point
+from iotsphere.telemetry.turns import Sender
 from tests.factories.telemetry import FIRST_READING, as_readings, build_point
 from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
 
@@ -77,9 +78,9 @@ async def small(store: Store) -> AsyncIterator[GroupCommit]:
     await commits.close(within=0)
 
 
-def submission(*points: Point, rejected: int = 0, organisation_id: OrganisationId | None = None) -> Submission:
+def submission(*points: Point, rejected: int = 0) -> Submission:
     device_id = points[0].device_id if points else DEVICE
-    return Submission(device_id, NOW, as_readings(points), rejected, organisation_id)
+    return Submission(device_id, NOW, as_readings(points), rejected)
 
 
 def point(value: float = 1, **given: object) -> Point:
@@ -137,7 +138,9 @@ async def test_several_that_are_handed_in_together_hear_of_their_own_after_one_c
     shared = point(ts=FIRST_READING, value=1)
 
     receipts = await commits.write_together(
-        [submission(shared), submission(point(), shared), submission(rejected=2)], replaces=False
+        [submission(shared), submission(point(), shared), submission(rejected=2)],
+        replaces=False,
+        sender=Sender(None, None),
     )
 
     assert receipts == [
@@ -246,8 +249,9 @@ def flood(
     return [
         asyncio.create_task(
             commits.write(
-                submission(*(point(device_id=device_id) for _ in range(10)), organisation_id=organisation_id),
+                submission(*(point(device_id=device_id) for _ in range(10))),
                 replaces=False,
+                organisation_id=organisation_id,
             )
         )
         for _ in range(count)
@@ -286,7 +290,7 @@ async def test_a_single_reading_is_in_the_next_transaction_however_many_devices_
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     single = asyncio.create_task(
-        commits.write(submission(point(device_id=OTHER), organisation_id=QUIET), replaces=False)
+        commits.write(submission(point(device_id=OTHER)), replaces=False, organisation_id=QUIET)
     )
     await asyncio.sleep(0)
     store.let.set()
