@@ -47,6 +47,9 @@ from iotsphere.shadow.mending import JournalMender
 from iotsphere.shadow.recovery import ShadowStoreRecovery
 from iotsphere.shadow.restoring import ShadowRestorer
 from iotsphere.shadow.service import DeviceShadowService
+from iotsphere.telemetry.fleet import FleetTelemetryService
+from iotsphere.telemetry.latest import EpochWatch, LatestValueService
+from iotsphere.telemetry.latest_intake import LatestIntake
 from iotsphere.telemetry.rollups import RollupService
 from iotsphere.telemetry.service import TelemetryService
 from iotsphere.throttling.service import Throttle
@@ -54,6 +57,7 @@ from iotsphere.workflows.authentication import AuthenticationWorkflow
 from iotsphere.workflows.commissioning import CommissioningWorkflow
 from iotsphere.workflows.device_kinds import DeviceKinds
 from iotsphere.workflows.examination import ExaminationWorkflow
+from iotsphere.workflows.fleet_queries import FleetQueries
 from iotsphere.workflows.metric_units import MetricUnits
 from iotsphere.workflows.profile import ProfileWorkflow
 from iotsphere.workflows.readiness import ReadinessWorkflow
@@ -78,6 +82,7 @@ DOORS = [
     "iotsphere.api.shadow.endpoints",
     "iotsphere.api.telemetry.endpoints",
     "iotsphere.api.telemetry.stream",
+    "iotsphere.api.telemetry.fleet",
     "iotsphere.web.endpoints",
 ]
 
@@ -266,8 +271,31 @@ class Application(containers.DeclarativeContainer):
     device_kinds = providers.Singleton(DeviceKinds, devices=registry.devices)
     shadow_rules = providers.Singleton(DeviceTypeRules, kinds=device_kinds, types=known_types)
     metric_units = providers.Singleton(MetricUnits, kinds=device_kinds, types=known_types)
-    telemetry = providers.Singleton(
-        TelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
+    latest_epochs = providers.Singleton(
+        EpochWatch,
+        unit_of_work=stores.telemetry_unit_of_work.provider,
+        monotonic=providers.Object(time.monotonic),
+    )
+    latest_values = providers.Singleton(
+        LatestValueService,
+        unit_of_work=stores.telemetry_unit_of_work.provider,
+        store=stores.latest_values,
+        epochs=latest_epochs,
+    )
+    latest_intake = providers.Singleton(
+        LatestIntake,
+        unit_of_work=stores.telemetry_unit_of_work.provider,
+        store=stores.latest_values,
+        epochs=latest_epochs,
+    )
+    # Whatever writes readings does it in units of work of this, which keep the latest values true.
+    telemetry = providers.Singleton(TelemetryService, unit_of_work=latest_intake, clock=clock)
+    fleet_queries = providers.Singleton(
+        FleetQueries,
+        devices=registry.devices,
+        telemetry=providers.Singleton(
+            FleetTelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
+        ),
     )
     rollups = providers.Singleton(RollupService, unit_of_work=stores.rollup_unit_of_work.provider, clock=clock)
     shadow_journal = providers.Singleton(

@@ -5,6 +5,8 @@ into an awaitable.
 """
 
 from collections.abc import Set as AbstractSet
+from functools import partial
+from secrets import token_hex
 
 from dependency_injector import containers, providers
 
@@ -15,6 +17,7 @@ from iotsphere.workflows.examination import StoreExaminer
 from repositories.assets.unit_of_work import SqlAlchemyAssetsUnitOfWork
 from repositories.availability import StoreGate
 from repositories.examining import SqlAlchemyStoreExaminer, database_names
+from repositories.latest.store import RedisLatestStore
 from repositories.registry.audit import TRAIL_GUARDS
 from repositories.registry.keys import PostgresChangeFeed
 from repositories.registry.unit_of_work import SqlAlchemyRegistryUnitOfWork
@@ -67,6 +70,12 @@ class Stores(containers.DeclarativeContainer):
     shadow_changes = providers.Singleton(RedisChangeStream, shadow_store)
     journal_unit_of_work = providers.Factory(SqlAlchemyJournalUnitOfWork, telemetry_engine, telemetry_gate)
 
+    # In the same Redis, with a gate of its own: whoever may ask the database instead waits less long.
+    latest_gate = providers.Singleton(StoreGate, "latest")
+    latest_values = providers.Singleton(
+        RedisLatestStore, settings.provided.shadow_url, latest_gate, new_token=providers.Object(partial(token_hex, 8))
+    )
+
     # In the same Redis, with a gate of its own: what is too slow for a limit may be fast enough for a shadow.
     throttling_gate = providers.Singleton(StoreGate, "throttling")
     shared_throttle = providers.Singleton(RedisThrottleStore, settings.provided.shadow_url, throttling_gate)
@@ -118,3 +127,4 @@ async def close_stores(stores: providers.Container[Stores], *, unknown: Abstract
     if "shadow" not in unknown:
         await stores.shadow_store().close()
         await stores.shared_throttle().close()
+        await stores.latest_values().close()

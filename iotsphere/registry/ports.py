@@ -33,6 +33,11 @@ class DeviceRepository(Protocol):
     ) -> dict[DeviceId, DeviceStatus]:
         """Give the status of each that is there in this organisation."""
 
+    async def find_types(
+        self, organisation_id: OrganisationId, device_ids: Collection[DeviceId]
+    ) -> dict[DeviceId, str]:
+        """Give the device type of each that is there in this organisation."""
+
     async def save(self, device: Device) -> None: ...
 
     async def save_contact(self, device_id: DeviceId, *, seen_at: datetime) -> bool:

@@ -102,6 +102,13 @@ class DeviceRegistryService:
         async with self._unit_of_work() as uow:
             return await uow.devices.find_statuses(organisation_id, device_ids)
 
+    async def find_types(
+        self, *, organisation_id: OrganisationId, device_ids: Collection[DeviceId]
+    ) -> dict[DeviceId, str]:
+        """Give the device type of each of the devices that is there in the organisation."""
+        async with self._unit_of_work() as uow:
+            return await uow.devices.find_types(organisation_id, device_ids)
+
     async def list_devices(
         self, *, organisation_id: OrganisationId, narrowed_to: DeviceFilter, limit: int, cursor: str | None
     ) -> Page[Device]:

@@ -161,6 +161,16 @@ class Removal:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetSelection:
+    """Points of these metrics with ``start <= ts < end``, of devices that each have the name of their group."""
+
+    groups: Mapping[DeviceId, str]
+    metrics: tuple[str, ...]
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """A place in the order (ts, metric) in which points of several metrics are read."""
 

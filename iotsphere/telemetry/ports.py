@@ -1,7 +1,7 @@
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.intervals import Grid
@@ -10,6 +10,7 @@ from iotsphere.telemetry.model import (
     Arrival,
     Bucket,
     Counts,
+    FleetSelection,
     LedgerEntry,
     Numbers,
     Order,
@@ -81,9 +82,39 @@ class LedgerRepository(Protocol):
         """
 
 
+class FleetRepository(Protocol):
+    async def aggregate(
+        self, selection: FleetSelection, grid: Grid, aggregates: Collection[Aggregate], *, limit: int
+    ) -> list[tuple[str, Bucket]]:
+        """Give up to ``limit`` buckets by (ts, metric, group), each over all points of its group.
+
+        Of points of the same time that of the lowest device id is the first.
+
+        :raises QueryTooCostlyError: it would take too long.
+        :raises FigureOverflowError: a figure exceeds the largest double.
+        """
+
+
+class EpochRepository(Protocol):
+    """Epochs of the latest values that are kept beside the database (ADR 0028)."""
+
+    async def get(self) -> int: ...
+
+    async def add(self) -> None:
+        """Begin another one: what was kept in an earlier one is not believed from the commit on."""
+
+    async def is_at_rest(self, device_id: DeviceId) -> bool:
+        """Tell whether the device has readings, and nobody is about to commit others.
+
+        Those who begin to write later do not wait for whoever has asked, once the transaction has ended.
+        """
+
+
 class TelemetryUnitOfWork(Protocol):
     points: PointRepository
     ledger: LedgerRepository
+    fleet: FleetRepository
+    epochs: EpochRepository
 
     async def __aenter__(self) -> Self: ...
 
@@ -131,3 +162,52 @@ class RollupUnitOfWork(Protocol):
 
 
 RollupUnitOfWorkFactory = Callable[[], RollupUnitOfWork]
+
+
+class LatestLease(NamedTuple):
+    """The right to keep what the database says of a device, until somebody writes readings of it."""
+
+    device_id: DeviceId
+    token: str
+    epoch: int
+
+
+class Marking(NamedTuple):
+    """Devices of which latest values are kept, and are not shown until what was done to them is settled."""
+
+    token: str
+    device_ids: Collection[DeviceId]
+
+
+class LatestStore(Protocol):
+    """Latest values of devices, where all of a device are read in one round trip.
+
+    It may lose them at any time, and is asked nothing else then. Each of these raises UnavailableError if it does not
+    answer soon. A value is kept as the text that shows it (``iotsphere.telemetry.latest``).
+    """
+
+    async def find(
+        self, device_id: DeviceId, metrics: Collection[str] | None, *, epoch: int
+    ) -> str | LatestLease | None:
+        """Give a JSON object of those of the metrics that are there, all of the device's where None.
+
+        Where nothing of this epoch is kept, a lease goes to who asks first; None says that the database has to be
+        asked.
+        """
+
+    async def fill(self, lease: LatestLease, values: Mapping[str, str] | None) -> None:
+        """Keep all latest values of the device, unless the lease has ended; None says that they are too many."""
+
+    async def mark(self, device_ids: Collection[DeviceId]) -> Marking:
+        """Show no more of these devices, and end all leases, before readings of them are written.
+
+        To be done when nobody else can write readings of them. What is never settled is gone after a while.
+        """
+
+    async def settle(
+        self, marking: Marking, values: Mapping[DeviceId, Mapping[str, str]] | None, *, replaces: bool
+    ) -> None:
+        """Show the marked devices again, with these values where they are later; with None, forget them instead.
+
+        With ``replaces`` also where they are of the same time.
+        """

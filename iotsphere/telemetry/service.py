@@ -1,4 +1,4 @@
-"""Takes readings in, and gives them back: as they are, in figures over intervals, the latest of each metric."""
+"""Takes readings in, and gives them back: as they are, in figures over intervals."""
 
 import asyncio
 from collections import defaultdict
@@ -169,14 +169,6 @@ class TelemetryService:
         if summary.fill is not Fill.NONE:
             buckets = _without_gaps(buckets, query, summary)
         return _page(_in_order(buckets, query.order, after), query)
-
-    async def read_latest(self, *, device_id: DeviceId, metrics: tuple[str, ...] | None = None) -> list[Point]:
-        """Give the latest point, by its own time, of each metric that has one.
-
-        :raises QueryTooCostlyError: it would take too long.
-        """
-        async with self._unit_of_work() as uow:
-            return await uow.points.latest(device_id, metrics)
 
     async def remove_points(
         self,

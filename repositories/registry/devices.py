@@ -29,10 +29,12 @@ WITH heard AS (
 UPDATE devices SET last_seen_at = behind.seen_at FROM behind WHERE devices.id = behind.id
 """)
 
-FIND_STATUSES = sa.text("""
-SELECT id, status FROM devices
+FIND_MANY = """
+SELECT id, {column} FROM devices
 WHERE id = ANY(CAST(:device_ids AS uuid[])) AND organisation_id = :organisation_id AND status <> 'retired'
-""")
+"""
+FIND_STATUSES = sa.text(FIND_MANY.format(column="status"))
+FIND_TYPES = sa.text(FIND_MANY.format(column="device_type"))
 
 NOT_RETIRED = devices.c.status != DeviceStatus.RETIRED.value
 
@@ -77,6 +79,13 @@ class SqlAlchemyDeviceRepository:
         parameters = {"organisation_id": organisation_id, "device_ids": list(device_ids)}
         found = await self._connection.execute(FIND_STATUSES, parameters)
         return {DeviceId(device_id): DeviceStatus(status) for device_id, status in found}
+
+    async def find_types(
+        self, organisation_id: OrganisationId, device_ids: Collection[DeviceId]
+    ) -> dict[DeviceId, str]:
+        parameters = {"organisation_id": organisation_id, "device_ids": list(device_ids)}
+        found = await self._connection.execute(FIND_TYPES, parameters)
+        return {DeviceId(device_id): device_type for device_id, device_type in found}
 
     async def save(self, device: Device) -> None:
         await self._connection.execute(

@@ -5,7 +5,7 @@ from typing import Any
 
 from iotsphere.kernel.times import EPOCH
 from iotsphere.telemetry.intervals import Grid
-from iotsphere.telemetry.model import Selection
+from iotsphere.telemetry.model import FleetSelection, Selection
 
 FIXED_START = "date_bin(:length, {moment}, :epoch)"
 # Where days begin is worked out in Python alone; PostgreSQL sorts the points in between.
@@ -17,7 +17,7 @@ def interval_start(grid: Grid, moment: str) -> str:
     return (CALENDAR_START if grid.interval.is_calendar else FIXED_START).format(moment=moment)
 
 
-def interval_parameters(grid: Grid, selection: Selection) -> dict[str, Any]:
+def interval_parameters(grid: Grid, selection: Selection | FleetSelection) -> dict[str, Any]:
     """Give what the expression needs for moments of the selection."""
     if grid.interval.is_calendar:
         last = max(selection.start, selection.end - timedelta(microseconds=1))

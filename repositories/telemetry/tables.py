@@ -102,6 +102,13 @@ ledger = sa.Table(
     sa.Column("rejected", sa.BigInteger, nullable=False),
 )
 
+# One line: what is kept elsewhere of an earlier epoch is not believed.
+latest_epoch = sa.Table(
+    "latest_epoch",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+)
+
 shadow_generations = sa.Table(
     "shadow_generations",
     metadata,

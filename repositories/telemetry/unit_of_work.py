@@ -1,8 +1,16 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.shadow.ports import ShadowJournal
-from iotsphere.telemetry.ports import LedgerRepository, PointRepository, RollupRepository
+from iotsphere.telemetry.ports import (
+    EpochRepository,
+    FleetRepository,
+    LedgerRepository,
+    PointRepository,
+    RollupRepository,
+)
 from repositories.sql import SqlAlchemyUnitOfWork
+from repositories.telemetry.epochs import SqlAlchemyEpochRepository
+from repositories.telemetry.fleet import SqlAlchemyFleetRepository
 from repositories.telemetry.journal import SqlAlchemyShadowJournal
 from repositories.telemetry.ledger import SqlAlchemyLedgerRepository
 from repositories.telemetry.points import SqlAlchemyPointRepository
@@ -14,10 +22,14 @@ class SqlAlchemyTelemetryUnitOfWork(SqlAlchemyUnitOfWork):
 
     points: PointRepository
     ledger: LedgerRepository
+    fleet: FleetRepository
+    epochs: EpochRepository
 
     def _bind(self, connection: AsyncConnection) -> None:
         self.points = SqlAlchemyPointRepository(connection)
         self.ledger = SqlAlchemyLedgerRepository(connection)
+        self.fleet = SqlAlchemyFleetRepository(connection)
+        self.epochs = SqlAlchemyEpochRepository(connection)
 
 
 class SqlAlchemyRollupUnitOfWork(SqlAlchemyUnitOfWork):

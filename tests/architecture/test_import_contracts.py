@@ -25,6 +25,7 @@ BREACHES = {
     "telemetry-owner": ("repositories/telemetry/tables.py", "import iotsphere.assets.model"),
     "shadow-owner": ("repositories/shadow/store.py", "import sqlalchemy"),
     "throttling-owner": ("repositories/throttling/store.py", "import iotsphere.identity.model"),
+    "latest-owner": ("repositories/latest/store.py", "import sqlalchemy"),
     "private-registry-tables": ("iotsphere/containers/stores.py", "import repositories.registry.tables"),
     "private-asset-tables": ("iotsphere/containers/stores.py", "import repositories.assets.tables"),
     "private-telemetry-tables": ("iotsphere/containers/stores.py", "import repositories.telemetry.tables"),

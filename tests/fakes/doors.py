@@ -67,6 +67,8 @@ class Doors(containers.DeclarativeContainer):
     shadow_history: providers.Dependency[Any] = providers.Dependency()
     telemetry: providers.Dependency[Any] = providers.Dependency()
     metric_units: providers.Dependency[Any] = providers.Dependency()
+    fleet_queries: providers.Dependency[Any] = providers.Dependency()
+    latest_values: providers.Dependency[Any] = providers.Dependency()
     callers: providers.Dependency[Any] = providers.Dependency()
     devices: providers.Dependency[Any] = providers.Dependency()
     throttle = providers.Singleton(Throttle, store=ProcessThrottleStore(), limits=RequestLimits())

@@ -122,6 +122,15 @@ class InMemoryDeviceRepository:
             if device.id in device_ids and device.organisation_id == organisation_id
         }
 
+    async def find_types(
+        self, organisation_id: OrganisationId, device_ids: Collection[DeviceId]
+    ) -> dict[DeviceId, str]:
+        return {
+            device.id: device.device_type
+            for device in _present(self._stored)
+            if device.id in device_ids and device.organisation_id == organisation_id
+        }
+
     async def save(self, device: Device) -> None:
         if device.id in self._stored:
             self._stored[device.id] = device

@@ -25,6 +25,7 @@ from iotsphere.telemetry.model import (
     Arrival,
     Bucket,
     Counts,
+    FleetSelection,
     LedgerEntry,
     Numbers,
     Order,
@@ -37,7 +38,13 @@ from iotsphere.telemetry.model import (
     StaleHour,
     is_same_value,
 )
-from iotsphere.telemetry.ports import LedgerRepository, PointRepository, RollupRepository
+from iotsphere.telemetry.ports import (
+    EpochRepository,
+    FleetRepository,
+    LedgerRepository,
+    PointRepository,
+    RollupRepository,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -57,6 +64,8 @@ class TelemetryData:
                 source, hour = key[0].int, key[2].replace(minute=0, second=0, microsecond=0)
                 self.stale[source, hour] = StaleHour(source, hour, next(self.revisions))
         self.points = points
+
+    epoch: int = 1
 
 
 class InMemoryPointRepository:
@@ -176,24 +185,60 @@ class InMemoryLedgerRepository:
         return [LedgerEntry(interval, sums[interval]) for interval in sorted(sums)][:limit]
 
 
+class InMemoryFleetRepository:
+    def __init__(self, stored: dict[tuple[DeviceId, str, datetime], Point]) -> None:
+        self._stored = stored
+
+    async def aggregate(
+        self, selection: FleetSelection, grid: Grid, aggregates: Collection[Aggregate], *, limit: int
+    ) -> list[tuple[str, Bucket]]:
+        groups: dict[tuple[datetime, str, str], list[Point]] = defaultdict(list)
+        for point in sorted(self._stored.values(), key=_fleet_place):
+            name = selection.groups.get(point.device_id)
+            if name is not None and point.metric in selection.metrics and selection.start <= point.ts < selection.end:
+                groups[_interval_start(point.ts, grid), point.metric, name].append(point)
+        return [
+            (name, Bucket(metric, start, {aggregate: _figure(aggregate, points) for aggregate in aggregates}))
+            for (start, metric, name), points in sorted(groups.items(), key=lambda group: group[0])
+        ][:limit]
+
+
+class InMemoryEpochRepository:
+    def __init__(self, data: TelemetryData) -> None:
+        self._data = data
+
+    async def get(self) -> int:
+        return self._data.epoch
+
+    async def add(self) -> None:
+        self._data.epoch += 1
+
+    async def is_at_rest(self, device_id: DeviceId) -> bool:
+        return any(stored == device_id for stored, _, _ in self._data.points)
+
+
 class InMemoryTelemetryUnitOfWork:
     """Works on a copy of ``data``, which becomes the data when it is committed."""
 
     points: PointRepository
     ledger: LedgerRepository
+    fleet: FleetRepository
+    epochs: EpochRepository
 
     def __init__(self, data: TelemetryData) -> None:
         self._data = data
 
     async def __aenter__(self) -> Self:
-        self._draft = TelemetryData(dict(self._data.points), dict(self._data.minutes))
+        self._draft = TelemetryData(dict(self._data.points), dict(self._data.minutes), epoch=self._data.epoch)
         self.points = InMemoryPointRepository(self._draft.points)
         self.ledger = InMemoryLedgerRepository(self._draft.minutes)
+        self.fleet = InMemoryFleetRepository(self._draft.points)
+        self.epochs = InMemoryEpochRepository(self._draft)
         return self
 
     async def commit(self) -> None:
         self._data.keep(self._draft.points)
-        self._data.minutes = self._draft.minutes
+        self._data.minutes, self._data.epoch = self._draft.minutes, self._draft.epoch
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -252,6 +297,10 @@ def _as_stored(point: Point) -> Point:
 
 def _place(point: Point) -> tuple[datetime, str]:
     return point.ts, point.metric
+
+
+def _fleet_place(point: Point) -> tuple[datetime, DeviceId]:
+    return point.ts, point.device_id
 
 
 def _interval_start(ts: datetime, grid: Grid) -> datetime:

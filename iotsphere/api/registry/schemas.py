@@ -62,7 +62,7 @@ class DeviceFilterQuery(Schema):
 
     @validates("label")
     def _check_label(self, value: str | None, **_: Any) -> None:
-        if value is not None and not _readings(value):
+        if value is not None and not label_readings(value):
             raise ValidationError("Must be a label's key and value with a colon between them.")
 
     @post_load
@@ -70,7 +70,7 @@ class DeviceFilterQuery(Schema):
         narrowed_to = DeviceFilter(
             device_type=loaded["device_type"],
             status=loaded["status"],
-            any_label=_readings(loaded["label"] or ""),
+            any_label=label_readings(loaded["label"] or ""),
             q=loaded["q"],
         )
         return {"narrowed_to": narrowed_to} | {name: loaded[name] for name in ("limit", "cursor") if name in loaded}
@@ -80,7 +80,7 @@ class DeviceListQuery(DeviceFilterQuery, PageQuery):
     pass
 
 
-def _readings(label: str) -> tuple[tuple[str, str], ...]:
+def label_readings(label: str) -> tuple[tuple[str, str], ...]:
     """Give every label that ``key:value`` may mean: keys and values may have colons of their own."""
     ends = [end for end, character in enumerate(label[: LONGEST_KEY + 1]) if character == ":"]
     return tuple((label[:end], label[end + 1 :]) for end in ends)

@@ -36,6 +36,7 @@ from iotsphere.api.telemetry.schemas import (
     RemovalQuery,
     SeriesPageAnswer,
     SeriesParameters,
+    write_latest,
 )
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.audit import Attempt
@@ -44,7 +45,8 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page
 from iotsphere.kernel.times import format_time
 from iotsphere.telemetry.errors import BatchRejectedError
-from iotsphere.telemetry.model import IntakeReport, LedgerEntry, Point, SeriesPage, SeriesQuery
+from iotsphere.telemetry.latest import LatestValueService
+from iotsphere.telemetry.model import IntakeReport, LedgerEntry, SeriesPage, SeriesQuery
 from iotsphere.telemetry.service import TelemetryService
 from iotsphere.workflows.metric_units import MetricUnits
 
@@ -178,17 +180,17 @@ async def remove_points(
     device_may=True,
     query=LatestQuery(),
     answer=LatestValuesAnswer(),
+    encode=write_latest,
     answer_types=MEDIA_TYPES,
 )
 @inject
 async def show_latest(
-    device_id: DeviceId, query: dict[str, Any], telemetry: TelemetryService = Provide["telemetry"]
-) -> dict[str, dict[str, Point]] | Response:
-    points = await telemetry.read_latest(device_id=device_id, **query)
+    device_id: DeviceId, query: dict[str, Any], latest: LatestValueService = Provide["latest_values"]
+) -> str | Response:
     media_type = wanted_type()
     if media_type != JSON:
-        return whole_table(POINTS, points, media_type)
-    return {"values": {point.metric: point for point in points}}
+        return whole_table(POINTS, await latest.read_points(device_id=device_id, **query), media_type)
+    return await latest.read_latest(device_id=device_id, **query)
 
 
 @blueprint.get(f"{PATH}/ledger")

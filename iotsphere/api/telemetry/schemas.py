@@ -47,6 +47,8 @@ class Parsed(fields.Field[T]):
         data: Mapping[str, Any] | None,  # noqa: ARG002
         **_: Any,
     ) -> T:
+        if not isinstance(value, str):
+            raise ValidationError("Not a valid string.")
         try:
             return self._parse(value)
         except ValueError as error:
@@ -291,3 +293,8 @@ class LatestAnswer(Schema):
 
 class LatestValuesAnswer(Schema):
     values = fields.Dict(keys=fields.String(), values=fields.Nested(LatestAnswer))
+
+
+def write_latest(values: str) -> bytes:
+    """Write what ``LatestValuesAnswer`` says, of values that are kept as JSON."""
+    return f'{{"values":{values}}}'.encode()

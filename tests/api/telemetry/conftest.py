@@ -10,7 +10,9 @@ from quart import Quart, Response
 from iotsphere.api.telemetry import endpoints
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.service import TelemetryService
+from tests.factories.latest import build_latest
 from tests.fakes.doors import OneOrganisation, application_of
+from tests.fakes.latest import InMemoryLatestStore
 from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
 
 NOW = datetime(2026, 11, 20, 17, 23, 5, 123456, tzinfo=UTC)
@@ -63,7 +65,12 @@ class SomeUnits:
 @pytest.fixture
 def api() -> Iterator[Api]:
     organisation = OneOrganisation()
-    service = TelemetryService(unit_of_work=partial(InMemoryTelemetryUnitOfWork, TelemetryData()), clock=lambda: NOW)
-    services = {"telemetry": service, "metric_units": SomeUnits()}
+    unit_of_work = partial(InMemoryTelemetryUnitOfWork, TelemetryData())
+    latest_values, latest_intake = build_latest(unit_of_work, InMemoryLatestStore())
+    services = {
+        "telemetry": TelemetryService(unit_of_work=latest_intake, clock=lambda: NOW),
+        "latest_values": latest_values,
+        "metric_units": SomeUnits(),
+    }
     with application_of(endpoints, callers=organisation, devices=organisation, **services) as app:
         yield Api(app, organisation.device_id)

@@ -47,7 +47,9 @@ async def test_a_device_is_found_whichever_organisation_it_is_in(store: Registry
         assert await uow.devices.find(DeviceId(uuid4())) is None
 
 
-async def test_of_many_devices_those_of_the_organisation_are_found_with_their_status(store: RegistryStore) -> None:
+async def test_of_many_devices_those_of_the_organisation_are_found_with_their_status_and_type(
+    store: RegistryStore,
+) -> None:
     ours, theirs = await store.add_organisation(), await store.add_organisation()
     active = await store.add_device(ours, status=DeviceStatus.ACTIVE)
     suspended = await store.add_device(ours, status=DeviceStatus.SUSPENDED)
@@ -62,6 +64,11 @@ async def test_of_many_devices_those_of_the_organisation_are_found_with_their_st
             suspended.id: DeviceStatus.SUSPENDED,
         }
         assert await uow.devices.find_statuses(ours.id, []) == {}
+        assert await uow.devices.find_types(ours.id, asked) == {
+            active.id: active.device_type,
+            suspended.id: suspended.device_type,
+        }
+        assert await uow.devices.find_types(ours.id, []) == {}
 
 
 async def test_a_device_that_was_never_seen_comes_back_so(store: RegistryStore) -> None:

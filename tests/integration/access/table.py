@@ -109,6 +109,7 @@ TABLE = {
     "record_stream": Access(OPERATOR, status=201, json={"device_id": DEVICE_ID, "values": {"temperature": 21.5}}),
     "read_series": Access(VIEWER, device=True),
     "remove_points": Access(ADMIN),
+    "query_fleet": Access(VIEWER, json={"filter": {}, "metrics": ["temperature"], "interval": "1h"}),
     "show_latest": Access(VIEWER, device=True),
     "show_ledger": Access(VIEWER, device=True),
     # Shadows

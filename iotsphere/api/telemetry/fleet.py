@@ -1,0 +1,125 @@
+"""Figures over many devices, over HTTP."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dependency_injector.wiring import Provide, inject
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates, validates_schema
+from quart import Blueprint
+
+from iotsphere.api.fields import Timestamp, text
+from iotsphere.api.operation import operation
+from iotsphere.api.registry.schemas import label_readings
+from iotsphere.api.telemetry.schemas import MAX_METRICS, Parsed, PointList
+from iotsphere.kernel.actor import Actor, Role
+from iotsphere.registry.model import DeviceFilter
+from iotsphere.telemetry.fleet import FleetSeries
+from iotsphere.telemetry.intervals import Grid, Interval, parse_timezone
+from iotsphere.telemetry.model import METRIC_NAME, Aggregate, Fill, Summary
+from iotsphere.workflows.fleet_queries import MAX_DEVICES, FleetQueries, GroupBy
+
+blueprint = Blueprint("fleet", __name__)
+
+
+class FleetFilter(Schema):
+    device_type = text(longest=64, load_default=None)
+    label = text(longest=321, load_default=None, metadata={"description": "A label as key:value."})
+
+    @validates("label")
+    def _check_label(self, value: str | None, **_: Any) -> None:
+        if value is not None and not label_readings(value):
+            raise ValidationError("Must be a label's key and value with a colon between them.")
+
+    @post_load
+    def _make_filter(self, loaded: dict[str, Any], **_: Any) -> DeviceFilter:
+        return DeviceFilter(device_type=loaded["device_type"], any_label=label_readings(loaded["label"] or ""))
+
+
+class FleetQueryBody(Schema):
+    devices = fields.List(fields.UUID(), validate=validate.Length(1, MAX_DEVICES))
+    filter = fields.Nested(
+        FleetFilter, metadata={"description": f"In place of devices: those that match, {MAX_DEVICES} at the most."}
+    )
+    metrics = fields.List(
+        fields.String(validate=validate.Regexp(rf"{METRIC_NAME}\Z", error="Must be the name of a metric.")),
+        required=True,
+        validate=validate.Length(1, MAX_METRICS),
+    )
+    start = Timestamp(load_default=None, metadata={"description": "Inclusive; without it, from the first point on."})
+    end = Timestamp(load_default=None, metadata={"description": "Exclusive; without it, up to the last point."})
+    interval = Parsed(
+        Interval.parse, required=True, metadata={"type": "string", "description": "1s to 30d, of s, m, h and d."}
+    )
+    aggregates = fields.List(
+        fields.Enum(Aggregate, by_value=True),
+        load_default=[Aggregate.AVG],
+        validate=validate.Length(1, len(Aggregate)),
+    )
+    fill = fields.Enum(
+        Fill, by_value=True, load_default=Fill.NONE, metadata={"description": "What intervals without points show."}
+    )
+    timezone = Parsed(
+        parse_timezone,
+        load_default=lambda: parse_timezone("UTC"),
+        metadata={"type": "string", "description": "Whose days are meant; UTC."},
+    )
+    group_by = fields.Enum(GroupBy, by_value=True, load_default=GroupBy.DEVICE)
+
+    @validates_schema
+    def _check(self, loaded: dict[str, Any], **_: Any) -> None:
+        if ("devices" in loaded) == ("filter" in loaded):
+            raise ValidationError("Give either devices or a filter.", "devices")
+        if loaded["start"] and loaded["end"] and loaded["start"] > loaded["end"]:
+            raise ValidationError("Must not lie before start.", "end")
+
+    @post_load
+    def _make(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
+        given = loaded.pop("filter", None)
+        grid = Grid(loaded.pop("interval"), loaded.pop("timezone"))
+        aggregates = tuple(dict.fromkeys(loaded.pop("aggregates")))
+        return loaded | {
+            "devices": loaded.get("devices") if given is None else given,
+            "metrics": tuple(dict.fromkeys(loaded["metrics"])),
+            "summary": Summary(grid, aggregates, loaded.pop("fill")),
+        }
+
+
+class FleetSeriesAnswer(Schema):
+    group = fields.String(
+        allow_none=True, metadata={"description": "The device's id, the device type, or null for all of them."}
+    )
+    device_id = fields.UUID(metadata={"description": "Where devices are asked for one by one.", "optional": True})
+    device_type = fields.String(metadata={"description": "Where they are asked for by type.", "optional": True})
+    metric = fields.String()
+    points = PointList(
+        metadata={"type": "array", "items": {}, "description": "{ts, ...} with the figures that were asked for."}
+    )
+
+
+class FleetAnswer(Schema):
+    series = fields.List(fields.Nested(FleetSeriesAnswer))
+
+
+@blueprint.post("/telemetry/query")
+@operation(
+    "Read figures over intervals of many devices, each for itself, by device type or all together",
+    allow=Role.VIEWER,
+    body=FleetQueryBody(),
+    answer=FleetAnswer(),
+)
+@inject
+async def query_fleet(
+    actor: Actor, body: dict[str, Any], fleet: FleetQueries = Provide["fleet_queries"]
+) -> dict[str, Any]:
+    found = await fleet.read_buckets(organisation_id=actor.organisation_id, **body)
+    return {"series": _named(found, body["group_by"])}
+
+
+def _named(found: Sequence[FleetSeries], group_by: GroupBy) -> list[dict[str, Any]]:
+    names = {GroupBy.DEVICE: "device_id", GroupBy.DEVICE_TYPE: "device_type"}
+    own = names.get(group_by)
+    return [
+        {"group": each.group or None, "metric": each.metric, "points": each.buckets}
+        | ({own: each.group} if own else {})
+        for each in found
+    ]

@@ -1,0 +1,77 @@
+"""Figures over the readings of many devices, each group of devices as if it were one."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from iotsphere.kernel.clock import Clock
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.telemetry.errors import TooManyIntervalsError
+from iotsphere.telemetry.filling import fill_gaps
+from iotsphere.telemetry.model import EARLIEST, FUTURE_TOLERANCE, Bucket, Fill, FleetSelection, Summary
+from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
+
+MAX_BUCKETS = 50_000
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSeries:
+    group: str
+    metric: str
+    buckets: list[Bucket]
+
+
+class FleetTelemetryService:
+    def __init__(self, *, unit_of_work: TelemetryUnitOfWorkFactory, clock: Clock) -> None:
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+
+    async def read_buckets(
+        self,
+        *,
+        groups: Mapping[DeviceId, str],
+        metrics: tuple[str, ...],
+        start: datetime | None,
+        end: datetime | None,
+        summary: Summary,
+    ) -> list[FleetSeries]:
+        """Give figures over all points of each group, by group and metric; what has no point is left out.
+
+        :raises TooManyIntervalsError: there would be more than anybody can look at.
+        :raises QueryTooCostlyError: it would take too long.
+        :raises FigureOverflowError: a figure exceeds the largest double.
+        """
+        latest = self._clock() + 2 * FUTURE_TOLERANCE
+        selection = FleetSelection(
+            groups, metrics, min(max(start or EARLIEST, EARLIEST), latest), min(max(end or latest, EARLIEST), latest)
+        )
+        async with self._unit_of_work() as uow:
+            found = await uow.fleet.aggregate(selection, summary.grid, summary.aggregates, limit=MAX_BUCKETS + 1)
+        if len(found) > MAX_BUCKETS:
+            raise TooManyIntervalsError(MAX_BUCKETS)
+        known: dict[tuple[str, str], list[Bucket]] = defaultdict(list)
+        for group, bucket in found:
+            known[group, bucket.metric].append(bucket)
+        series = [FleetSeries(*key, known[key]) for key in sorted(known)]
+        if summary.fill is Fill.NONE or not series:
+            return series
+        times = [bucket.ts for _, bucket in found]
+        first = min(times) if start is None else selection.start
+        last = max(times) if end is None else selection.end - MICROSECOND
+        return _filled(series, summary, first, last)
+
+
+def _filled(series: list[FleetSeries], summary: Summary, first: datetime, last: datetime) -> list[FleetSeries]:
+    if summary.grid.most_between(first, last) * len(series) > MAX_BUCKETS:
+        raise TooManyIntervalsError(MAX_BUCKETS)
+    starts = summary.grid.starts(first, last)
+    return [
+        FleetSeries(
+            each.group,
+            each.metric,
+            fill_gaps(each.metric, each.buckets, starts, aggregates=summary.aggregates, fill=summary.fill),
+        )
+        for each in series
+    ]

@@ -1,0 +1,86 @@
+"""Figures over a fleet: the registry knows whose the devices are and of which type, the telemetry what they sent."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from enum import StrEnum
+
+from iotsphere.kernel.errors import RuleViolationError
+from iotsphere.kernel.identifiers import DeviceId, OrganisationId
+from iotsphere.registry.errors import DeviceNotFoundError
+from iotsphere.registry.model import DeviceFilter
+from iotsphere.registry.service import DeviceRegistryService
+from iotsphere.telemetry.fleet import FleetSeries, FleetTelemetryService
+from iotsphere.telemetry.model import Summary
+
+MAX_DEVICES = 1000
+
+
+class GroupBy(StrEnum):
+    DEVICE = "device"
+    DEVICE_TYPE = "device_type"
+    NONE = "none"
+
+
+class TooManyDevicesError(RuleViolationError):
+    code = "telemetry.query.too_many_devices"
+
+    def __init__(self) -> None:
+        detail = f"More than {MAX_DEVICES} devices match. Narrow the filter down, or name the devices."
+        super().__init__(detail, {"filter": [detail]})
+
+
+class FleetQueries:
+    def __init__(self, *, devices: DeviceRegistryService, telemetry: FleetTelemetryService) -> None:
+        self._devices = devices
+        self._telemetry = telemetry
+
+    async def read_buckets(
+        self,
+        *,
+        organisation_id: OrganisationId,
+        devices: Collection[DeviceId] | DeviceFilter,
+        group_by: GroupBy,
+        metrics: tuple[str, ...],
+        start: datetime | None,
+        end: datetime | None,
+        summary: Summary,
+    ) -> list[FleetSeries]:
+        """Give figures over the points of each group of the organisation's devices.
+
+        A group has the device's id for its name, or the device type, or none.
+
+        :raises DeviceNotFoundError: one of the devices is not there, or not in this organisation.
+        :raises TooManyDevicesError: more match than are gone through at once.
+        :raises TooManyIntervalsError: there would be more than anybody can look at.
+        :raises QueryTooCostlyError: it would take too long.
+        :raises FigureOverflowError: a figure exceeds the largest double.
+        """
+        types = await self._find_types(organisation_id, devices)
+        return await self._telemetry.read_buckets(
+            groups={device_id: _name_group(group_by, device_id, types[device_id]) for device_id in sorted(types)},
+            metrics=metrics,
+            start=start,
+            end=end,
+            summary=summary,
+        )
+
+    async def _find_types(
+        self, organisation_id: OrganisationId, devices: Collection[DeviceId] | DeviceFilter
+    ) -> Mapping[DeviceId, str]:
+        if isinstance(devices, DeviceFilter):
+            page = await self._devices.list_devices(
+                organisation_id=organisation_id, narrowed_to=devices, limit=MAX_DEVICES, cursor=None
+            )
+            if page.next_cursor is not None:
+                raise TooManyDevicesError
+            return {device.id: device.device_type for device in page.items}
+        types = await self._devices.find_types(organisation_id=organisation_id, device_ids=devices)
+        if len(types) < len(set(devices)):
+            raise DeviceNotFoundError
+        return types
+
+
+def _name_group(group_by: GroupBy, device_id: DeviceId, device_type: str) -> str:
+    if group_by is GroupBy.DEVICE:
+        return str(device_id)
+    return device_type if group_by is GroupBy.DEVICE_TYPE else ""
