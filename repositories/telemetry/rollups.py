@@ -167,13 +167,9 @@ SELECT
     (array_agg(last ORDER BY start DESC) FILTER (WHERE numbers > 0))[1], max(last_at)
 FROM ready
 JOIN sources ON sources.id = ready.source
-CROSS JOIN LATERAL (
-    SELECT rollups_1h.* FROM rollups_1h
-    WHERE rollups_1h.source = ready.source
-        AND place = ANY(ARRAY(SELECT generate_series(1, cardinality(sources.metrics))))
-        AND start >= day AND start < day + interval '1 day'
-        AND start >= :earliest AND start < :latest
-) AS hourly (start, source_again, place, count, numbers, total, low, high, squares, first, first_at, last, last_at)
+CROSS JOIN generate_series(1, cardinality(sources.metrics)) AS places (place)
+JOIN rollups_1h USING (source, place)
+WHERE start >= day AND start < day + interval '1 day' AND start >= :earliest AND start < :latest
 GROUP BY day, source, place
 ORDER BY source, place, day
 """)  # noqa: S608

@@ -14,11 +14,16 @@ from repositories.telemetry.unit_of_work import SqlAlchemyTelemetryUnitOfWork
 
 
 @pytest_asyncio.fixture(scope="module", params=["timescaledb", "partitions"])
-async def engine(stack: LocalStack, request: pytest.FixtureRequest) -> AsyncIterator[AsyncEngine]:
+async def dsn(stack: LocalStack, request: pytest.FixtureRequest) -> str:
     """A telemetry store of this module's own, without a single chunk or partition yet."""
     name = f"{request.module.__name__.rpartition('.')[2]}_{request.param}"
     dsn = await create_database(stack, name, timescaledb=request.param == "timescaledb")
     upgrade("telemetry", dsn)
+    return dsn
+
+
+@pytest_asyncio.fixture(scope="module")
+async def engine(dsn: str) -> AsyncIterator[AsyncEngine]:
     engine = create_store_engine(dsn)
     yield engine
     await engine.dispose()
