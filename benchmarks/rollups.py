@@ -158,7 +158,7 @@ async def measure(bench: Bench, devices: int) -> list[tuple[str, ...]]:
         await bench.add_device()
     points = devices * POINTS_OF_A_DEVICE
     rolled_up = await bench.roll_up()
-    rows = [(f"{points:,}", "worked out, last step", "", f"{rolled_up:.1f} s", "")]
+    rows: list[tuple[str, ...]] = [(f"{points:,}", "worked out, last step", "", f"{rolled_up:.1f} s", "")]
     for query in QUERIES:
         taken: dict[bool, list[float]] = {True: [], False: []}
         for number in range(2 * ROUNDS):
