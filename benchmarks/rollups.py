@@ -35,7 +35,7 @@ from repositories.sql import create_store_engine
 from repositories.telemetry.appending import KEEP, KEEP_AND_MARK
 from repositories.telemetry.buckets import BucketReader
 from repositories.telemetry.partitions import add_partitions
-from repositories.telemetry.rows import to_row
+from repositories.telemetry.rows import GIVEN_ROWS, pack_rows, to_row
 from repositories.telemetry.sources import Source
 from repositories.telemetry.staleness import find_stale_source
 from repositories.telemetry.unit_of_work import SqlAlchemyRollupUnitOfWork, SqlAlchemyTelemetryUnitOfWork
@@ -55,7 +55,7 @@ QUERIES = {
 }
 AGGREGATES = (Aggregate.AVG, Aggregate.MIN, Aggregate.MAX)
 # As what readings are written without.
-UNMARKED = sa.text(KEEP.format(marked="unmarked AS (SELECT)"))
+UNMARKED = sa.text(KEEP.format(given=GIVEN_ROWS, marked="unmarked AS (SELECT)"))
 
 READINGS = sa.text("""
 INSERT INTO readings (ts, source, first, numbers)
@@ -144,7 +144,7 @@ class Bench:
         rows = [to_row(batch % 20, start + timedelta(seconds=second), {1: 1.0 * second}) for second in range(1000)]
         async with self._engine.connect() as connection:
             began = time.perf_counter()
-            await connection.execute(statement, {"rows": rows})
+            await connection.execute(statement, pack_rows(rows))
             await connection.commit()
         return (time.perf_counter() - began) * 1000
 
