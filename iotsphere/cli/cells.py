@@ -16,7 +16,7 @@ MISSING = frozenset({"", "na", "nan", "n/a", "null", "none"})
 
 def read_values(cells: list[str], metrics: Iterable[tuple[int, str]]) -> dict[str, float]:
     """Read the cells at the metrics' places; those without a value are left out."""
-    return {name: _number(cells[n], name) for n, name in metrics if cells[n].strip().lower() not in MISSING}
+    return {name: read_number(cells[n], name) for n, name in metrics if cells[n].strip().lower() not in MISSING}
 
 
 def read_time(cell: str) -> datetime:
@@ -38,7 +38,7 @@ def _from_iso_8601(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _number(cell: str, name: str) -> float:
+def read_number(cell: str, name: str) -> float:
     """Read a number as the file has it; a whole one stays whole, so that the platform sees what it cannot keep."""
     text = cell.strip()
     number = float(text) if NUMBER.fullmatch(text) else math.nan

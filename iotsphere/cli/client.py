@@ -4,12 +4,13 @@ Whatever goes wrong becomes one sentence that a person can act on, with the plat
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import msgspec
@@ -19,6 +20,9 @@ from iotsphere.cli.errors import CommandError
 from iotsphere.config import ClientSettings
 from iotsphere.kernel.times import format_time
 
+NDJSON = "application/x-ndjson"
+MOST_POINTS = 50_000
+"""The platform's limit, of one page."""
 ATTEMPTS = 12
 SHADOW_ATTEMPTS = 2
 """A state not told now is told with the next readings, which must not wait for it."""
@@ -52,6 +56,8 @@ class Call:
     method: str
     path: str
     body: Any = None
+    lines: bytes | None = None
+    """Lines of JSON, in place of a body."""
     params: Mapping[str, str] = field(default_factory=dict)
     attempts: int = ATTEMPTS
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -94,6 +100,21 @@ class PlatformClient:
                     return device  # type: ignore[no-any-return]
         return None
 
+    async def resolve_device(self, name: str) -> dict[str, Any] | None:
+        """Look a device up by its id or its serial number."""
+        try:
+            device_id = UUID(name)
+        except ValueError:
+            return await self.find_device(name)
+        call = Call(f"show the device {name}", "GET", f"/devices/{device_id}")
+        try:
+            return await self.request(call)  # type: ignore[no-any-return]
+        except PlatformError as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+        # A serial number may look like an id.
+        return await self.find_device(name)
+
     async def create_credential(self, device_id: str, label: str) -> "DeviceClient":
         """Make a key of the device's own and give the client that speaks with it."""
         path = f"/devices/{device_id}/credentials"
@@ -103,6 +124,20 @@ class PlatformClient:
     async def revoke_credential(self, device: "DeviceClient") -> None:
         path = f"/devices/{device.device_id}/credentials/{device.credential_id}"
         await self.request(Call("revoke a key", "DELETE", path, attempts=1))
+
+    async def read_points(
+        self, device_id: str, asked: Mapping[str, str]
+    ) -> AsyncIterator[list[tuple[str, str, Any]]]:
+        """Give the device's points page by page, each as time, metric and value, in the order of time and metric."""
+        path, params = f"/devices/{device_id}/telemetry", {**asked, "limit": str(MOST_POINTS)}
+        async for page in self._pages(Call("read the points", "GET", path, params=params)):
+            points = [(ts, series["metric"], value) for series in page["series"] for ts, value in series["points"]]
+            yield sorted(points, key=_place)
+
+    async def post_lines(self, lines: bytes) -> dict[str, Any]:
+        """Store readings of many devices and give the platform's counts, also where it rejected every one of them."""
+        call = Call("store the readings", "POST", "/telemetry", lines=lines)
+        return await self._as_user(partial(_send_counted, self._http, call))  # type: ignore[no-any-return]
 
     async def count_points(
         self, device_id: str, *, metrics: Sequence[str], start: datetime, end: datetime
@@ -127,14 +162,17 @@ class PlatformClient:
 
         :raises PlatformError: the platform refused.
         """
+        return await self._as_user(partial(send, self._http, call))
+
+    async def _as_user(self, sending: Callable[[Mapping[str, str]], Awaitable[Any]]) -> Any:
         token = self._access_token
         try:
-            return await send(self._http, call, {"Authorization": f"Bearer {token}"})
+            return await sending({"Authorization": f"Bearer {token}"})
         except PlatformError as error:
             if error.status != httpx.codes.UNAUTHORIZED:
                 raise
         await self._renew(token)
-        return await send(self._http, call, {"Authorization": f"Bearer {self._access_token}"})
+        return await sending({"Authorization": f"Bearer {self._access_token}"})
 
     async def _pages(self, call: Call) -> AsyncIterator[dict[str, Any]]:
         cursor: dict[str, str] = {}
@@ -169,12 +207,7 @@ class DeviceClient:
     async def post_readings(self, readings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Store readings and give the platform's counts, also where it rejected every one of them."""
         path = f"/devices/{self.device_id}/telemetry"
-        call = Call("store the readings", "POST", path, readings)
-        response = await _exchange(self._http, call, self._headers)
-        answer = _read_json(call, response)
-        if "received" not in answer:
-            raise _refusal(call, response)
-        return answer
+        return await _send_counted(self._http, Call("store the readings", "POST", path, readings), self._headers)
 
     async def get_shadow(self) -> dict[str, Any]:
         path = f"/devices/{self.device_id}/shadow"
@@ -227,6 +260,16 @@ async def send(http: httpx.AsyncClient, call: Call, headers: Mapping[str, str] |
     return _read_json(call, response) if response.content else None
 
 
+async def _send_counted(http: httpx.AsyncClient, call: Call, headers: Mapping[str, str]) -> dict[str, Any]:
+    """Make a call that stores readings, and give the counts; that all were rejected is no refusal here."""
+    response = await _exchange(http, call, headers)
+    answer = _read_json(call, response)
+    is_settled = response.is_success or response.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    if not is_settled or "received" not in answer:
+        raise _refusal(call, response)
+    return answer
+
+
 async def _exchange(http: httpx.AsyncClient, call: Call, headers: Mapping[str, str]) -> httpx.Response:
     """Send, again where that helps, a bounded number of times."""
     async for attempt in stamina.retry_context(on=_wait_before_retry, attempts=call.attempts, timeout=120.0):
@@ -236,8 +279,8 @@ async def _exchange(http: httpx.AsyncClient, call: Call, headers: Mapping[str, s
 
 
 async def _send_once(http: httpx.AsyncClient, call: Call, headers: Mapping[str, str]) -> httpx.Response:
-    content = None if call.body is None else msgspec.json.encode(call.body)
-    kind = {} if call.body is None else {"Content-Type": "application/json"}
+    content = call.lines if call.body is None else msgspec.json.encode(call.body)
+    kind = {} if content is None else {"Content-Type": "application/json" if call.lines is None else NDJSON}
     try:
         response = await http.request(
             call.method, call.path, params=call.params, content=content, headers={**call.headers, **kind, **headers}
@@ -251,6 +294,10 @@ async def _send_once(http: httpx.AsyncClient, call: Call, headers: Mapping[str, 
             sentence, status=response.status_code, retry_after_seconds=_retry_after_seconds(response)
         )
     return response
+
+
+def _place(point: tuple[str, str, Any]) -> tuple[str, str]:
+    return point[:2]
 
 
 def _wait_before_retry(error: Exception) -> bool | float:
@@ -267,7 +314,10 @@ def _retry_after_seconds(response: httpx.Response) -> float | None:
 
 def _refusal(call: Call, response: httpx.Response) -> PlatformError:
     problem = _read_json(call, response)
-    fields = "".join(f" {name}: {' '.join(map(str, said))}" for name, said in problem.get("errors", {}).items())
+    errors = problem.get("errors")
+    # Of readings there is a list.
+    said_of = errors if isinstance(errors, dict) else {}
+    fields = "".join(f" {name}: {' '.join(map(str, said))}" for name, said in said_of.items())
     code, correlation_id = problem.get("code", "none"), problem.get("correlation_id", "none")
     sentence = (
         f"The platform would not {call.purpose}: {problem.get('detail') or problem.get('title')}{fields}"

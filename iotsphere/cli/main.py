@@ -8,6 +8,8 @@ import typer
 
 from iotsphere.cli.doctor import doctor
 from iotsphere.cli.errors import ending_in_one_sentence
+from iotsphere.cli.exporting import export
+from iotsphere.cli.importing import import_file
 from iotsphere.cli.migrate import migrate
 from iotsphere.cli.replay import replay
 from iotsphere.cli.rotate_signing_key import rotate_signing_key
@@ -21,6 +23,8 @@ app.command()(rotate_signing_key)
 app.command()(doctor)
 app.command()(simulate)
 app.command()(replay)
+app.command()(export)
+app.command("import")(import_file)
 
 
 @app.command()

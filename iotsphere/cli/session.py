@@ -47,15 +47,15 @@ def _ask_password() -> str:
     return str(typer.prompt("Password", hide_input=True, err=True))
 
 
-def parse_start(text: str) -> datetime:
-    """Read the option --start.
+def parse_start(text: str, option: str = "--start") -> datetime:
+    """Read an option that is a time.
 
     :raises CommandError: it is no time with an offset.
     """
     try:
         return parse_time(text)
     except ValueError as error:
-        raise CommandError(f"--start: {error}") from error
+        raise CommandError(f"{option}: {error}") from error
 
 
 def progress_bar(*, hidden: bool) -> Progress:

@@ -14,6 +14,8 @@ from uuid import uuid4
 
 import httpx
 
+from iotsphere.kernel.times import format_time
+
 EMAIL = "operator@example.org"
 PASSWORD = "correct horse battery staple"
 EARLIEST = datetime.fromisoformat("2000-01-01T00:00:00Z")
@@ -73,7 +75,9 @@ class InMemoryPlatform:
             ("GET", "/devices", self._as_user(self._list)),
             ("POST", f"{device}/credentials", self._as_user(self._make_key)),
             ("DELETE", f"{device}/credentials/([^/]+)", self._as_user(self._revoke)),
-            ("GET", f"{device}/telemetry", self._as_user(self._count)),
+            ("GET", device, self._as_user(self._show)),
+            ("GET", f"{device}/telemetry", self._as_user(self._read)),
+            ("POST", "/telemetry", self._as_user(self._append_lines)),
             ("POST", f"{device}/telemetry", self._as_device(self._append)),
             ("GET", f"{device}/shadow", self._as_device(self._shadow)),
             ("PATCH", f"{device}/shadow", self._as_device(self._report)),
@@ -154,6 +158,45 @@ class InMemoryPlatform:
             self.points[device_id, metric, at] = value
             return "stored"
         return "duplicates" if known == value else "conflicts"
+
+    def _show(self, request: httpx.Request, device_id: str) -> httpx.Response:
+        device = self.devices.get(device_id)
+        return httpx.Response(200, json=device) if device else problem(404, "registry.device.not_found")
+
+    def _append_lines(self, request: httpx.Request) -> httpx.Response:
+        counts = Counter(dict.fromkeys(("received", "stored", "duplicates", "conflicts", "rejected"), 0))
+        errors = []
+        for number, line in enumerate(request.content.splitlines(), 1):
+            reading = json.loads(line)
+            at = datetime.fromisoformat(reading["ts"])
+            for metric, value in reading["values"].items():
+                judged = self._judge(reading["device_id"], metric, at, value)
+                counts.update(("received", judged))
+                if judged == "rejected":
+                    errors.append({"line": number, "code": "telemetry.point.past", "detail": "Before 2000."})
+        all_rejected = counts["rejected"] == counts["received"]
+        return httpx.Response(422 if all_rejected else 201, json={**counts, "errors": errors[:10]})
+
+    def _read(self, request: httpx.Request, device_id: str) -> httpx.Response:
+        """Give points three to a page, whatever is asked for, or counts of them."""
+        asked = request.url.params
+        if "interval" in asked:
+            return self._count(request, device_id)
+        start = datetime.fromisoformat(asked.get("start", "2000-01-01T00:00:00Z"))
+        end = datetime.fromisoformat(asked.get("end", "2100-01-01T00:00:00Z"))
+        metrics = asked["metrics"].split(",") if "metrics" in asked else None
+        found = sorted(
+            (at, metric)
+            for device, metric, at in self.points
+            if device == device_id and start <= at < end and (metrics is None or metric in metrics)
+        )
+        first = int(asked.get("cursor", 0))
+        series: dict[str, list[Any]] = {}
+        for at, metric in found[first : first + 3]:
+            series.setdefault(metric, []).append([format_time(at), self.points[device_id, metric, at]])
+        body = [{"metric": metric, "points": points} for metric, points in series.items()]
+        following = str(first + 3) if first + 3 < len(found) else None
+        return httpx.Response(200, json={"device_id": device_id, "series": body, "next_cursor": following})
 
     def _count(self, request: httpx.Request, device_id: str) -> httpx.Response:
         """Count in two intervals, split at noon, as a range longer than one interval would be."""

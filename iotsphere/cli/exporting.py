@@ -1,0 +1,99 @@
+"""``iotsphere export``: points of devices, into a file that ``iotsphere import`` takes in again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from iotsphere.cli.client import PlatformClient, connect
+from iotsphere.cli.errors import CommandError
+from iotsphere.cli.point_writers import CsvPointWriter, ParquetPointWriter, PointWriter
+from iotsphere.cli.report import Report
+from iotsphere.cli.session import (
+    EmailOption,
+    JsonOption,
+    PasswordOption,
+    UrlOption,
+    client_settings,
+    conduct,
+    parse_start,
+    progress_bar,
+)
+from iotsphere.cli.tables import TableFile, TableFormat
+from iotsphere.config import ClientSettings
+from iotsphere.kernel.times import format_time
+
+
+def export(  # noqa: PLR0913, PLR0917  # every option of the command is a parameter
+    devices: Annotated[list[str], typer.Argument(help="Serial numbers, or ids, of the devices.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write; what is there is replaced.")],
+    metrics: Annotated[str | None, typer.Option(help="Names with commas between them. (default: all)")] = None,
+    start: Annotated[str | None, typer.Option(help="From this time on. (default: the first point)")] = None,
+    end: Annotated[str | None, typer.Option(help="Up to before this time. (default: the last point)")] = None,
+    table_format: Annotated[
+        TableFormat | None, typer.Option("--format", help="(default: as the file's name ends)")
+    ] = None,
+    url: UrlOption = None,
+    email: EmailOption = None,
+    password: PasswordOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the points of devices into one file, a row for each: serial number, time, metric, value."""
+    range_ = {
+        "start": start and format_time(parse_start(start)),
+        "end": end and format_time(parse_start(end, "--end")),
+    }
+    asked = {name: value for name, value in {"metrics": metrics, **range_}.items() if value}
+    report = Report("export")
+    exporting = Exporting(devices, output, asked, report)
+    settings = client_settings(url, email, password)
+    with progress_bar(hidden=as_json) as progress:
+        conduct(
+            lambda: exporting.run(settings, table_format or TableFile(output).format, progress),
+            report,
+            as_json=as_json,
+        )
+
+
+@dataclass(slots=True)
+class Exporting:
+    devices: list[str]
+    output: Path
+    asked: dict[str, str]
+    report: Report
+
+    async def run(self, settings: ClientSettings, table_format: TableFormat, progress: Progress) -> None:
+        """Write the file, which has its name only when it is complete.
+
+        :raises PlatformError: the platform refused.
+        :raises CommandError: there is no such device, or the file cannot be written.
+        """
+        unfinished = self.output.with_name(f"{self.output.name}.part")
+        try:
+            async with connect(settings) as platform:
+                writer = (ParquetPointWriter if table_format is TableFormat.PARQUET else CsvPointWriter)(unfinished)
+                try:
+                    counts = {name: await self._write(platform, name, writer, progress) for name in self.devices}
+                finally:
+                    writer.close()
+            unfinished.replace(self.output)
+        except OSError as error:
+            raise CommandError(f"{self.output} cannot be written: {error.strerror}.") from error
+        finally:
+            unfinished.unlink(missing_ok=True)
+        self.report.details |= {"points": sum(counts.values()), "points_of_devices": counts, "file": str(self.output)}
+        self.report.notes.append(f"{sum(counts.values()):,} points of {len(counts)} devices are in {self.output}.")
+
+    async def _write(self, platform: PlatformClient, name: str, writer: PointWriter, progress: Progress) -> int:
+        device = await platform.resolve_device(name)
+        if device is None:
+            raise CommandError(f"There is no device {name!r}.")
+        task = progress.add_task(device["serial_number"], total=None)
+        count = 0
+        async for points in platform.read_points(device["id"], self.asked):
+            writer.write(device["serial_number"], points)
+            count += len(points)
+            progress.update(task, completed=count)
+        return count
