@@ -8,6 +8,7 @@ REFUSALS = {
     "the device is suspended": "registry.device.suspended",
     "the credential is not valid": "identity.credential.invalid",
     "the request is forged": "identity.csrf.invalid",
+    "a device may not": "identity.device.not_allowed",
     "the role is too low": "identity.role.too_low",
     "only the platform's operator may do it": "identity.role.not_platform_administrator",
     "nobody else could administer": "identity.user.last_administrator",

@@ -24,7 +24,7 @@ from iotsphere.telemetry.model import is_metric_name
 
 ROWS_AT_ONCE = 5_000
 DEVICE_TITLES = ("serial_number", "device_id", "device")
-METRIC, VALUE, NUMBER_COLUMN, OTHER = "metric", "value", "number", "other"
+METRIC, VALUE, OTHER = "metric", "value", "other"
 
 
 class TableFormat(StrEnum):
@@ -164,11 +164,9 @@ def _column(titles: Sequence[str], chosen: str | None, known: Any, meaning: str,
 def _values_reader(titles: Sequence[str], taken: set[int | None]) -> Callable[[list[Any]], dict[str, Any]]:
     columns = {title: n for n, title in enumerate(titles)}
     if METRIC in columns and VALUE in columns:
-        return lambda row: _of_one(row[columns[METRIC]], read_cell(row[columns[VALUE]]))
-    if METRIC in columns and NUMBER_COLUMN in columns:
         other = columns.get(OTHER)
         return lambda row: _of_one(
-            row[columns[METRIC]], _number_or(row[columns[NUMBER_COLUMN]], None if other is None else row[other])
+            row[columns[METRIC]], read_cell(row[columns[VALUE]]), None if other is None else row[other]
         )
     metrics = [(n, _metric(title)) for n, title in enumerate(titles) if n not in taken and title not in DEVICE_TITLES]
     if len({name for _, name in metrics}) < len(metrics) or not metrics:
@@ -180,12 +178,11 @@ def _metric(title: str) -> str:
     return title if is_metric_name(title) else metric_name(title)
 
 
-def _of_one(metric: Any, value: Any) -> dict[str, Any]:
+def _of_one(metric: Any, value: Any, other: str | None) -> dict[str, Any]:
+    """Give the one value that there is: what is no number may be JSON in a column of its own."""
+    if value is None and other:
+        value = msgspec.json.decode(other)
     return {} if value is None else {str(metric): value}
-
-
-def _number_or(number: Any, other: Any) -> Any:
-    return read_cell(number) if number not in {None, ""} else (msgspec.json.decode(other) if other else None)
 
 
 def read_cell(cell: Any) -> Any:

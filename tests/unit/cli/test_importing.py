@@ -72,8 +72,8 @@ def test_an_export_is_of_the_metrics_and_the_range_asked_for(platform: InMemoryP
     run(export, platform, "SN-1", "-o", file, *asked)
 
     assert file.read_text().splitlines()[1:] == [
-        "SN-1,2024-01-01T12:01:00.000000Z,a,1",
-        "SN-1,2024-01-01T12:02:00.000000Z,a,2",
+        "SN-1,2024-01-01T12:01:00.000000Z,a,1.0,",
+        "SN-1,2024-01-01T12:02:00.000000Z,a,2.0,",
     ]
 
 

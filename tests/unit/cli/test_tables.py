@@ -57,6 +57,12 @@ def test_a_wide_file_has_a_column_for_each_metric(tmp_path: Path) -> None:
     ]
 
 
+def test_a_table_of_the_platforms_own_is_read_for_a_device_that_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, 'ts,metric,value,other\n1704110400,a,1.5,\n1704110400,b,,"""1.5"""\n1704110400,c,,\n')
+
+    assert read(path, device="SN-1") == [(1, "SN-1", NOON, {"a": 1.5}), (2, "SN-1", NOON, {"b": "1.5"})]
+
+
 def test_what_is_skipped_is_not_looked_at(tmp_path: Path) -> None:
     path = write(tmp_path, "serial_number,ts,metric,value\nSN-1,bad,a,1\nSN-1,2024-01-01T12:00:00Z,a,true\n\n")
 
