@@ -1,7 +1,7 @@
 """Long files of points, written as ``iotsphere.cli.tables`` reads them: every value comes back as it was.
 
-The columns are those of the API's own tables, behind the device: numbers in ``value``, and in ``other``, as JSON, what
-is no number.
+The columns are those of the API's own tables, behind the device: numbers in ``value``, and in ``other``, as JSON,
+what is no number.
 """
 
 import csv
