@@ -3,19 +3,29 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
 from dependency_injector.wiring import Provide, inject
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates, validates_schema
-from quart import Blueprint
+from quart import Blueprint, Response
 
 from iotsphere.api.fields import Timestamp, text
-from iotsphere.api.operation import operation
+from iotsphere.api.operation import JSON, operation
 from iotsphere.api.registry.schemas import label_readings
+from iotsphere.api.telemetry.formats import (
+    MEDIA_TYPES,
+    NAME,
+    Columns,
+    Table,
+    figures_table,
+    wanted_type,
+    whole_table,
+)
 from iotsphere.api.telemetry.schemas import MAX_METRICS, Parsed, PointList
 from iotsphere.kernel.actor import Actor, Role
 from iotsphere.registry.model import DeviceFilter
 from iotsphere.telemetry.fleet import FleetSeries
 from iotsphere.telemetry.intervals import Grid, Interval, parse_timezone
-from iotsphere.telemetry.model import METRIC_NAME, Aggregate, Fill, Summary
+from iotsphere.telemetry.model import METRIC_NAME, Aggregate, Bucket, Fill, Summary
 from iotsphere.workflows.fleet_queries import MAX_DEVICES, FleetQueries, GroupBy
 
 blueprint = Blueprint("fleet", __name__)
@@ -106,13 +116,32 @@ class FleetAnswer(Schema):
     allow=Role.VIEWER,
     body=FleetQueryBody(),
     answer=FleetAnswer(),
+    answer_types=MEDIA_TYPES,
 )
 @inject
 async def query_fleet(
     actor: Actor, body: dict[str, Any], fleet: FleetQueries = Provide["fleet_queries"]
-) -> dict[str, Any]:
+) -> dict[str, Any] | Response:
     found = await fleet.read_buckets(organisation_id=actor.organisation_id, **body)
+    media_type = wanted_type()
+    if media_type != JSON:
+        return whole_table(_fleet_table(body["summary"].aggregates), _rows(found), media_type)
     return {"series": _named(found, body["group_by"])}
+
+
+def _fleet_table(aggregates: Sequence[Aggregate]) -> Table:
+    """The table of one device's figures, with the group of each."""
+    own = figures_table(aggregates)
+
+    def columns(rows: Sequence[tuple[str, Bucket]]) -> Columns:
+        times, *others = own.columns_of([bucket for _, bucket in rows])
+        return [times, [group for group, _ in rows], *others]
+
+    return Table(own.schema.insert(1, pa.field("group", NAME)), columns)
+
+
+def _rows(found: Sequence[FleetSeries]) -> list[tuple[str, Bucket]]:
+    return [(each.group, bucket) for each in found for bucket in each.buckets]
 
 
 def _named(found: Sequence[FleetSeries], group_by: GroupBy) -> list[dict[str, Any]]:

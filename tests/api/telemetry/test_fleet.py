@@ -111,6 +111,20 @@ async def test_a_device_of_another_organisation_is_none(api: FleetApi) -> None:
         assert problem["code"] == "registry.device.not_found"
 
 
+async def test_a_table_names_the_group_of_each_row(api: FleetApi) -> None:
+    api.add(1, 2, device_type="pump")
+    headers = {"Authorization": "Bearer viewer", "Accept": "text/csv"}
+    body = ASKED | {"filter": {}, "group_by": "device_type", "aggregates": ["avg", "count"]}
+
+    answer = await api.app.test_client().post("/api/v1/telemetry/query", headers=headers, json=body)
+
+    assert answer.mimetype == "text/csv"
+    assert (await answer.get_data(as_text=True)).splitlines() == [
+        "ts,group,metric,avg,count",
+        "2026-11-20T16:00:00.000000Z,pump,a,1.5,2",
+    ]
+
+
 async def test_a_device_may_not_ask_about_the_fleet(api: FleetApi) -> None:
     device_id = api.add(1)
     answer = await api.app.test_client().post(
