@@ -37,7 +37,7 @@ def send_readings(platform: Platform, path: str, key: str) -> None:
 
 async def measure_memory(url: str, path: str) -> int:
     async with Redis.from_url(url) as redis:
-        return int(await redis.memory_usage(f"iotsphere:latest:{path.rpartition('/')[2]}", samples=0))
+        return int(await redis.memory_usage(f"iotsphere:latest:{path.rpartition('/')[2]}", samples=0) or 0)
 
 
 def measure(platform: Platform, empty_port: int, *, rounds: int, seconds: float) -> dict[str, object]:
