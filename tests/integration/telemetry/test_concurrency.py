@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.intervals import Interval
-from iotsphere.telemetry.model import Counts, Point, SeriesQuery
+from iotsphere.telemetry.model import Counts, Point, Selection, SeriesQuery
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from iotsphere.telemetry.service import TelemetryService
 
@@ -126,6 +127,37 @@ async def test_the_first_points_of_a_month_may_come_from_many_at_once(
         assert children
         # Everything lies in a chunk or partition, nothing beside them.
         assert await connection.scalar(sa.text("SELECT count(*) FROM ONLY readings")) == 0
+
+
+async def test_what_arrives_while_others_delete_is_stored_or_deleted_and_counted(
+    service: TelemetryService, device_id: DeviceId, unit_of_work: TelemetryUnitOfWorkFactory
+) -> None:
+    moments = [(hour, NOW - timedelta(hours=hour)) for hour in range(120)]
+    readings = [reading(moment, a=hour, b="x") for hour, moment in moments]
+    await service.record_readings(device_id=device_id, document=readings)
+
+    async def delete(*metrics: str) -> int:
+        deleted = 0
+        selection: Selection | None = Selection(device_id, metrics, moments[-1][1], NOW)
+        while selection is not None:
+            async with unit_of_work() as uow:
+                removal = await uow.points.remove(selection, limit=7)
+                await uow.commit()
+            deleted += removal.points
+            selection = replace(selection, start=removal.rest) if removal.rest else None
+        return deleted
+
+    documents = [[reading(moment, a=hour, c=hour) for hour, moment in moments[first::8]] for first in range(8)]
+    deletions = [asyncio.create_task(delete("a")), asyncio.create_task(delete("b", "c"))]
+    reports = await asyncio.gather(
+        *(service.record_readings(device_id=device_id, document=document) for document in documents)
+    )
+    deleted = sum(await asyncio.gather(*deletions))
+
+    arrived = 240 + sum(report.counts.stored for report in reports)
+    assert arrived - deleted == len(await stored(service, device_id))
+    assert deleted >= 238
+    assert all(report.counts.conflicts == 0 for report in reports)
 
 
 VALUES = st.one_of(st.integers(-5, 5), st.floats(-1e6, 1e6), st.booleans(), st.text(max_size=3), st.none())
