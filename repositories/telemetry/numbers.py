@@ -1,7 +1,8 @@
 """The numbers of whole series, column by column: a hundred thousand of them cost less than as many rows would."""
 
+import time
 from array import array
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,8 @@ from repositories.telemetry.sources import Source
 
 # More would hold the process up while they are taken in.
 READ_AT_ONCE = 20_000
+# A device may have thousands of metrics, each of which is a statement at the least.
+LONGEST_SECONDS = 3.0
 MICROSECOND = timedelta(microseconds=1)
 
 # A double tells microseconds apart until 2106 once it is rounded, and costs less than PostgreSQL's exact numbers.
@@ -33,16 +36,22 @@ FROM (
 
 
 async def read_numbers(
-    connection: AsyncConnection, source: Source, selection: Selection, *, limit: int
+    connection: AsyncConnection,
+    source: Source,
+    selection: Selection,
+    *,
+    limit: int,
+    seconds: float = LONGEST_SECONDS,
 ) -> dict[str, Numbers]:
     """Give the numbers of the metrics that have any.
 
     :raises QueryTooCostlyError: there are more than ``limit`` in all, or it would take too long.
     """
     series: dict[str, Numbers] = {}
+    deadline = time.monotonic() + seconds
     for metric, place in source.places.items():
-        window = {"source": source.id, "place": place, "end": selection.end}
-        numbers = await _read_series(connection, window, selection.start, limit=limit)
+        window = {"source": source.id, "place": place, "start": selection.start, "end": selection.end}
+        numbers = await _read_series(connection, window, limit=limit, deadline=deadline)
         limit -= len(numbers.times)
         if numbers.times:
             series[metric] = numbers
@@ -50,15 +59,15 @@ async def read_numbers(
 
 
 async def _read_series(
-    connection: AsyncConnection, window: dict[str, Any], start: datetime, *, limit: int
+    connection: AsyncConnection, window: dict[str, Any], *, limit: int, deadline: float
 ) -> Numbers:
     times, values = array("q"), array("d")
     while True:
-        (page,) = await read(connection, NUMBERS, window | {"start": start, "amount": READ_AT_ONCE})
+        (page,) = await read(connection, NUMBERS, window | {"amount": READ_AT_ONCE})
         times.extend(page.times)
         values.extend(page.numbers)
-        if len(times) > limit:
+        if len(times) > limit or time.monotonic() > deadline:
             raise QueryTooCostlyError
         if len(page.times) < READ_AT_ONCE:
             return Numbers(times, values)
-        start = EPOCH + (times[-1] + 1) * MICROSECOND
+        window["start"] = EPOCH + (times[-1] + 1) * MICROSECOND

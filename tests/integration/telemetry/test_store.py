@@ -1,5 +1,5 @@
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -10,10 +10,12 @@ from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.localstack.stack import LocalStack
 from iotsphere.telemetry.errors import QueryTooCostlyError
-from iotsphere.telemetry.model import Counts, Reading
+from iotsphere.telemetry.model import Counts, Reading, Selection
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from repositories.availability import StoreGate
+from repositories.telemetry.numbers import read_numbers
 from repositories.telemetry.probe import SqlAlchemyTelemetryProbe
+from repositories.telemetry.sources import find_source
 
 DEADLINE_SECONDS = 5
 
@@ -61,6 +63,25 @@ async def test_a_costly_read_is_refused_and_closes_the_store_to_nobody(
 
     async with unit_of_work() as uow:
         assert await uow.points.latest(DeviceId(uuid4()), None) == []
+
+
+async def test_numbers_that_take_long_altogether_are_refused(
+    engine: AsyncEngine, unit_of_work: TelemetryUnitOfWorkFactory
+) -> None:
+    """Each metric is read by itself, and none of them may take long."""
+    device_id = DeviceId(uuid4())
+    ts = datetime(2026, 11, 20, tzinfo=UTC)
+    async with unit_of_work() as uow:
+        await uow.points.append([Reading(device_id, ts, {"a": 1, "b": 2})], replace=False)
+        await uow.commit()
+    selection = Selection(device_id, None, ts, ts + timedelta(days=1))
+
+    async with engine.connect() as connection:
+        source = await find_source(connection, device_id)
+        assert source is not None
+        assert (await read_numbers(connection, source, selection, limit=10)).keys() == {"a", "b"}
+        with pytest.raises(QueryTooCostlyError):
+            await read_numbers(connection, source, selection, limit=10, seconds=0)
 
 
 async def test_who_writes_a_device_waits_for_whoever_writes_it(
