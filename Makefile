@@ -1,6 +1,6 @@
 # Two commands matter: `make up` runs the platform on this machine, `make test` runs every check.
 .DEFAULT_GOAL := help
-.PHONY: help up test coverage lint unit features bench bench-access bench-shadow bench-rebuild bench-bulk bench-rollups fuzz shadow-campaign telemetry-campaign lock clean
+.PHONY: help up test coverage lint unit features bench bench-access bench-shadow bench-rebuild bench-bulk bench-rollups bench-telemetry fuzz shadow-campaign telemetry-campaign lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,6 +20,7 @@ help:
 	@echo "make bench-rebuild  measure how long an emptied shadow store takes to come back (SHADOWS=100000)"
 	@echo "make bench-bulk  measure import and export of devices"
 	@echo "make bench-rollups  measure what figures cost from rollups and from readings (ENGINE=partitions)"
+	@echo "make bench-telemetry  measure the intake of readings beside bare endpoints"
 	@echo "make fuzz    send made-up requests to a running platform (FUZZ_SECONDS=300 for each caller)"
 	@echo "make shadow-campaign  take the shadow store away in hundreds of ways (EXAMPLES=200)"
 	@echo "make telemetry-campaign  kill process and database under devices that send (KILLS=50)"
@@ -55,6 +56,9 @@ bench-bulk: $(VENV)/dev.stamp
 
 bench-rollups: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.rollups --engine $(or $(ENGINE),timescaledb)
+
+bench-telemetry: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.telemetry
 
 fuzz: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.integration.openapi.campaign --seconds $(or $(FUZZ_SECONDS),300)

@@ -64,7 +64,7 @@ IN_ORDER = itemgetter(0, 1)
 
 
 class Shape(NamedTuple):
-    """Where the values of readings with the same metrics go; a metric too many has the place 0.
+    """Where the values of readings with the same metrics go; ``refused`` metrics too many have the place 0.
 
     Those of ``is_straight`` go side by side, in the order in which they come.
     """
@@ -72,6 +72,7 @@ class Shape(NamedTuple):
     source: int
     places: tuple[int, ...]
     is_straight: bool
+    refused: int
 
 
 class Placed(NamedTuple):
@@ -90,10 +91,6 @@ class Placed(NamedTuple):
         values = dict(zip(self.shape.places, self.reading.values.values(), strict=True))
         values.pop(0, None)
         return values
-
-    @property
-    def refused(self) -> int:
-        return self.shape.places.count(0)
 
     def to_row(self) -> Row | None:
         """Make the row of the reading; None if it has no value with a place."""
@@ -125,7 +122,7 @@ class Held:
                 stored += 1
         if stored:
             self.changed.add(placed.key)
-        return Counts(stored, duplicates, conflicts, placed.refused)
+        return Counts(stored, duplicates, conflicts, placed.shape.refused)
 
 
 async def append_readings(
@@ -141,9 +138,9 @@ async def append_readings(
     left_out = await _keep(connection, filter(None, [placed[number].to_row() for number in firsts.values()]))
     unsettled = sorted([*again, *(firsts[key] for key in left_out)])
     outcomes = {
-        number: Counts(len(each.reading.values) - each.refused, rejected=each.refused)
-        for number, each in enumerate(placed)
-        if each.refused
+        number: Counts(len(shape.places) - shape.refused, rejected=shape.refused)
+        for number, (shape, _) in enumerate(placed)
+        if shape.refused
     }
     if not unsettled:
         return outcomes
@@ -168,7 +165,7 @@ async def _place(connection: AsyncConnection, readings: Sequence[Reading]) -> li
 def _shape(source: Source, metrics: Sequence[str]) -> Shape:
     places = tuple(source.places.get(metric, 0) for metric in metrics)
     is_straight = places[0] > 0 and places == tuple(range(places[0], places[0] + len(places)))
-    return Shape(source.id, places, is_straight)
+    return Shape(source.id, places, is_straight, places.count(0))
 
 
 async def _keep(connection: AsyncConnection, rows: Iterable[Row]) -> list[Key]:
