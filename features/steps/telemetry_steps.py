@@ -2,6 +2,7 @@ import csv
 import gzip
 import json
 import time
+from datetime import date, timedelta
 
 import pyarrow as pa
 from behave import given, register_type, then, when
@@ -225,3 +226,55 @@ def deletion_is_told(context, count, name):
         "items"
     ]
     assert [entry["details"]["deleted"] for entry in entries] == [count], entries
+
+
+YEAR = [date(2023, 1, 1) + timedelta(days=number) for number in range(365)]
+LATE_DAY = YEAR[180]
+
+
+@given('"{name}" sent a temperature of {value:d} each day of a year')
+def send_year(context, name, value):
+    context.device = name
+    readings = [{"ts": f"{day}T06:00:00Z", "values": {"temperature": value}} for day in YEAR]
+    context.platform.request("POST", telemetry_path(context, name), by=f"device:{name}", json=readings)
+    assert context.platform.answer.status_code == 201, context.platform.answer.text
+
+
+@given("everything has been rolled up")
+def wait_for_rollups(context):
+    deadline = time.monotonic() + 60
+    while waiting_hours(context) != 0:
+        assert time.monotonic() < deadline, "hours still wait for being rolled up"
+
+
+def waiting_hours(context):
+    """Give how many hours wait, as the metrics tell it."""
+    lines = context.platform.http.get("/metrics").text.splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith("iotsphere_rollups_waiting_hours ")))
+
+
+@when('"{name}" sends temperature {value:d} of 10:00 on a day half a year back')
+def send_late(context, name, value):
+    reading = {"ts": f"{LATE_DAY}T10:00:00Z", "values": {"temperature": value}}
+    send(context, name, reading, by=f"device:{name}")
+
+
+@when('an engineer asks for the average temperature of "{name}" by the day over that year')
+def ask_for_year(context, name):
+    query = {"interval": "1d", "aggregates": "avg", "start": f"{YEAR[0]}T00:00:00Z", "end": "2024-01-01T00:00:00Z"}
+    context.series = context.platform.get(telemetry_path(context, name), by="engineer", params=query)["series"]
+
+
+@then("every day shows {value:d}, and that one {other:d}")
+def year_shows(context, value, other):
+    (series,) = context.series
+    expected = [[f"{day}T00:00:00.000000Z", other if day == LATE_DAY else value] for day in YEAR]
+    assert [[point["ts"], point["avg"]] for point in series["points"]] == expected, series
+
+
+@then("it shows the same when everything has been rolled up again")
+def shows_the_same(context):
+    wait_for_rollups(context)
+    before = context.series
+    ask_for_year(context, context.device)
+    assert context.series == before

@@ -66,3 +66,11 @@ Feature: Telemetry of a device
   Scenario: A packed batch is unpacked
     When "boiler-7" sends 1000 readings, packed
     Then 1000 values are stored
+
+  Scenario: A year of readings is shown by the day, and late readings count
+    Given "boiler-7" sent a temperature of 20 each day of a year
+    And everything has been rolled up
+    When "boiler-7" sends temperature 30 of 10:00 on a day half a year back
+    And an engineer asks for the average temperature of "boiler-7" by the day over that year
+    Then every day shows 20, and that one 25
+    And it shows the same when everything has been rolled up again

@@ -50,6 +50,7 @@ from iotsphere.shadow.service import DeviceShadowService
 from iotsphere.telemetry.fleet import FleetTelemetryService
 from iotsphere.telemetry.latest import EpochWatch, LatestValueService
 from iotsphere.telemetry.latest_intake import LatestIntake
+from iotsphere.telemetry.rollup_backlog import RollupBacklogReport
 from iotsphere.telemetry.rollups import RollupService
 from iotsphere.telemetry.service import TelemetryService
 from iotsphere.throttling.service import Throttle
@@ -298,6 +299,11 @@ class Application(containers.DeclarativeContainer):
         ),
     )
     rollups = providers.Singleton(RollupService, unit_of_work=stores.rollup_unit_of_work.provider, clock=clock)
+    rollup_backlog = providers.Singleton(
+        RollupBacklogReport,
+        rollups=providers.Singleton(RollupService, unit_of_work=stores.rollup_view.provider, clock=clock),
+        clock=clock,
+    )
     shadow_journal = providers.Singleton(
         JournalService, unit_of_work=stores.journal_unit_of_work.provider, stream=stores.shadow_changes
     )

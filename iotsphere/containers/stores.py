@@ -61,6 +61,7 @@ class Stores(containers.DeclarativeContainer):
         create_store_engine, settings.provided.telemetry_dsn, pool_size=1, command_seconds=ROLLUP_SECONDS
     )
     rollup_unit_of_work = providers.Factory(SqlAlchemyRollupUnitOfWork, rollup_engine, telemetry_gate)
+    rollup_view = providers.Factory(SqlAlchemyRollupUnitOfWork, telemetry_engine, telemetry_gate)
 
     shadow_gate = providers.Singleton(StoreGate, "shadow")
     shadow_store = providers.Singleton(ShadowStore, settings.provided.shadow_url, shadow_gate)

@@ -23,10 +23,12 @@ DAY = timedelta(days=1)
 LOCK_SPACE = 27
 # Longer than for requests: nobody waits for it. The engine gives up a little later.
 COMMAND_SECONDS = 20.0
+# Rows are looked up by their whole keys. Not knowing how few they are, the server would rather read whole chunks.
 SETTINGS = sa.text("""
 SELECT
     set_config('statement_timeout', :milliseconds, true), set_config('work_mem', '64MB', true),
-    set_config('random_page_cost', '1.1', true)
+    set_config('random_page_cost', '1.1', true),
+    set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
 """).bindparams(milliseconds=f"{COMMAND_SECONDS * 900:.0f}")
 
 # More than wanted are looked at, for others may have the devices of the first in hand.
@@ -54,7 +56,7 @@ hours AS MATERIALIZED (
 )
 """
 
-# By the whole key: an index that begins with the device would be gone through for all of its time.
+# By the whole key, which OFFSET keeps together: otherwise a chunk may be gone through for each of its devices.
 FORGET = """
 WITH {hours}
 DELETE FROM {table} USING (
@@ -62,6 +64,7 @@ DELETE FROM {table} USING (
     FROM hours
     JOIN sources ON sources.id = hours.source
     CROSS JOIN generate_series(1, cardinality(sources.metrics)) AS place
+    OFFSET 0
 ) AS former
 WHERE {table}.source = former.source AND {table}.place = former.place AND {table}.{start} = former.hour
     AND {table}.{start} >= :earliest AND {table}.{start} < :latest
@@ -152,6 +155,7 @@ DELETE FROM rollups_1d USING (
     FROM ready
     JOIN sources ON sources.id = ready.source
     CROSS JOIN generate_series(1, cardinality(sources.metrics)) AS place
+    OFFSET 0
 ) AS former
 WHERE rollups_1d.source = former.source AND rollups_1d.place = former.place AND rollups_1d.start = former.day
 """)  # noqa: S608
@@ -165,9 +169,13 @@ SELECT
     (merged_moments(ARRAY[numbers, total, squares]) FILTER (WHERE numbers > 0))[3],
     (array_agg(first ORDER BY start) FILTER (WHERE numbers > 0))[1], min(first_at),
     (array_agg(last ORDER BY start DESC) FILTER (WHERE numbers > 0))[1], max(last_at)
-FROM ready
-JOIN sources ON sources.id = ready.source
-CROSS JOIN generate_series(1, cardinality(sources.metrics)) AS places (place)
+FROM (
+    SELECT ready.source, ready.day, place
+    FROM ready
+    JOIN sources ON sources.id = ready.source
+    CROSS JOIN generate_series(1, cardinality(sources.metrics)) AS place
+    OFFSET 0
+) AS wanted
 JOIN rollups_1h USING (source, place)
 WHERE start >= day AND start < day + interval '1 day' AND start >= :earliest AND start < :latest
 GROUP BY day, source, place

@@ -1,5 +1,7 @@
 """What operators and orchestrators ask: does it live, can it work, how is it doing."""
 
+import asyncio
+
 from dependency_injector.wiring import Provide, inject
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from quart import Blueprint, Response
@@ -9,6 +11,7 @@ from iotsphere.api.health.schemas import LivenessAnswer, ReadinessAnswer
 from iotsphere.api.json_body import encode_json
 from iotsphere.api.operation import JSON, operation
 from iotsphere.shadow.backlog import BacklogReport
+from iotsphere.telemetry.rollup_backlog import RollupBacklogReport
 from iotsphere.workflows.readiness import ReadinessWorkflow
 
 blueprint = Blueprint("health", __name__)
@@ -41,6 +44,9 @@ async def show_readiness(readiness: ReadinessWorkflow = Provide["workflows.readi
 
 @blueprint.get("/metrics")
 @inject
-async def show_metrics(backlog: BacklogReport = Provide["shadow_backlog"]) -> Response:
-    await backlog.tell_metrics()
+async def show_metrics(
+    backlog: BacklogReport = Provide["shadow_backlog"],
+    rollups: RollupBacklogReport = Provide["rollup_backlog"],
+) -> Response:
+    await asyncio.gather(backlog.tell_metrics(), rollups.tell_metrics())
     return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
