@@ -28,6 +28,7 @@ from iotsphere.api.registry.provisioning import blueprint as provisioning
 from iotsphere.api.shadow.endpoints import blueprint as shadow
 from iotsphere.api.telemetry.endpoints import blueprint as telemetry
 from iotsphere.api.telemetry.fleet import blueprint as fleet
+from iotsphere.api.telemetry.retention import blueprint as retention
 from iotsphere.api.telemetry.stream import blueprint as telemetry_stream
 from iotsphere.containers.application import Application, wire_doors
 from iotsphere.containers.stores import close_stores
@@ -65,6 +66,7 @@ def create_app(container: Application) -> Quart:
         telemetry,
         telemetry_stream,
         fleet,
+        retention,
         shadow,
     ):
         app.register_blueprint(blueprint, url_prefix=BASE_PATH)

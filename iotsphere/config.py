@@ -47,6 +47,7 @@ class Settings:
     request_limits: RequestLimits = field(default_factory=RequestLimits)
     trusted_hops: int = 0
     previous_secret_keys: tuple[str, ...] = ()
+    archive_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ def read_settings() -> Settings:
             request_limits=_request_limits(env),
             trusted_hops=_trusted_hops(env),
             previous_secret_keys=_previous_secret_keys(env),
+            archive_dir=_folder(env, "IOTSPHERE_ARCHIVE_DIR"),
         )
     except EnvError as error:
         raise SettingsError(str(error)) from error
@@ -127,6 +129,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
         "IOTSPHERE_HOST": settings.host,
         "PORT": str(settings.port),
         "IOTSPHERE_LOG_LEVEL": settings.log_level,
+        "IOTSPHERE_ARCHIVE_DIR": str(settings.archive_dir) if settings.archive_dir else None,
     }
     # Whoever serves has no use for the administrator's password.
     inherited = {name: value for name, value in os.environ.items() if name != "IOTSPHERE_ADMIN_PASSWORD"}

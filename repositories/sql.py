@@ -28,7 +28,6 @@ COMMAND_SECONDS = 2.0
 # not answer, and nothing goes on, or keeps its locks, that nobody waits for.
 SERVER_SETTINGS = {
     "lock_timeout": "1800ms",
-    "statement_timeout": "1900ms",
     "idle_in_transaction_session_timeout": "10s",
 }
 
@@ -82,8 +81,9 @@ BUSY = (
 
 async def open_connection(dsn: str, *, command_seconds: float = COMMAND_SECONDS) -> Any:
     """Connect to a store by a libpq URL (``postgresql://user:password@host/database?sslmode=...``)."""
+    settings = SERVER_SETTINGS | {"statement_timeout": f"{command_seconds * 950:.0f}ms"}
     return await asyncpg.connect(
-        dsn, timeout=CONNECT_SECONDS, command_timeout=command_seconds, server_settings=SERVER_SETTINGS
+        dsn, timeout=CONNECT_SECONDS, command_timeout=command_seconds, server_settings=settings
     )
 
 

@@ -64,6 +64,8 @@ async def examine(settings: Settings, noted_head: ChainHead | None, *, hide_prog
     try:
         for store in SETTING_OF:
             findings += [_no_address(store)] if store in unknown else await examination.examine_store(store)
+        if "telemetry" not in unknown:
+            findings += await examination.examine_archive()
         if unknown & {"telemetry", "shadow"}:
             missing = "Shadows and journal cannot be compared without both stores."
             findings.append(Finding(JOURNAL, "agreement", is_well=False, detail=missing))

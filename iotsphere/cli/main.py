@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import typer
 
+from iotsphere.cli.archive import app as archive
 from iotsphere.cli.doctor import doctor
 from iotsphere.cli.errors import ending_in_one_sentence
 from iotsphere.cli.exporting import export
@@ -25,6 +26,7 @@ app.command()(simulate)
 app.command()(replay)
 app.command()(export)
 app.command("import")(import_file)
+app.add_typer(archive, name="archive", help="Look into the archive of readings, and bring days back from it.")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from iotsphere.cli.errors import CommandError
-from iotsphere.cli.up import DEFAULT_DATA_DIR
+from iotsphere.cli.up import ARCHIVE_FOLDER, DEFAULT_DATA_DIR
 from iotsphere.config import Settings
 from iotsphere.localstack.addresses import find_addresses
 from iotsphere.localstack.errors import LocalStackError
@@ -37,7 +37,10 @@ def complete(settings: Settings, data_dir: Path | None) -> Settings:
     except LocalStackError as error:
         raise CommandError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
     found = {name: getattr(settings, name) or getattr(running, name) for name in SETTING_OF.values()}
-    return replace(settings, secret_key=secret_key, **found)
+    archive_dir = settings.archive_dir
+    if archive_dir is None and running.telemetry_dsn is not None:
+        archive_dir = folder / ARCHIVE_FOLDER
+    return replace(settings, secret_key=secret_key, archive_dir=archive_dir, **found)
 
 
 def no_address_of(store: str) -> str:

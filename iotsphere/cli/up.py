@@ -30,6 +30,7 @@ from iotsphere.localstack.stack import LocalStack, StoreAddresses
 from iotsphere.localstack.stored_secrets import Secrets
 
 DEFAULT_DATA_DIR = Path("data")
+ARCHIVE_FOLDER = "archive"
 ROLES = ("serve", "worker")
 ROLE_PACKAGE = "iotsphere.cli.roles"
 ANSWER_SECONDS = 30.0
@@ -153,7 +154,8 @@ class Platform:
             if getattr(addresses, name) is not None
         }
         secret_key = self.settings.secret_key or Secrets(self.data_dir).get_or_make("secret_key")
-        self.settings = replace(self.settings, secret_key=secret_key, **given)
+        archive_dir = self.settings.archive_dir or self.data_dir / ARCHIVE_FOLDER
+        self.settings = replace(self.settings, secret_key=secret_key, archive_dir=archive_dir, **given)
 
     def _run_program(self, name: str, program: Program) -> None:
         self.programs[name] = program

@@ -47,7 +47,9 @@ from iotsphere.shadow.mending import JournalMender
 from iotsphere.shadow.recovery import ShadowStoreRecovery
 from iotsphere.shadow.restoring import ShadowRestorer
 from iotsphere.shadow.service import DeviceShadowService
+from iotsphere.telemetry.archive import ArchiveService, ArchivingService
 from iotsphere.telemetry.fleet import FleetTelemetryService
+from iotsphere.telemetry.keeping import KeepingService, RetentionService
 from iotsphere.telemetry.latest import EpochWatch, LatestValueService
 from iotsphere.telemetry.latest_intake import LatestIntake
 from iotsphere.telemetry.rollup_backlog import RollupBacklogReport
@@ -82,6 +84,7 @@ DOORS = [
     "iotsphere.api.registry.schemas",
     "iotsphere.api.shadow.endpoints",
     "iotsphere.api.telemetry.endpoints",
+    "iotsphere.api.telemetry.retention",
     "iotsphere.api.telemetry.stream",
     "iotsphere.api.telemetry.fleet",
     "iotsphere.web.endpoints",
@@ -213,6 +216,7 @@ class Workflows(containers.DeclarativeContainer):
     telemetry: providers.Dependency[TelemetryService] = providers.Dependency()
     throttle: providers.Dependency[Throttle] = providers.Dependency()
     audit = providers.DependenciesContainer()
+    archive: providers.Dependency[ArchiveService] = providers.Dependency()
     clock: providers.Dependency[Clock] = providers.Dependency()
 
     authentication = providers.Singleton(
@@ -244,6 +248,7 @@ class Workflows(containers.DeclarativeContainer):
         examiner_of=stores.examiners.provider,
         make_sealing=audit.sealing.provider,
         make_ring=identity.ring.provider,
+        make_archive=archive.provider,
         make_comparison=providers.Factory(
             ShadowComparison,
             inventory=stores.shadow_inventory,
@@ -299,9 +304,32 @@ class Application(containers.DeclarativeContainer):
         ),
     )
     rollups = providers.Singleton(RollupService, unit_of_work=stores.rollup_unit_of_work.provider, clock=clock)
+<<<<<<< HEAD
     rollup_backlog = providers.Singleton(
         RollupBacklogReport,
         rollups=providers.Singleton(RollupService, unit_of_work=stores.rollup_view.provider, clock=clock),
+=======
+    retention = providers.Singleton(
+        RetentionService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
+    )
+    keeping = providers.Singleton(
+        KeepingService,
+        unit_of_work=stores.telemetry_unit_of_work.provider,
+        keeping=stores.keeping_unit_of_work.provider,
+        archiving=providers.Singleton(
+            ArchivingService,
+            unit_of_work=stores.telemetry_unit_of_work.provider,
+            files=stores.archive_files,
+            clock=clock,
+        ),
+        clock=clock,
+    )
+    archive = providers.Singleton(
+        ArchiveService,
+        unit_of_work=stores.telemetry_unit_of_work.provider,
+        keeping=stores.keeping_unit_of_work.provider,
+        files=stores.archive_files,
+>>>>>>> 903cffc (Say for how long readings are kept: archive what is older day by day, drop it by the month, and bring days of it back)
         clock=clock,
     )
     shadow_journal = providers.Singleton(
@@ -359,6 +387,7 @@ class Application(containers.DeclarativeContainer):
         identity=identity,
         registry=registry,
         audit=audit,
+        archive=archive,
         assets=assets,
         telemetry=telemetry,
         throttle=throttle,

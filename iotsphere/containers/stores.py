@@ -29,14 +29,18 @@ from repositories.shadow.shadows import RedisShadowRepository
 from repositories.shadow.store import ShadowStore
 from repositories.shadow.stream import RedisChangeStream
 from repositories.sql import SqlAlchemyStoreProbe, create_store_engine
+from repositories.telemetry.archive_files import ParquetArchiveFiles
 from repositories.telemetry.probe import SqlAlchemyTelemetryProbe
 from repositories.telemetry.rollups import COMMAND_SECONDS as ROLLUP_SECONDS
 from repositories.telemetry.unit_of_work import (
     SqlAlchemyJournalUnitOfWork,
+    SqlAlchemyKeepingUnitOfWork,
     SqlAlchemyRollupUnitOfWork,
     SqlAlchemyTelemetryUnitOfWork,
 )
 from repositories.throttling.store import RedisThrottleStore
+
+KEEPING_SECONDS = 30.0
 
 
 class Stores(containers.DeclarativeContainer):
@@ -62,6 +66,14 @@ class Stores(containers.DeclarativeContainer):
     )
     rollup_unit_of_work = providers.Factory(SqlAlchemyRollupUnitOfWork, rollup_engine, telemetry_gate)
     rollup_view = providers.Factory(SqlAlchemyRollupUnitOfWork, telemetry_engine, telemetry_gate)
+
+    # What nobody waits for may take longer, such as to drop a month of readings.
+    keeping_engine = providers.Singleton(
+        create_store_engine, settings.provided.telemetry_dsn, pool_size=1, command_seconds=KEEPING_SECONDS
+    )
+    keeping_unit_of_work = providers.Factory(SqlAlchemyKeepingUnitOfWork, keeping_engine, telemetry_gate)
+
+    archive_files = providers.Singleton(ParquetArchiveFiles, settings.provided.archive_dir)
 
     shadow_gate = providers.Singleton(StoreGate, "shadow")
     shadow_store = providers.Singleton(ShadowStore, settings.provided.shadow_url, shadow_gate)
@@ -117,14 +129,13 @@ async def close_stores(stores: providers.Container[Stores], *, unknown: Abstract
     :param unknown: the stores of which no address is known, and to which there is no connection.
     """
     engines = {
-        "registry": stores.registry_engine,
-        "assets": stores.assets_engine,
-        "telemetry": stores.telemetry_engine,
+        "registry": [stores.registry_engine],
+        "assets": [stores.assets_engine],
+        "telemetry": [stores.telemetry_engine, stores.keeping_engine],
     }
     for store in engines.keys() - unknown:
-        await engines[store]().dispose()
-    if "telemetry" not in unknown:
-        await stores.rollup_engine().dispose()
+        for engine in engines[store]:
+            await engine().dispose()
     if "shadow" not in unknown:
         await stores.shadow_store().close()
         await stores.shared_throttle().close()

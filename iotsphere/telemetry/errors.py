@@ -1,4 +1,12 @@
-from iotsphere.kernel.errors import RuleViolationError, TooLargeError, TooManyRequestsError
+from datetime import date
+
+from iotsphere.kernel.errors import (
+    ConflictError,
+    NotFoundError,
+    RuleViolationError,
+    TooLargeError,
+    TooManyRequestsError,
+)
 from iotsphere.telemetry.model import IntakeReport
 
 
@@ -62,3 +70,24 @@ class FigureOverflowError(RuleViolationError):
             "The numbers are so large that a figure computed from them exceeds the largest double. "
             "Ask for min, max, first, last or count."
         )
+
+
+class RetentionClassNotFoundError(NotFoundError):
+    code = "telemetry.retention_class.not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such retention class. All readings are of the class 'default'.")
+
+
+class ArchiveBusyError(ConflictError):
+    code = "telemetry.archive.busy"
+
+    def __init__(self) -> None:
+        super().__init__("A worker archives readings just now. Try again in a while.")
+
+
+class ArchiveDamagedError(ConflictError):
+    code = "telemetry.archive.damaged"
+
+    def __init__(self, day: date) -> None:
+        super().__init__(f"The file of {day} is missing, or is not as it was written. Bring it from a backup.")

@@ -9,7 +9,8 @@ from typing import Any
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.decoding import TOO_MANY_METRICS, Batch, Refusal, read_batch
 from iotsphere.telemetry.intake import Receipt, Submission
-from iotsphere.telemetry.model import Counts, IntakeReport, Reading, Rejection
+from iotsphere.telemetry.model import EARLIEST, Counts, IntakeReport, Reading, Rejection
+from iotsphere.telemetry.retention import without_expired
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -37,9 +38,13 @@ class Parcel:
 
 
 def part_by_device(
-    given: Iterable[GivenReading], *, refused: Mapping[DeviceId, Refusal], arrived_at: datetime
+    given: Iterable[GivenReading],
+    *,
+    refused: Mapping[DeviceId, Refusal],
+    arrived_at: datetime,
+    kept_since: datetime = EARLIEST,
 ) -> list[Parcel]:
-    """Part the readings; of a device that is refused all are rejected.
+    """Part the readings; of a device that is refused all are rejected, and so is what is older than what is kept.
 
     Those without a time are of ``arrived_at``, each of a device a microsecond after the one before it.
     """
@@ -47,7 +52,7 @@ def part_by_device(
     for reading in given:
         of_devices[reading.device_id].append(reading)
     return [
-        _refuse(own, refused[device_id], arrived_at) if device_id in refused else _read(own, arrived_at)
+        _refuse(own, refused[device_id], arrived_at) if device_id in refused else _read(own, arrived_at, kept_since)
         for device_id, own in of_devices.items()
     ]
 
@@ -57,12 +62,13 @@ def _refuse(own: Sequence[GivenReading], refusal: Refusal, arrived_at: datetime)
     return Parcel(submission, (), [Rejection(reading.place, *refusal) for reading in own])
 
 
-def _read(own: Sequence[GivenReading], arrived_at: datetime) -> Parcel:
+def _read(own: Sequence[GivenReading], arrived_at: datetime, kept_since: datetime) -> Parcel:
     readings: list[Reading] = []
     places: list[int] = []
     rejections: list[Rejection] = []
     rejected = 0
-    for part, batch in _batches(own, arrived_at):
+    for part, every in _batches(own, arrived_at):
+        batch = without_expired(every, kept_since)
         readings += batch.readings
         places += [part[index].place for index in batch.indexes]
         rejections += [

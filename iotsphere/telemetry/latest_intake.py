@@ -9,6 +9,7 @@ it may take, and never fails for its sake.
 import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -29,12 +30,14 @@ from iotsphere.telemetry.model import (
     Selection,
 )
 from iotsphere.telemetry.ports import (
+    ArchiveCatalogue,
     EpochRepository,
     FleetRepository,
     LatestStore,
     LedgerRepository,
     Marking,
     PointRepository,
+    RetentionRepository,
     TelemetryUnitOfWork,
     TelemetryUnitOfWorkFactory,
 )
@@ -107,6 +110,8 @@ class WatchedUnitOfWork:
     ledger: LedgerRepository
     fleet: FleetRepository
     epochs: EpochRepository
+    retention: RetentionRepository
+    archive: ArchiveCatalogue
 
     def __init__(self, inner: TelemetryUnitOfWork, intake: LatestIntake) -> None:
         self._inner = inner
@@ -118,6 +123,7 @@ class WatchedUnitOfWork:
         await self._inner.__aenter__()
         self.points = WatchedPointRepository(self._inner.points, self._intake, self._writes)
         self.ledger, self.fleet, self.epochs = self._inner.ledger, self._inner.fleet, self._inner.epochs
+        self.retention, self.archive = self._inner.retention, self._inner.archive
         return self
 
     async def commit(self) -> None:
@@ -165,6 +171,9 @@ class WatchedPointRepository:
         removal = await self._inner.remove(selection, limit=limit)
         self._writes.add(self._intake.mark({selection.device_id}), None, replaces=False)
         return removal
+
+    async def prepare(self, times: Collection[datetime]) -> None:
+        await self._inner.prepare(times)
 
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
         return await self._inner.latest(device_id, metrics)

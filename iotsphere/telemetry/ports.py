@@ -1,9 +1,11 @@
-from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+import builtins
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.telemetry.archived import ArchivedDay, ArchiveFile
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import (
     Aggregate,
@@ -22,6 +24,7 @@ from iotsphere.telemetry.model import (
     Selection,
     StaleHour,
 )
+from iotsphere.telemetry.retention import ReadingChunk, RetentionClass
 
 
 class PointRepository(Protocol):
@@ -34,6 +37,9 @@ class PointRepository(Protocol):
         another value for a stored point takes its place and counts as stored. Values of more metrics than a device
         may have (MAX_METRICS) are rejected.
         """
+
+    async def prepare(self, times: Collection[datetime]) -> None:
+        """Make room for points of these times, where that is not made by itself: writers then need not."""
 
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
         """Give the point with the latest ``ts`` of each metric, by metric; None asks for all of the device's.
@@ -110,11 +116,74 @@ class EpochRepository(Protocol):
         """
 
 
+class RetentionRepository(Protocol):
+    async def get(self, name: str, *, for_update: bool = False) -> RetentionClass:
+        """Give a class; with ``for_update`` nobody else changes it before the commit.
+
+        :raises RetentionClassNotFoundError: there is none of that name.
+        """
+
+    async def save(self, retention: RetentionClass) -> None: ...
+
+
+class ChunkRepository(Protocol):
+    """The stretches of time that readings lie in. Each removal is done as soon as it is asked for."""
+
+    async def claim(self) -> bool:
+        """Be the only one to remove chunks, for as long as the unit of work is open; tell whether that is so."""
+
+    async def list(self, *, before: datetime) -> list[ReadingChunk]:
+        """Give those that end by then, the oldest first, with those whose removal was broken off."""
+
+    def read(self, start: datetime, end: datetime) -> AsyncIterator[builtins.list[Reading]]:
+        """Give all readings of the range, device by device, each in the order of time, some at a time."""
+
+    async def is_settled(self, chunk: ReadingChunk) -> bool:
+        """Tell whether the figures of all its hours were worked out since their readings changed."""
+
+    async def remove(self, chunk: ReadingChunk) -> None:
+        """Drop all readings of the chunk at once; neither readers nor writers of others wait.
+
+        :raises UnavailableError: on leaving the unit of work, for somebody was still reading it; try again later.
+        """
+
+
+class ArchiveCatalogue(Protocol):
+    """Which days are in the archive. A day is added once; to add it again changes nothing."""
+
+    async def list(self, *, start: datetime, end: datetime) -> list[ArchivedDay]:
+        """Give the days of which some part lies in the range, the oldest first."""
+
+    async def add(self, archived: ArchivedDay) -> None: ...
+
+    async def save(self, archived: ArchivedDay) -> None: ...
+
+    async def remove(self, day: date) -> None: ...
+
+
+class ArchiveFiles(Protocol):
+    """:raises UnavailableError: whatever is asked of it, where there is no archive, or its disk is full."""
+
+    async def write(self, day: date, readings: AsyncIterator[list[Reading]]) -> ArchiveFile | None:
+        """Write a file, in place of what there may be; None where there is no reading. It is there whole or not."""
+
+    def read(self, day: date) -> AsyncIterator[list[Reading]]:
+        """Give the readings of a file, some at a time."""
+
+    async def is_intact(self, day: date, file: ArchiveFile) -> bool:
+        """Tell whether the file is there, and is what was written."""
+
+    async def remove(self, day: date) -> None:
+        """Remove the file, if it is there."""
+
+
 class TelemetryUnitOfWork(Protocol):
     points: PointRepository
     ledger: LedgerRepository
     fleet: FleetRepository
     epochs: EpochRepository
+    retention: RetentionRepository
+    archive: ArchiveCatalogue
 
     async def __aenter__(self) -> Self: ...
 
@@ -162,6 +231,21 @@ class RollupUnitOfWork(Protocol):
 
 
 RollupUnitOfWorkFactory = Callable[[], RollupUnitOfWork]
+
+
+class KeepingUnitOfWork(Protocol):
+    """No transaction: what is asked of it is done by and by, and stays done."""
+
+    chunks: ChunkRepository
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+KeepingUnitOfWorkFactory = Callable[[], KeepingUnitOfWork]
 
 
 class LatestLease(NamedTuple):

@@ -1,8 +1,9 @@
 """Takes readings in, and gives them back: as they are, in figures over intervals."""
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from iotsphere.kernel.errors import RuleViolationError
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 from iotsphere.kernel.times import EPOCH
+from iotsphere.telemetry.archived import ArchivedStretch, stretches_of
 from iotsphere.telemetry.decoding import TOO_MANY_METRICS, Refusal, read_batch
 from iotsphere.telemetry.downsampling import downsample
 from iotsphere.telemetry.errors import BatchRejectedError, TooManyIntervalsError, TooManyPointsError
@@ -21,6 +23,7 @@ from iotsphere.telemetry.filling import fill_gaps
 from iotsphere.telemetry.gathered import GivenReading, part_by_device, put_together
 from iotsphere.telemetry.intake import GroupCommit, Submission
 from iotsphere.telemetry.intervals import Interval
+from iotsphere.telemetry.keeping import RetentionMemory
 from iotsphere.telemetry.model import (
     EARLIEST,
     FUTURE_TOLERANCE,
@@ -41,6 +44,7 @@ from iotsphere.telemetry.model import (
     Summary,
 )
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
+from iotsphere.telemetry.retention import without_expired
 from iotsphere.telemetry.turns import Sender
 
 MAX_BUCKETS = MAX_SAMPLES = 50_000
@@ -62,10 +66,17 @@ MetricName = Annotated[str, msgspec.Meta(pattern=rf"^{METRIC_NAME}\Z")]
 
 
 class TelemetryService:
-    def __init__(self, *, unit_of_work: TelemetryUnitOfWorkFactory, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        unit_of_work: TelemetryUnitOfWorkFactory,
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
         self._commits = GroupCommit(unit_of_work=unit_of_work)
+        self._retention = RetentionMemory(unit_of_work=unit_of_work, clock=clock, monotonic=monotonic)
 
     async def record_readings(
         self,
@@ -86,6 +97,7 @@ class TelemetryService:
         """
         arrived_at = self._clock()
         batch = read_batch(document, device_id=device_id, arrived_at=arrived_at)
+        batch = without_expired(batch, await self._retention.kept_since())
         submission = Submission(device_id, arrived_at, batch.readings, batch.rejected)
         receipt = await self._commits.write(submission, replaces=replaces, organisation_id=organisation_id)
         refused = [
@@ -112,7 +124,8 @@ class TelemetryService:
         ``refused`` says of which devices none is taken, and why: the ledger counts them as rejected. The report tells
         of each by its place.
         """
-        parcels = part_by_device(given, refused=refused, arrived_at=self._clock())
+        kept_since = await self._retention.kept_since()
+        parcels = part_by_device(given, refused=refused, arrived_at=self._clock(), kept_since=kept_since)
         submissions = [parcel.submission for parcel in parcels]
         sender = Sender(organisation_id, None)
         receipts = await self._commits.write_together(submissions, replaces=replaces, sender=sender)
@@ -152,6 +165,19 @@ class TelemetryService:
         # In a thread, so that others get their turn meanwhile.
         points = await asyncio.to_thread(_samples, query.device_id, series, most)
         return _page(_in_order(points, query.order, after), query)
+
+    async def find_archived(self, *, query: SeriesQuery) -> list[ArchivedStretch]:
+        """Give the stretches of the range of which readings are in the archive alone.
+
+        :raises UnavailableError: the store does not answer.
+        """
+        start, end = self._range(query.start, query.end)
+        if start >= await self._retention.dropped_before():
+            return []
+        async with self._unit_of_work() as uow:
+            days = await uow.archive.list(start=start, end=end)
+        now = self._clock()
+        return stretches_of(archived for archived in days if not archived.is_restored(now))
 
     async def read_buckets(self, *, query: SeriesQuery, summary: Summary) -> SeriesPage[Bucket]:
         """Give figures of the points in each interval.

@@ -12,6 +12,7 @@ from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.findings import Finding
 from iotsphere.shadow.comparison import ShadowComparison
 from iotsphere.shadow.findings import JOURNAL, list_findings
+from iotsphere.telemetry.archive import ARCHIVE, ArchiveService
 
 TRAIL = "audit trail"
 SIGNING_KEYS = "signing keys"
@@ -41,12 +42,14 @@ class ExaminationWorkflow:
         make_sealing: Callable[[], SealingService],
         make_ring: Callable[[], SigningKeyRing],
         make_comparison: Callable[[], ShadowComparison],
+        make_archive: Callable[[], ArchiveService],
         clock: Clock,
     ) -> None:
         self._examiner_of = examiner_of
         self._make_sealing = make_sealing
         self._make_ring = make_ring
         self._make_comparison = make_comparison
+        self._make_archive = make_archive
         self._clock = clock
 
     async def examine_store(self, store: str) -> list[Finding]:
@@ -67,6 +70,13 @@ class ExaminationWorkflow:
             detail = f"Shadows and journal cannot be compared. {error.detail}"
             return [Finding(JOURNAL, "agreement", is_well=False, detail=detail)]
         return list(list_findings(report, now=self._clock()))
+
+    async def examine_archive(self) -> list[Finding]:
+        """See whether every file of the archive is there, and is what was written."""
+        try:
+            return await self._make_archive().examine()
+        except UnavailableError as error:
+            return [Finding(ARCHIVE, "files", is_well=False, detail=f"They cannot be looked at. {error.detail}")]
 
     async def examine_signing_keys(self) -> list[Finding]:
         """See whether the platform's secret key is the one that the signing keys were encrypted with."""

@@ -1,4 +1,4 @@
-"""Native partitions: one table a month of UTC, made when the first reading of the month arrives."""
+"""Native partitions: one table a month of UTC, made before the month begins, or when its first reading arrives."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -14,6 +14,7 @@ CHECK_VIOLATION = "23514"
 
 # Readers and writers go on; others who want to make partitions wait until this transaction ends, and then see ours.
 LOCK = "LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE"
+IS_PARTITIONED = sa.text("SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass('readings')")
 EXISTS = sa.text("SELECT to_regclass(:name) IS NOT NULL")
 
 
@@ -28,12 +29,17 @@ async def add_partitions(connection: AsyncConnection, times: Iterable[datetime],
     """Make the partitions of these times that are not there."""
     await connection.execute(sa.text(LOCK.format(table=table)))
     for year, month in sorted({(ts.year, ts.month) for ts in times}):
-        if not await connection.scalar(EXISTS, {"name": f"{table}_{year:04}_{month:02}"}):
+        name = partition_name(year, month, table=table)
+        if not await connection.scalar(EXISTS, {"name": name}):
             await _add_partition(connection, table, year, month)
 
 
+def partition_name(year: int, month: int, *, table: str = "readings") -> str:
+    return f"{table}_{year:04}_{month:02}"
+
+
 async def _add_partition(connection: AsyncConnection, table: str, year: int, month: int) -> None:
-    name = f"{table}_{year:04}_{month:02}"
+    name = partition_name(year, month, table=table)
     # Made apart and then attached: making it in place would lock every reader out.
     await connection.execute(sa.text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)"))
     start, end = f"{year:04}-{month:02}-01T00:00Z", f"{year + month // 12:04}-{month % 12 + 1:02}-01T00:00Z"

@@ -1,6 +1,7 @@
 """Points in PostgreSQL; every statement is the same for hypertables and for native partitions."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -24,7 +25,7 @@ from iotsphere.telemetry.model import (
 from repositories.telemetry.appending import append_readings
 from repositories.telemetry.buckets import BucketReader
 from repositories.telemetry.numbers import read_numbers
-from repositories.telemetry.partitions import add_partitions, is_partition_missing
+from repositories.telemetry.partitions import IS_PARTITIONED, add_partitions, is_partition_missing
 from repositories.telemetry.ranging import SeriesReader
 from repositories.telemetry.reading import read, sqlstate
 from repositories.telemetry.removing import remove_points
@@ -67,6 +68,10 @@ class SqlAlchemyPointRepository:
                 elif sqlstate(error) not in CONTENTION or attempt == ATTEMPTS:
                     raise
         raise AssertionError("The last attempt returns or raises")
+
+    async def prepare(self, times: Collection[datetime]) -> None:
+        if await self._connection.scalar(IS_PARTITIONED):
+            await add_partitions(self._connection, times)
 
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
         source = await self._find(device_id, metrics)

@@ -109,6 +109,28 @@ latest_epoch = sa.Table(
     sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
 )
 
+archived_days = sa.Table(
+    "archived_days",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("readings", sa.BigInteger, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("archived_at", TIME, nullable=False),
+    sa.Column("restored_until", TIME),
+)
+
+retention_classes = sa.Table(
+    "retention_classes",
+    metadata,
+    sa.Column("name", sa.Text(collation="C"), primary_key=True),
+    sa.Column("raw_days", sa.Integer),
+    sa.Column("archive_days", sa.Integer),
+    sa.Column("dropped_before", TIME, nullable=False),
+    sa.Column("changed_at", TIME, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+)
+
 shadow_generations = sa.Table(
     "shadow_generations",
     metadata,

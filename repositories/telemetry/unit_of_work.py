@@ -1,19 +1,28 @@
+from typing import Self
+
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.shadow.ports import ShadowJournal
 from iotsphere.telemetry.ports import (
+    ArchiveCatalogue,
+    ChunkRepository,
     EpochRepository,
     FleetRepository,
     LedgerRepository,
     PointRepository,
+    RetentionRepository,
     RollupRepository,
 )
-from repositories.sql import SqlAlchemyUnitOfWork
+from repositories.sql import SqlAlchemyUnitOfWork, is_outage
+from repositories.telemetry.archive import SqlAlchemyArchiveCatalogue
+from repositories.telemetry.chunks import SqlAlchemyChunkRepository
 from repositories.telemetry.epochs import SqlAlchemyEpochRepository
 from repositories.telemetry.fleet import SqlAlchemyFleetRepository
 from repositories.telemetry.journal import SqlAlchemyShadowJournal
 from repositories.telemetry.ledger import SqlAlchemyLedgerRepository
 from repositories.telemetry.points import SqlAlchemyPointRepository
+from repositories.telemetry.retention import SqlAlchemyRetentionRepository
 from repositories.telemetry.rollups import SqlAlchemyRollupRepository
 
 
@@ -24,12 +33,40 @@ class SqlAlchemyTelemetryUnitOfWork(SqlAlchemyUnitOfWork):
     ledger: LedgerRepository
     fleet: FleetRepository
     epochs: EpochRepository
+    retention: RetentionRepository
+    archive: ArchiveCatalogue
 
     def _bind(self, connection: AsyncConnection) -> None:
         self.points = SqlAlchemyPointRepository(connection)
         self.ledger = SqlAlchemyLedgerRepository(connection)
         self.fleet = SqlAlchemyFleetRepository(connection)
         self.epochs = SqlAlchemyEpochRepository(connection)
+        self.archive = SqlAlchemyArchiveCatalogue(connection)
+        self.retention = SqlAlchemyRetentionRepository(connection)
+
+
+LET_GO = sa.text("SELECT pg_advisory_unlock_all()")
+
+
+class SqlAlchemyKeepingUnitOfWork(SqlAlchemyUnitOfWork):
+    """A connection on which every statement is a transaction of its own: some of them can be nothing else."""
+
+    chunks: ChunkRepository
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        await self._connection.execution_options(isolation_level="AUTOCOMMIT")
+        return self
+
+    def _bind(self, connection: AsyncConnection) -> None:
+        self.chunks = SqlAlchemyChunkRepository(connection)
+
+    async def _leave(self, error: BaseException | None) -> None:
+        # What was claimed and set on it goes with the connection, but nobody knows how soon the server sees it go.
+        if not is_outage(error) and isinstance(error, Exception | None):
+            await self._connection.execute(LET_GO)
+        await self._connection.invalidate()
+        await super()._leave(error)
 
 
 class SqlAlchemyRollupUnitOfWork(SqlAlchemyUnitOfWork):

@@ -9,17 +9,20 @@ import math
 import statistics
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from types import TracebackType
 from typing import Self
 
+from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.errors import FigureOverflowError, QueryTooCostlyError
+from iotsphere.telemetry.archived import ArchivedDay, ArchiveFile
+from iotsphere.telemetry.errors import FigureOverflowError, QueryTooCostlyError, RetentionClassNotFoundError
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import (
+    EARLIEST,
     MAX_METRICS,
     Aggregate,
     Arrival,
@@ -39,12 +42,16 @@ from iotsphere.telemetry.model import (
     is_same_value,
 )
 from iotsphere.telemetry.ports import (
+    ArchiveCatalogue,
+    ChunkRepository,
     EpochRepository,
     FleetRepository,
     LedgerRepository,
     PointRepository,
+    RetentionRepository,
     RollupRepository,
 )
+from iotsphere.telemetry.retention import DEFAULT_CLASS, ReadingChunk, RetentionClass
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -53,6 +60,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class TelemetryData:
     points: dict[tuple[DeviceId, str, datetime], Point] = field(default_factory=dict)
     minutes: dict[tuple[DeviceId, datetime], Counts] = field(default_factory=dict)
+    classes: dict[str, RetentionClass] = field(
+        default_factory=lambda: {DEFAULT_CLASS: RetentionClass(DEFAULT_CLASS, changed_at=EARLIEST)}
+    )
+    archived: dict[date, ArchivedDay] = field(default_factory=dict)
+    claimed: set[str] = field(default_factory=set)
     stale: dict[tuple[int, datetime], StaleHour] = field(default_factory=dict)
     put_off: set[StaleHour] = field(default_factory=set)
     revisions: Iterator[int] = field(default_factory=count, compare=False)
@@ -99,6 +111,9 @@ class InMemoryPointRepository:
             return Counts(conflicts=1)
         self._stored[key] = point
         return Counts(stored=1)
+
+    async def prepare(self, times: Collection[datetime]) -> None:
+        """There is room."""
 
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
         latest: dict[str, Point] = {}
@@ -217,11 +232,129 @@ class InMemoryEpochRepository:
         return any(stored == device_id for stored, _, _ in self._data.points)
 
 
+class InMemoryRetentionRepository:
+    def __init__(self, classes: dict[str, RetentionClass]) -> None:
+        self._classes = classes
+
+    async def get(self, name: str, *, for_update: bool = False) -> RetentionClass:
+        if name not in self._classes:
+            raise RetentionClassNotFoundError
+        return self._classes[name]
+
+    async def save(self, retention: RetentionClass) -> None:
+        self._classes[retention.name] = retention
+
+
+class InMemoryArchiveCatalogue:
+    def __init__(self, archived: dict[date, ArchivedDay]) -> None:
+        self._archived = archived
+
+    async def list(self, *, start: datetime, end: datetime) -> builtins.list[ArchivedDay]:
+        days = (self._archived[day] for day in sorted(self._archived))
+        return [archived for archived in days if archived.end > start and archived.start < end]
+
+    async def add(self, archived: ArchivedDay) -> None:
+        self._archived.setdefault(archived.day, archived)
+
+    async def save(self, archived: ArchivedDay) -> None:
+        if archived.day in self._archived:
+            self._archived[archived.day] = archived
+
+    async def remove(self, day: date) -> None:
+        self._archived.pop(day, None)
+
+
+class InMemoryArchiveFiles:
+    """``is_full`` is a disk with no room left."""
+
+    def __init__(self) -> None:
+        self.files: dict[date, list[Reading]] = {}
+        self.is_full = False
+
+    async def write(self, day: date, readings: AsyncIterator[list[Reading]]) -> ArchiveFile | None:
+        if self.is_full:
+            raise UnavailableError("archive", "The disk is full.")
+        written = [reading async for part in readings for reading in part]
+        if not written:
+            return None
+        self.files[day] = written
+        return _file_of(written)
+
+    async def read(self, day: date) -> AsyncIterator[list[Reading]]:
+        for reading in self.files[day]:
+            yield [reading]
+
+    async def is_intact(self, day: date, file: ArchiveFile) -> bool:
+        return day in self.files and _file_of(self.files[day]) == file
+
+    async def remove(self, day: date) -> None:
+        self.files.pop(day, None)
+
+
+def _file_of(readings: list[Reading]) -> ArchiveFile:
+    return ArchiveFile(len(readings), len(repr(readings)), repr(readings))
+
+
+class InMemoryChunkRepository:
+    """Chunks are the months that have points."""
+
+    def __init__(self, data: TelemetryData) -> None:
+        self._data = data
+        self.has_claimed = False
+
+    async def claim(self) -> bool:
+        if "chunks" in self._data.claimed:
+            return False
+        self._data.claimed.add("chunks")
+        self.has_claimed = True
+        return True
+
+    async def list(self, *, before: datetime) -> builtins.list[ReadingChunk]:
+        chunks = {_month_of(point.ts) for point in self._data.points.values()}
+        return sorted(chunk for chunk in chunks if chunk.end <= before)
+
+    async def read(self, start: datetime, end: datetime) -> AsyncIterator[builtins.list[Reading]]:
+        times: dict[tuple[DeviceId, datetime], dict[str, object]] = defaultdict(dict)
+        for point in self._data.points.values():
+            if start <= point.ts < end:
+                times[point.device_id, point.ts][point.metric] = point.value
+        for (device_id, ts), values in sorted(times.items(), key=lambda item: item[0]):
+            yield [Reading(device_id, ts, values)]
+
+    async def is_settled(self, chunk: ReadingChunk) -> bool:
+        return not any(chunk.start <= hour < chunk.end for _, hour in self._data.stale)
+
+    async def remove(self, chunk: ReadingChunk) -> None:
+        for key, point in list(self._data.points.items()):
+            if chunk.start <= point.ts < chunk.end:
+                del self._data.points[key]
+
+
+class InMemoryKeepingUnitOfWork:
+    chunks: ChunkRepository
+
+    def __init__(self, data: TelemetryData) -> None:
+        self._data = data
+
+    async def __aenter__(self) -> Self:
+        self._chunks = InMemoryChunkRepository(self._data)
+        self.chunks = self._chunks
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._chunks.has_claimed:
+            self._data.claimed.clear()
+
+
 class InMemoryTelemetryUnitOfWork:
     """Works on a copy of ``data``, which becomes the data when it is committed."""
 
     points: PointRepository
     ledger: LedgerRepository
+    retention: RetentionRepository
+    archive: ArchiveCatalogue
     fleet: FleetRepository
     epochs: EpochRepository
 
@@ -229,9 +362,14 @@ class InMemoryTelemetryUnitOfWork:
         self._data = data
 
     async def __aenter__(self) -> Self:
-        self._draft = TelemetryData(dict(self._data.points), dict(self._data.minutes), epoch=self._data.epoch)
+        data = self._data
+        self._draft = TelemetryData(
+            dict(data.points), dict(data.minutes), dict(data.classes), dict(data.archived), epoch=data.epoch
+        )
         self.points = InMemoryPointRepository(self._draft.points)
         self.ledger = InMemoryLedgerRepository(self._draft.minutes)
+        self.archive = InMemoryArchiveCatalogue(self._draft.archived)
+        self.retention = InMemoryRetentionRepository(self._draft.classes)
         self.fleet = InMemoryFleetRepository(self._draft.points)
         self.epochs = InMemoryEpochRepository(self._draft)
         return self
@@ -239,6 +377,7 @@ class InMemoryTelemetryUnitOfWork:
     async def commit(self) -> None:
         self._data.keep(self._draft.points)
         self._data.minutes, self._data.epoch = self._draft.minutes, self._draft.epoch
+        self._data.classes, self._data.archived = self._draft.classes, self._draft.archived
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -293,6 +432,11 @@ class InMemoryRollupUnitOfWork:
 def _as_stored(point: Point) -> Point:
     is_number = isinstance(point.value, int) and not isinstance(point.value, bool)
     return Point(point.device_id, point.metric, point.ts, float(point.value)) if is_number else point
+
+
+def _month_of(ts: datetime) -> ReadingChunk:
+    end = datetime(ts.year + ts.month // 12, ts.month % 12 + 1, 1, tzinfo=UTC)
+    return ReadingChunk(datetime(ts.year, ts.month, 1, tzinfo=UTC), end)
 
 
 def _place(point: Point) -> tuple[datetime, str]:

@@ -137,7 +137,10 @@ async def read_series(
         {"metric": metric, "points": points} | ({"unit": units[metric]} if metric in units else {})
         for metric, points in page.series.items()
     ]
-    return {"device_id": device_id, "series": series, "next_cursor": page.next_cursor}
+    archived = await telemetry.find_archived(query=asked)
+    return {"device_id": device_id, "series": series, "next_cursor": page.next_cursor} | (
+        {"archived": archived} if archived else {}
+    )
 
 
 def _removed(offered: Mapping[str, Any], answer: Mapping[str, int]) -> Change:

@@ -280,10 +280,19 @@ class SeriesAnswer(Schema):
     )
 
 
+class ArchivedStretchAnswer(Schema):
+    start = Timestamp()
+    end = Timestamp()
+
+
 class SeriesPageAnswer(Schema):
     device_id = fields.UUID()
     series = fields.List(fields.Nested(SeriesAnswer))
     next_cursor = fields.String(allow_none=True)
+    archived = fields.List(
+        fields.Nested(ArchivedStretchAnswer),
+        metadata={"description": "Where points of the range lie in the archive alone.", "optional": True},
+    )
 
 
 class LatestAnswer(Schema):

@@ -31,8 +31,14 @@ async def work(settings: Settings) -> None:
 async def go_on(container: Application, *, stop: asyncio.Event) -> None:
     """Go on until told to stop, with each task by itself: one that fails is begun anew, and ends no other."""
     identity = container.identity
-    # What has to be forgotten: answers after their 24 hours, sessions that are over, and keys that sign no more.
-    duties = identity.idempotency().forget_old, identity.sessions().forget_ended, identity.ring().keep_keys
+    # What has to be forgotten: answers after their 24 hours, sessions that are over, keys that sign no more, and
+    # readings that are kept no longer.
+    duties = (
+        identity.idempotency().forget_old,
+        identity.sessions().forget_ended,
+        identity.ring().keep_keys,
+        container.keeping().keep_readings,
+    )
     # It restores what others have written, and writes no shadow of its own.
     recovery = container.shadow_recovery(is_writer=False)
     begin = [

@@ -24,6 +24,7 @@ class Api:
 
     app: Quart
     device_id: DeviceId
+    data: TelemetryData
 
     async def call(self, method: str, path: str = "", *, by: str | None = "operator", **options: Any) -> Response:
         key = {"Authorization": f"Bearer {by}"} if by else {"X-API-Key": str(self.device_id)}
@@ -65,7 +66,8 @@ class SomeUnits:
 @pytest.fixture
 def api() -> Iterator[Api]:
     organisation = OneOrganisation()
-    unit_of_work = partial(InMemoryTelemetryUnitOfWork, TelemetryData())
+    data = TelemetryData()
+    unit_of_work = partial(InMemoryTelemetryUnitOfWork, data)
     latest_values, latest_intake = build_latest(unit_of_work, InMemoryLatestStore())
     services = {
         "telemetry": TelemetryService(unit_of_work=latest_intake, clock=lambda: NOW),
@@ -73,4 +75,4 @@ def api() -> Iterator[Api]:
         "metric_units": SomeUnits(),
     }
     with application_of(endpoints, callers=organisation, devices=organisation, **services) as app:
-        yield Api(app, organisation.device_id)
+        yield Api(app, organisation.device_id, data)

@@ -1,11 +1,14 @@
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from iotsphere.kernel.times import format_time
-from tests.api.telemetry.conftest import Api
+from iotsphere.telemetry.archived import ArchivedDay, ArchiveFile
+from iotsphere.telemetry.model import EARLIEST
+from iotsphere.telemetry.retention import DEFAULT_CLASS, RetentionClass
+from tests.api.telemetry.conftest import NOW, Api
 
 START = datetime.fromisoformat("2026-11-20T00:00:00Z")
 
@@ -276,3 +279,22 @@ async def test_more_points_than_anybody_can_look_at_are_refused(api: Api) -> Non
 
     assert problem["code"] == "telemetry.query.too_many_points"
     assert list(problem["errors"]) == ["max_points"]
+
+
+async def test_what_lies_in_the_archive_alone_is_named(api: Api) -> None:
+    august = datetime(2026, 8, 1, tzinfo=UTC)
+    api.data.classes[DEFAULT_CLASS] = RetentionClass(
+        DEFAULT_CLASS, changed_at=EARLIEST, dropped_before=august + timedelta(days=31)
+    )
+    for number in (3, 4, 9):
+        day = date(2026, 8, number)
+        api.data.archived[day] = ArchivedDay(day, ArchiveFile(1, 1, ""), archived_at=NOW)
+
+    named = await api.get(start="2026-08-04T12:00:00Z", end="2026-09-10T00:00:00Z", interval="1d")
+    behind = await api.get(start="2026-09-01T00:00:00Z")
+
+    assert named["archived"] == [
+        {"start": "2026-08-04T00:00:00.000000Z", "end": "2026-08-05T00:00:00.000000Z"},
+        {"start": "2026-08-09T00:00:00.000000Z", "end": "2026-08-10T00:00:00.000000Z"},
+    ]
+    assert "archived" not in behind

@@ -112,6 +112,8 @@ TABLE = {
     "query_fleet": Access(VIEWER, json={"filter": {}, "metrics": ["temperature"], "interval": "1h"}),
     "show_latest": Access(VIEWER, device=True),
     "show_ledger": Access(VIEWER, device=True),
+    "get_retention_class": Access(ADMIN, platform=True),
+    "redefine_retention_class": Access(ADMIN, platform=True, json={"raw_days": None}),
     # Shadows
     "get_shadow": Access(VIEWER, device=True),
     "update_shadow": Access(OPERATOR, device=True, json=REPORT),

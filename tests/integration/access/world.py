@@ -15,6 +15,8 @@ from iotsphere.kernel.actor import ActorKind, Role
 from tests.integration.access.described import Described
 from tests.integration.access.table import DEVICE_ID, EMAIL, PASSWORD, REFRESH_TOKEN, REPORT, Access
 
+# Of the whole platform, and nobody has to make it.
+THERE_ANYWAY = {"retention_class": "default"}
 PROVISIONING = {"device_type": "pump", "max_devices": 1000, "expires_at": "2100-01-01T00:00:00Z"}
 
 
@@ -188,7 +190,7 @@ class World:
 
     async def things_for(self, described: Described, by: Caller, **given: str | None) -> dict[str, str]:
         """Make all that stands in an operation's path, but for what is given."""
-        things = {name: thing for name, thing in given.items() if thing is not None}
+        things = THERE_ANYWAY | {name: thing for name, thing in given.items() if thing is not None}
         for variable in described.variables:
             if variable not in things:
                 things[variable] = await self.add_thing(variable, things, by)

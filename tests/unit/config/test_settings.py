@@ -23,6 +23,7 @@ COMPLETE = {
 OTHERS = [
     "IOTSPHERE_ADMIN_EMAIL",
     "IOTSPHERE_ADMIN_PASSWORD",
+    "IOTSPHERE_ARCHIVE_DIR",
     "IOTSPHERE_CACHE_DIR",
     "IOTSPHERE_HOST",
     "IOTSPHERE_LOG_LEVEL",
@@ -81,6 +82,7 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "IOTSPHERE_HOST": "0.0.0.0",
         "IOTSPHERE_LOG_LEVEL": "WARNING",
         "IOTSPHERE_CACHE_DIR": "cache",
+        "IOTSPHERE_ARCHIVE_DIR": "archive",
         "IOTSPHERE_RATE_KEY": "3",
         "IOTSPHERE_RATE_USER": "0.5/7",
         "IOTSPHERE_RATE_ORGANISATION": "1000000/1000000",
@@ -112,6 +114,7 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         2,
         ("a" * 32, "b" * 40),
+        Path.cwd() / "archive",
     ]
 
 

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -17,6 +18,7 @@ from iotsphere.workflows.examination import LONGEST_WAIT, ExaminationWorkflow
 from tests.factories.audit import build_entry
 from tests.fakes.identity import SECRET_KEY, ManualClock
 from tests.fakes.journal import InMemoryJournalUnitOfWork, JournalData
+from tests.fakes.keeping import House
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables, UnreachableUnitOfWork
 from tests.fakes.shadow import InMemoryShadowInventory, InMemoryShadowServer
 
@@ -41,6 +43,7 @@ class Bench:
         self.tables = RegistryTables()
         self.journal = JournalData()
         self.clock = ManualClock()
+        self.archive: Any = House(clock=self.clock).archive
         unit_of_work = partial(InMemoryRegistryUnitOfWork, self.tables)
         self.sealing = SealingService(unit_of_work=unit_of_work, secret_key="x" * 32)
         self.examination = self.workflow(self.sealing)
@@ -51,6 +54,7 @@ class Bench:
             make_sealing=lambda: sealing,
             make_ring=self.ring,
             make_comparison=self.comparison,
+            make_archive=lambda: self.archive,
             clock=self.clock,
         )
 
@@ -83,9 +87,24 @@ class Bench:
         return [finding.detail for finding in found if not finding.is_well]
 
 
+class UnreachableArchive:
+    async def examine(self) -> list[Finding]:
+        raise UnavailableError("archive", "IOTSPHERE_ARCHIVE_DIR is not set.")
+
+
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
+
+
+async def test_the_archive_is_looked_at(bench: Bench) -> None:
+    [empty] = await bench.examination.examine_archive()
+    bench.archive = UnreachableArchive()
+    [unknown] = await bench.examination.examine_archive()
+
+    assert (empty.subject, empty.is_well, empty.detail) == ("archive", True, "0 days, all as written")
+    assert (unknown.subject, unknown.is_well) == ("archive", False)
+    assert "IOTSPHERE_ARCHIVE_DIR" in unknown.detail
 
 
 async def test_signing_keys_are_well_where_the_newest_can_be_read_or_none_is_there_yet(bench: Bench) -> None:

@@ -1,0 +1,167 @@
+"""Chunks and retention classes: the same on the double and on both engines."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.telemetry.errors import RetentionClassNotFoundError
+from iotsphere.telemetry.model import EARLIEST, Order, Reading, Selection, StaleHour
+from iotsphere.telemetry.ports import KeepingUnitOfWorkFactory, TelemetryUnitOfWorkFactory
+from repositories.availability import StoreGate
+from repositories.telemetry.unit_of_work import SqlAlchemyKeepingUnitOfWork, SqlAlchemyTelemetryUnitOfWork
+from tests.fakes.telemetry import InMemoryKeepingUnitOfWork, InMemoryTelemetryUnitOfWork, TelemetryData
+
+# Of which no other test has readings.
+FIRST, SECOND, THIRD = (datetime(2003, month, 15, tzinfo=UTC) for month in (2, 5, 8))
+END = datetime(2003, 12, 1, tzinfo=UTC)
+
+
+@dataclass
+class Store:
+    unit_of_work: TelemetryUnitOfWorkFactory
+    keeping: KeepingUnitOfWorkFactory
+    made_of: TelemetryData | AsyncEngine
+
+    async def fill(self, device_id: DeviceId, *times: datetime) -> None:
+        async with self.unit_of_work() as uow:
+            await uow.points.append([Reading(device_id, ts, {"a": 1}) for ts in times], replace=False)
+            await uow.commit()
+
+    async def make_stale(self, *hours: datetime) -> None:
+        """Let these hours, and no others, be such as figures are still to be worked out of."""
+        if isinstance(self.made_of, TelemetryData):
+            self.made_of.stale = {(1, hour): StaleHour(1, hour, 0) for hour in hours}
+            return
+        async with self.made_of.begin() as connection:
+            await connection.execute(sa.text("DELETE FROM stale_hours"))
+            for hour in hours:
+                await connection.execute(
+                    sa.text("INSERT INTO stale_hours (source, hour) VALUES (1, :hour)"), {"hour": hour}
+                )
+
+    async def times(self, device_id: DeviceId) -> list[datetime]:
+        selection = Selection(device_id, None, EARLIEST, END)
+        async with self.unit_of_work() as uow:
+            points = await uow.points.range(selection, order=Order.ASCENDING, after=None, limit=100)
+        return [point.ts for point in points]
+
+
+@pytest.fixture(params=["memory", "timescaledb", "partitions"])
+def store(request: pytest.FixtureRequest) -> Store:
+    if request.param == "memory":
+        data = TelemetryData()
+        return Store(partial(InMemoryTelemetryUnitOfWork, data), partial(InMemoryKeepingUnitOfWork, data), data)
+    engine: AsyncEngine = request.getfixturevalue(f"{request.param}_engine")
+    gate = StoreGate("telemetry")
+    return Store(
+        partial(SqlAlchemyTelemetryUnitOfWork, engine, gate),
+        partial(SqlAlchemyKeepingUnitOfWork, engine, gate),
+        engine,
+    )
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def _emptied(store: Store) -> AsyncIterator[None]:
+    yield
+    async with store.keeping() as keeping:
+        for chunk in await keeping.chunks.list(before=END):
+            if chunk.start >= FIRST - timedelta(days=31):
+                await keeping.chunks.remove(chunk)
+
+
+async def test_one_claims_the_chunks_at_a_time(store: Store) -> None:
+    async with store.keeping() as keeping:
+        assert await keeping.chunks.claim()
+        async with store.keeping() as other:
+            assert not await other.chunks.claim()
+
+    async with store.keeping() as keeping:
+        assert await keeping.chunks.claim()
+
+
+async def test_a_claim_ends_with_whoever_made_it(store: Store) -> None:
+    async def break_off() -> None:
+        async with store.keeping() as keeping:
+            await keeping.chunks.claim()
+            raise RuntimeError("broken off")
+
+    with pytest.raises(RuntimeError, match="broken off"):
+        await break_off()
+
+    async with store.keeping() as keeping:
+        assert await keeping.chunks.claim()
+
+
+async def test_the_chunks_that_have_ended_by_a_time_are_listed_the_oldest_first(
+    store: Store, device_id: DeviceId
+) -> None:
+    await store.fill(device_id, THIRD, FIRST, SECOND)
+
+    async with store.keeping() as keeping:
+        every = [chunk for chunk in await keeping.chunks.list(before=END) if chunk.end > FIRST - timedelta(days=31)]
+        assert [ts for chunk in every for ts in (FIRST, SECOND, THIRD) if chunk.start <= ts < chunk.end] == [
+            FIRST,
+            SECOND,
+            THIRD,
+        ]
+        middle = every[1]
+        assert [chunk for chunk in await keeping.chunks.list(before=middle.end) if chunk in every] == every[:2]
+        just_before = middle.end - timedelta(microseconds=1)
+        assert [chunk for chunk in await keeping.chunks.list(before=just_before) if chunk in every] == every[:1]
+
+
+async def test_a_chunk_goes_with_all_its_readings_and_no_others(store: Store, device_id: DeviceId) -> None:
+    await store.fill(device_id, FIRST, SECOND, SECOND + timedelta(microseconds=1), THIRD)
+
+    async with store.keeping() as keeping:
+        (chunk,) = [chunk for chunk in await keeping.chunks.list(before=END) if chunk.start <= SECOND < chunk.end]
+        await keeping.chunks.remove(chunk)
+        assert chunk not in await keeping.chunks.list(before=END)
+
+    assert await store.times(device_id) == [FIRST, THIRD]
+    await store.fill(device_id, SECOND)
+    assert await store.times(device_id) == [FIRST, SECOND, THIRD]
+
+
+async def test_a_chunk_is_settled_when_no_hour_of_it_is_stale(store: Store, device_id: DeviceId) -> None:
+    await store.fill(device_id, FIRST, SECOND)
+    await store.make_stale(FIRST)
+
+    async with store.keeping() as keeping:
+        first, second = [
+            chunk
+            for chunk in await keeping.chunks.list(before=END)
+            if any(chunk.start <= ts < chunk.end for ts in (FIRST, SECOND))
+        ]
+        assert not await keeping.chunks.is_settled(first)
+        assert await keeping.chunks.is_settled(second)
+
+
+async def test_room_can_be_made_again_and_again(store: Store, device_id: DeviceId) -> None:
+    for _ in range(2):
+        async with store.unit_of_work() as uow:
+            await uow.points.prepare([FIRST, SECOND])
+            await uow.commit()
+
+    await store.fill(device_id, FIRST, SECOND)
+    assert await store.times(device_id) == [FIRST, SECOND]
+
+
+async def test_what_is_said_of_a_class_is_kept(store: Store) -> None:
+    async with store.unit_of_work() as uow:
+        present = await uow.retention.get("default", for_update=True)
+        changed = replace(present, raw_days=30, dropped_before=FIRST, changed_at=SECOND, version=present.version + 1)
+        await uow.retention.save(changed)
+        assert await uow.retention.get("default") == changed
+
+    async with store.unit_of_work() as uow:
+        assert await uow.retention.get("default") == present
+        with pytest.raises(RetentionClassNotFoundError):
+            await uow.retention.get("other")

@@ -1,0 +1,171 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from iotsphere.kernel.errors import PreconditionFailedError, UnavailableError
+from iotsphere.telemetry.errors import BatchRejectedError, RetentionClassNotFoundError
+from iotsphere.telemetry.gathered import GivenReading
+from iotsphere.telemetry.model import EARLIEST, Counts, StaleHour
+from iotsphere.telemetry.retention import ReadingChunk
+from tests.fakes.keeping import CHANGED, DEVICE, House
+from tests.fakes.telemetry import InMemoryChunkRepository, InMemoryKeepingUnitOfWork
+
+DAY = timedelta(days=1)
+
+
+async def test_nothing_is_dropped_until_somebody_says_so() -> None:
+    house = House()
+    house.store(1, 10)
+
+    await house.keeping.keep_readings()
+
+    assert house.months == [1, 10]
+
+
+async def test_months_that_are_past_their_age_are_dropped_whole() -> None:
+    house = House()
+    house.store(8, 9, 10, 11)
+    await house.retention.redefine_class(name="default", raw_days=30)
+    house.clock.advance(minutes=10)
+
+    await house.keeping.keep_readings()
+
+    # October ended 20 days ago: some of it is not 30 days old.
+    assert house.months == [10, 11]
+    assert house.dropped_before == datetime(2026, 10, 1, tzinfo=UTC)
+
+
+async def test_what_figures_are_still_to_be_worked_out_from_is_not_dropped() -> None:
+    house = House()
+    house.store(7, 8, 9)
+    await house.retention.redefine_class(name="default", raw_days=30)
+    house.clock.advance(minutes=10)
+    hour = datetime(2026, 8, 31, 23, tzinfo=UTC)
+    house.data.stale[1, hour] = StaleHour(1, hour, 0)
+
+    await house.keeping.keep_readings()
+    assert house.months == [8]
+
+    house.data.stale.clear()
+    await house.keeping.keep_readings()
+    assert house.months == []
+
+
+async def test_a_change_takes_effect_when_every_process_has_heard_of_it() -> None:
+    house = House()
+    house.store(8)
+    await house.retention.redefine_class(name="default", raw_days=30)
+    house.clock.advance(minutes=9)
+
+    await house.keeping.keep_readings()
+
+    assert house.months == [8]
+
+
+async def test_of_two_workers_one_keeps() -> None:
+    house = House()
+    house.store(8)
+    await house.retention.redefine_class(name="default", raw_days=30)
+    house.clock.advance(days=1)
+    async with InMemoryKeepingUnitOfWork(house.data) as other:
+        assert await other.chunks.claim()
+
+        await house.keeping.keep_readings()
+
+        assert house.months == [8]
+
+
+async def test_what_is_dropped_is_said_before_it_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    house.store(8)
+    await house.retention.redefine_class(name="default", raw_days=30)
+    house.clock.advance(days=1)
+
+    async def is_in_use(_: InMemoryChunkRepository, chunk: ReadingChunk) -> None:
+        assert house.dropped_before == chunk.end
+        raise UnavailableError("telemetry", "busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InMemoryChunkRepository, "remove", is_in_use)
+        with pytest.raises(UnavailableError):
+            await house.keeping.keep_readings()
+    await house.keeping.keep_readings()
+
+    assert house.months == []
+
+
+async def test_readings_that_are_kept_no_longer_are_rejected_and_counted() -> None:
+    house = House()
+    await house.retention.redefine_class(name="default", raw_days=30)
+    old, young = ({"ts": (CHANGED - days * DAY).isoformat(), "values": {"a": 1}} for days in (31, 29))
+
+    report = await house.telemetry.record_readings(device_id=DEVICE, document=[old, young])
+    with pytest.raises(BatchRejectedError):
+        await house.telemetry.record_readings(device_id=DEVICE, document=old)
+
+    assert report.counts == Counts(stored=1, rejected=1)
+    assert [(rejection.index, rejection.code) for rejection in report.rejections] == [(0, "telemetry.point.expired")]
+    assert house.data.minutes == {(DEVICE, CHANGED): Counts(stored=1, rejected=2)}
+
+
+async def test_readings_of_many_devices_are_rejected_likewise() -> None:
+    house = House()
+    await house.retention.redefine_class(name="default", raw_days=30)
+    given = [
+        GivenReading(place, DEVICE, {"ts": (CHANGED - days * DAY).isoformat(), "values": {"a": 1}}, 1)
+        for place, days in ((7, 31), (8, 29))
+    ]
+
+    report = await house.telemetry.record_gathered(given=given, refused={})
+
+    assert report.counts == Counts(stored=1, rejected=1)
+    assert [(rejection.index, rejection.code) for rejection in report.rejections] == [(7, "telemetry.point.expired")]
+
+
+async def test_who_takes_readings_hears_of_a_change_within_half_a_minute() -> None:
+    house = House()
+    old = {"ts": (CHANGED - 31 * DAY).isoformat(), "values": {"a": 1}}
+    await house.telemetry.record_readings(device_id=DEVICE, document=old)
+    await house.retention.redefine_class(name="default", raw_days=30)
+
+    house.seconds = 29.0
+    await house.telemetry.record_readings(device_id=DEVICE, document=old)
+    house.seconds = 30.0
+    with pytest.raises(BatchRejectedError):
+        await house.telemetry.record_readings(device_id=DEVICE, document=old)
+
+
+async def test_a_longer_age_brings_nothing_back() -> None:
+    house = House()
+    house.store(8)
+    await house.retention.redefine_class(name="default", raw_days=30)
+    house.clock.advance(days=1)
+    await house.keeping.keep_readings()
+
+    await house.retention.redefine_class(name="default", raw_days=None)
+
+    assert house.dropped_before == datetime(2026, 9, 1, tzinfo=UTC)
+    with pytest.raises(BatchRejectedError):
+        await house.telemetry.record_readings(
+            device_id=DEVICE, document={"ts": "2026-08-31T23:59:59Z", "values": {"a": 1}}
+        )
+
+
+async def test_a_class_is_changed_at_the_expected_version_alone() -> None:
+    house = House()
+    changed = await house.retention.redefine_class(name="default", raw_days=30, expected_version=1)
+
+    with pytest.raises(PreconditionFailedError):
+        await house.retention.redefine_class(name="default", raw_days=7, expected_version=1)
+
+    assert await house.retention.get_class(name="default") == changed
+    assert (changed.raw_days, changed.version, changed.dropped_before) == (30, 2, EARLIEST)
+
+
+@pytest.mark.parametrize("name", ["other", "", "a\0", "Default", "default\n", "x" * 64])
+async def test_there_is_no_other_class(name: str) -> None:
+    house = House()
+    with pytest.raises(RetentionClassNotFoundError):
+        await house.retention.get_class(name=name)
+    with pytest.raises(RetentionClassNotFoundError):
+        await house.retention.redefine_class(name=name, raw_days=1)
