@@ -304,11 +304,11 @@ class Application(containers.DeclarativeContainer):
         ),
     )
     rollups = providers.Singleton(RollupService, unit_of_work=stores.rollup_unit_of_work.provider, clock=clock)
-<<<<<<< HEAD
     rollup_backlog = providers.Singleton(
         RollupBacklogReport,
         rollups=providers.Singleton(RollupService, unit_of_work=stores.rollup_view.provider, clock=clock),
-=======
+        clock=clock,
+    )
     retention = providers.Singleton(
         RetentionService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
     )
@@ -329,7 +329,6 @@ class Application(containers.DeclarativeContainer):
         unit_of_work=stores.telemetry_unit_of_work.provider,
         keeping=stores.keeping_unit_of_work.provider,
         files=stores.archive_files,
->>>>>>> 903cffc (Say for how long readings are kept: archive what is older day by day, drop it by the month, and bring days of it back)
         clock=clock,
     )
     shadow_journal = providers.Singleton(
