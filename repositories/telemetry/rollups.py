@@ -73,7 +73,7 @@ FORGET_MINUTES = sa.text(FORGET.format(hours=HOURS, table="rollups_1m", start="h
 FORGET_HOURS = sa.text(FORGET.format(hours=HOURS, table="rollups_1h", start="start"))
 
 # A number that a sum or a square could make too large counts as infinite there: who meets that asks the readings.
-# In rows of minutes, a single number is written once.
+# In rows of minutes, a single number is written once; an array that would hold nothing is left out.
 WORK_OUT = sa.text(f"""
 WITH {HOURS}, valued AS (
     SELECT
@@ -109,15 +109,20 @@ WITH {HOURS}, valued AS (
         hour, source, place,
         array_agg(minute ORDER BY minute),
         array_agg(count ORDER BY minute),
-        array_agg(nullif(numbers, count) ORDER BY minute),
-        array_agg(CASE WHEN numbers > 1 OR total = 'Infinity' THEN total END ORDER BY minute),
-        array_agg(CASE WHEN numbers > 1 THEN low END ORDER BY minute),
-        array_agg(CASE WHEN numbers > 1 THEN high END ORDER BY minute),
-        array_agg(CASE WHEN numbers > 1 OR total = 'Infinity' THEN squares END ORDER BY minute),
+        CASE WHEN bool_or(numbers < count) THEN array_agg(nullif(numbers, count) ORDER BY minute) END,
+        CASE WHEN bool_or(numbers > 1 OR total = 'Infinity')
+            THEN array_agg(CASE WHEN numbers > 1 OR total = 'Infinity' THEN total END ORDER BY minute) END,
+        CASE WHEN bool_or(numbers > 1) THEN array_agg(CASE WHEN numbers > 1 THEN low END ORDER BY minute) END,
+        CASE WHEN bool_or(numbers > 1) THEN array_agg(CASE WHEN numbers > 1 THEN high END ORDER BY minute) END,
+        CASE WHEN bool_or(numbers > 1 OR total = 'Infinity')
+            THEN array_agg(CASE WHEN numbers > 1 OR total = 'Infinity' THEN squares END ORDER BY minute) END,
         array_agg(first[2] ORDER BY minute),
         array_agg(CAST((first[1] - 60 * minute) * 1e6 AS integer) ORDER BY minute),
-        array_agg(CASE WHEN numbers > 1 THEN last[2] END ORDER BY minute),
-        array_agg(CASE WHEN numbers > 1 THEN CAST((last[1] - 60 * minute) * 1e6 AS integer) END ORDER BY minute)
+        CASE WHEN bool_or(numbers > 1) THEN array_agg(CASE WHEN numbers > 1 THEN last[2] END ORDER BY minute) END,
+        CASE WHEN bool_or(numbers > 1)
+            THEN array_agg(
+                CASE WHEN numbers > 1 THEN CAST((last[1] - 60 * minute) * 1e6 AS integer) END ORDER BY minute
+            ) END
     FROM by_minute
     GROUP BY source, place, hour
     ORDER BY source, place, hour

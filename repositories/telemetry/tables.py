@@ -54,15 +54,15 @@ rollups_1m = sa.Table(
     sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("minutes", ARRAY(sa.SmallInteger), nullable=False),
     sa.Column("counts", ARRAY(sa.Integer), nullable=False),
-    sa.Column("numbers", ARRAY(sa.Integer), nullable=False),
-    sa.Column("totals", ARRAY(DOUBLE_PRECISION), nullable=False),
-    sa.Column("lows", ARRAY(DOUBLE_PRECISION), nullable=False),
-    sa.Column("highs", ARRAY(DOUBLE_PRECISION), nullable=False),
-    sa.Column("squares", ARRAY(DOUBLE_PRECISION), nullable=False),
+    sa.Column("numbers", ARRAY(sa.Integer)),
+    sa.Column("totals", ARRAY(DOUBLE_PRECISION)),
+    sa.Column("lows", ARRAY(DOUBLE_PRECISION)),
+    sa.Column("highs", ARRAY(DOUBLE_PRECISION)),
+    sa.Column("squares", ARRAY(DOUBLE_PRECISION)),
     sa.Column("firsts", ARRAY(DOUBLE_PRECISION), nullable=False),
     sa.Column("first_offsets", ARRAY(sa.Integer), nullable=False),
-    sa.Column("lasts", ARRAY(DOUBLE_PRECISION), nullable=False),
-    sa.Column("last_offsets", ARRAY(sa.Integer), nullable=False),
+    sa.Column("lasts", ARRAY(DOUBLE_PRECISION)),
+    sa.Column("last_offsets", ARRAY(sa.Integer)),
 )
 
 # ``count`` is of all values, ``numbers`` of those that are numbers, and everything else is theirs alone; ``squares``

@@ -26,6 +26,9 @@ ARRAYS: dict[str, Any] = {
     "last_offsets": sa.Integer,
 }
 
+# The others are left out where each minute has one number.
+ALWAYS = {"minutes", "counts", "firsts", "first_offsets"}
+
 # The figures of several stretches as one: count, sum and squared deviations are merged by the server's own function
 # for parallel aggregation (Chan et al. 1979).
 MERGED_MOMENTS = """
@@ -59,7 +62,7 @@ def upgrade() -> None:
     op.create_table(
         "rollups_1m",
         *_key("hour"),
-        *(sa.Column(name, ARRAY(kind), nullable=False) for name, kind in ARRAYS.items()),
+        *(sa.Column(name, ARRAY(kind), nullable=name not in ALWAYS) for name, kind in ARRAYS.items()),
         sa.PrimaryKeyConstraint("source", "place", "hour", name="pk_rollups_1m"),
         postgresql_partition_by="RANGE (hour)" if is_partitioned else None,
     )
