@@ -28,7 +28,7 @@ Feature: The audit trail
   Scenario: A platform that is well is found to be well
     Given a platform of its own
     When the doctor is asked about it
-    Then the doctor finds all four stores, the shadows, the signing keys and the audit trail well
+    Then the doctor finds all four stores, the shadows, the signing keys, the audit trail and the archive well
 
   Scenario: An entry that was altered in the database is named
     Given a platform of its own

@@ -124,12 +124,21 @@ def ask_doctor(context):
     context.findings = json.loads(asked.stdout)["findings"]
 
 
-@then("the doctor finds all four stores, the shadows, the signing keys and the audit trail well")
+@then("the doctor finds all four stores, the shadows, the signing keys, the audit trail and the archive well")
 def all_well(context):
     assert context.status == 0, context.findings
     assert all(finding["is_well"] for finding in context.findings)
     subjects = {finding["subject"] for finding in context.findings}
-    assert subjects == {"registry", "assets", "telemetry", "shadow", "shadow journal", "signing keys", "audit trail"}
+    assert subjects == {
+        "registry",
+        "assets",
+        "telemetry",
+        "shadow",
+        "shadow journal",
+        "signing keys",
+        "audit trail",
+        "archive",
+    }
 
 
 @then("the doctor names that entry, and ends with status 1")
