@@ -9,6 +9,7 @@ from uuid import uuid4
 from behave import given, then, when
 
 from features.support.platform import PASSWORD, Platform
+from features.support.running import eventually
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 FIRST = 1_700_000_000_000
@@ -59,6 +60,29 @@ def stream_torn(context, gateway, one, other):
 def stream_unknown(context, gateway, one):
     unknown = line(context, one, 1) | {"device_id": str(uuid4())}
     stream(context, [line(context, one, 0), unknown], key_of(context, gateway))
+
+
+@when('"{gateway}" streams a present reading of "{one}" and an old one of "{other}"')
+def stream_present(context, gateway, one, other):
+    present = line(context, one, 0)
+    del present["ts"]
+    stream(context, [present, line(context, other, 0)], key_of(context, gateway))
+
+
+@then('"{name}" is shown as online')
+def is_online(context, name):
+    eventually(lambda: shown(context, name)["connectivity"] == "online", within=15, what=f"{name} is online")
+
+
+@then('"{name}" was last seen when its reading was taken')
+def was_seen(context, name):
+    taken_at = "2023-11-14T22:13:20.000000Z"
+    eventually(lambda: shown(context, name)["last_seen_at"] == taken_at, within=15, what=f"{name} was seen")
+    assert shown(context, name)["connectivity"] == "offline"
+
+
+def shown(context, name):
+    return context.platform.request("GET", f"/devices/{context.platform.devices[name]['id']}").json()
 
 
 @then("{count:d} value of the stream is {outcome}")

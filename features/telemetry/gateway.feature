@@ -34,6 +34,11 @@ Feature: Readings of many devices at once
     Then 5 values of the stream are stored
     And line 2 is rejected because the device is suspended
 
+  Scenario: A device behind a gateway is seen as often as its readings come
+    When "gateway" streams a present reading of "boiler-7" and an old one of "pump-1"
+    Then "boiler-7" is shown as online
+    And "pump-1" was last seen when its reading was taken
+
   Scenario: A device speaks for itself alone
     When "boiler-7" itself streams 10 readings of "boiler-7" and "pump-1"
     Then it is refused because a device may not

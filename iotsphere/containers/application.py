@@ -241,7 +241,13 @@ class Workflows(containers.DeclarativeContainer):
         outbox=registry.outbox,
         assets=assets,
     )
-    telemetry_intake = providers.Singleton(TelemetryIntakeWorkflow, devices=registry.devices, telemetry=telemetry)
+    telemetry_intake = providers.Singleton(
+        TelemetryIntakeWorkflow,
+        devices=registry.devices,
+        contacts=registry.contacts,
+        telemetry=telemetry,
+        clock=clock,
+    )
     readiness = providers.Singleton(ReadinessWorkflow, probes=stores.probes)
     examination = providers.Singleton(
         ExaminationWorkflow,

@@ -25,10 +25,14 @@ class ContactService:
         self._noted: dict[DeviceId, datetime] = {}
         self._resting: dict[DeviceId, datetime] = {}
 
-    def note_contact(self, *, device_id: DeviceId) -> None:
-        """Note that a device was heard of now."""
-        if device_id in self._noted or len(self._noted) < self._most_devices:
-            self._noted[device_id] = self._clock()
+    def note_contact(self, *, device_id: DeviceId, seen_at: datetime | None = None) -> None:
+        """Note that a device was heard of now, or at another moment; the latest counts."""
+        moment = self._clock() if seen_at is None else seen_at
+        noted = self._noted.get(device_id)
+        if noted is None and len(self._noted) >= self._most_devices:
+            return
+        if noted is None or noted < moment:
+            self._noted[device_id] = moment
 
     async def write_contacts(self, *, also_resting: bool = False) -> None:
         """Write down what was noted of devices that were not written down a moment ago, or of ``also_resting`` ones.

@@ -91,7 +91,7 @@ def _batches(own: Sequence[GivenReading], arrived_at: datetime) -> Iterator[tupl
 
 
 def put_together(parcels: Sequence[Parcel], receipts: Sequence[Receipt]) -> IntakeReport:
-    """Sum what became of the parcels up; rejections are by place, and ``index`` is the reading's."""
+    """Sum up what became of the parcels; rejections are by place, and ``index`` is the reading's."""
     counts = sum((receipt.counts for receipt in receipts), Counts())
     rejections = [rejection for parcel in parcels for rejection in parcel.rejections]
     rejections += [
@@ -100,7 +100,12 @@ def put_together(parcels: Sequence[Parcel], receipts: Sequence[Receipt]) -> Inta
         for number, unsettled in receipt.unsettled.items()
         if unsettled.rejected
     ]
-    return IntakeReport(counts, sorted(rejections, key=_place))
+    latest = {
+        parcel.submission.device_id: max(reading.ts for reading in parcel.submission.readings)
+        for parcel in parcels
+        if parcel.submission.readings
+    }
+    return IntakeReport(counts, sorted(rejections, key=_place), latest)
 
 
 def _place(rejection: Rejection) -> int:

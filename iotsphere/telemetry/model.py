@@ -105,8 +105,11 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class IntakeReport:
+    """What became of readings; ``latest`` is the time of the latest of each device, where they are of many."""
+
     counts: Counts
     rejections: list[Rejection] = field(default_factory=list)
+    latest: Mapping[DeviceId, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

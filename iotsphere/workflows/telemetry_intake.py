@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import DomainError
 from iotsphere.kernel.identifiers import OrganisationId
+from iotsphere.registry.contacts import ContactService
 from iotsphere.registry.errors import DeviceNotFoundError, DeviceSuspendedError
 from iotsphere.registry.model import DeviceStatus
 from iotsphere.registry.service import DeviceRegistryService
@@ -14,9 +16,13 @@ from iotsphere.telemetry.service import TelemetryService
 
 
 class TelemetryIntakeWorkflow:
-    def __init__(self, *, devices: DeviceRegistryService, telemetry: TelemetryService) -> None:
+    def __init__(
+        self, *, devices: DeviceRegistryService, contacts: ContactService, telemetry: TelemetryService, clock: Clock
+    ) -> None:
         self._devices = devices
+        self._contacts = contacts
         self._telemetry = telemetry
+        self._clock = clock
 
     async def record_gathered(
         self, *, organisation_id: OrganisationId, given: Sequence[GivenReading], replaces: bool
@@ -24,6 +30,7 @@ class TelemetryIntakeWorkflow:
         """Store readings of many devices of the organisation; the report tells of each by its place.
 
         Those of devices that are not there, or not in this organisation, are rejected and in nobody's ledger.
+        A device was heard of when its latest reading was taken.
 
         :raises UnavailableError: nothing of it was stored, or it took too long: then it may be stored yet.
         """
@@ -41,11 +48,18 @@ class TelemetryIntakeWorkflow:
             report = await self._telemetry.record_gathered(
                 given=known, refused=refused, replaces=replaces, organisation_id=organisation_id
             )
+            self._note_contacts(report)
         not_found = _refusal(DeviceNotFoundError())
         return IntakeReport(
             report.counts + Counts(rejected=sum(reading.size for reading in lost)),
             report.rejections + [Rejection(reading.place, *not_found) for reading in lost],
         )
+
+    def _note_contacts(self, report: IntakeReport) -> None:
+        # What was recorded long ago tells nothing of today, and a device's clock may be fast.
+        now = self._clock()
+        for device_id, taken_at in report.latest.items():
+            self._contacts.note_contact(device_id=device_id, seen_at=min(taken_at, now))
 
 
 def _refusal(error: DomainError) -> Refusal:

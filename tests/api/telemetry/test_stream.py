@@ -5,6 +5,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -153,6 +154,45 @@ async def test_a_suspended_device_is_turned_away_and_its_ledger_tells(bench: Api
         suspended.id: Counts(rejected=3),
         active.id: Counts(stored=1),
     }
+
+
+async def test_devices_are_heard_of_when_their_readings_were_taken_and_not_later_than_now(
+    bench: ApiBench, data: TelemetryData
+) -> None:
+    silent, old, present, fast, suspended, theirs = (
+        bench.add_device(status=DeviceStatus.ACTIVE),
+        bench.add_device(status=DeviceStatus.PROVISIONED),
+        bench.add_device(status=DeviceStatus.ACTIVE),
+        bench.add_device(status=DeviceStatus.ACTIVE),
+        bench.add_device(status=DeviceStatus.SUSPENDED),
+        bench.add_device(bench.theirs, status=DeviceStatus.ACTIVE),
+    )
+    before = utc_now()
+    ahead = int(before.timestamp() * 1000) + 3_600_000
+
+    await send(
+        bench,
+        [
+            line(old.id, 1_700_000_000_000, a=1),
+            line(old.id, 1_600_000_000_000, a=1),
+            b'{"device_id":"%b","values":{"a":1}}\n' % str(present.id).encode(),
+            line(fast.id, ahead, a=1),
+            line(silent.id, a=None),
+            line(suspended.id, a=1),
+            line(theirs.id, a=1),
+        ],
+    )
+    await bench.container.registry.contacts().write_contacts()
+
+    seen = {device_id: device.last_seen_at for device_id, device in bench.tables.devices.items()}
+    assert seen[old.id] == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    # It has not shown a key of its own.
+    assert bench.tables.devices[old.id].status is DeviceStatus.PROVISIONED
+    for device in (present, fast):
+        seen_at = seen[device.id]
+        assert seen_at is not None
+        assert before <= seen_at <= utc_now()
+    assert [seen[device.id] for device in (silent, suspended, theirs)] == [None] * 3
 
 
 BAD_LINES = {

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from functools import partial
 from uuid import uuid4
 
@@ -160,6 +161,19 @@ async def test_a_clock_that_was_set_back_keeps_nobody_from_being_written_down(be
     await bench.contacts.write_contacts()
 
     assert bench.writes == 2
+
+
+async def test_of_several_moments_the_latest_counts_whichever_was_noted_last(bench: Bench) -> None:
+    device = bench.add_device()
+    for days_ago in (2, 1, 3):
+        bench.contacts.note_contact(device_id=device.id, seen_at=bench.clock.now - timedelta(days=days_ago))
+    await bench.contacts.write_contacts()
+    assert bench.seconds_unwritten(device) == 86_400
+
+    bench.contacts.note_contact(device_id=device.id, seen_at=bench.clock.now - timedelta(days=4))
+    await bench.contacts.write_contacts(also_resting=True)
+
+    assert bench.seconds_unwritten(device) == 86_400
 
 
 async def test_a_device_that_nobody_knows_any_more_holds_nobody_up(bench: Bench) -> None:
