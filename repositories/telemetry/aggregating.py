@@ -10,17 +10,20 @@ from iotsphere.telemetry.errors import FigureOverflowError
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import Aggregate, Bucket, Selection
 from repositories.telemetry.grids import interval_parameters, interval_start
+from repositories.telemetry.rows import number_at
 from repositories.telemetry.sources import Source
 
+# OFFSET keeps each number from being looked for anew in every figure, and in the condition, too.
 AGGREGATE = """
 SELECT metric, interval_start, {figures}
 FROM (
     SELECT
         wanted.metric, ts, {interval_start} AS interval_start,
-        numbers[wanted.place - first + 1] AS number, others -> CAST(wanted.place AS text) AS other
+        {number} AS number, others -> CAST(wanted.place AS text) AS other
     FROM readings
     CROSS JOIN unnest(CAST(:metrics AS text[]), CAST(:places AS integer[])) AS wanted (metric, place)
     WHERE source = :source AND ts >= :start AND ts < :end
+    OFFSET 0
 ) AS selected
 WHERE number IS NOT NULL OR other IS NOT NULL
 GROUP BY metric, interval_start
@@ -59,6 +62,7 @@ def aggregate_query(
     statement = AGGREGATE.format(
         figures=", ".join(FIGURES[aggregate] for aggregate in aggregates),
         interval_start=interval_start(grid, "ts"),
+        number=number_at("wanted.place"),
     )
     return sa.text(statement), parameters | interval_parameters(grid, selection)
 

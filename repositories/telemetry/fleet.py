@@ -13,6 +13,7 @@ from iotsphere.telemetry.model import Aggregate, Bucket, FleetSelection
 from repositories.telemetry.aggregating import FIGURES
 from repositories.telemetry.grids import interval_parameters, interval_start
 from repositories.telemetry.reading import read
+from repositories.telemetry.rows import number_at
 
 AGGREGATE = """
 WITH chosen AS MATERIALIZED (
@@ -29,12 +30,13 @@ SELECT name, metric, interval_start, {figures}
 FROM (
     SELECT
         chosen.name, chosen.device_id, wanted.metric, ts, {interval_start} AS interval_start,
-        numbers[wanted.place - first + 1] AS number, others -> CAST(wanted.place AS text) AS other
+        {number} AS number, others -> CAST(wanted.place AS text) AS other
     FROM chosen
     CROSS JOIN LATERAL (
         SELECT * FROM readings WHERE source = chosen.id AND ts >= :start AND ts < :end
     ) AS own
     CROSS JOIN LATERAL unnest(chosen.metrics, chosen.places) AS wanted (metric, place)
+    OFFSET 0
 ) AS selected
 WHERE number IS NOT NULL OR other IS NOT NULL
 GROUP BY name, metric, interval_start
@@ -67,6 +69,7 @@ class SqlAlchemyFleetRepository:
         statement = AGGREGATE.format(
             figures=", ".join(FLEET_FIGURES[aggregate] for aggregate in aggregates),
             interval_start=interval_start(grid, "ts"),
+            number=number_at("wanted.place"),
         )
         rows = await read(self._connection, sa.text(statement), parameters | interval_parameters(grid, selection))
         return [_row_to_bucket(row, aggregates) for row in rows]

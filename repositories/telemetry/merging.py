@@ -13,6 +13,7 @@ from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import Aggregate, Selection
 from iotsphere.telemetry.rollups import Resolution, Stretch
 from repositories.telemetry.grids import interval_parameters, interval_start
+from repositories.telemetry.rows import number_at
 from repositories.telemetry.sources import Source
 
 MERGE = """
@@ -102,14 +103,16 @@ FROM_READINGS = {
     "first": "(min(ARRAY[date_part('epoch', ts), number]) FILTER (WHERE number IS NOT NULL))[2]",
     "last": "(max(ARRAY[date_part('epoch', ts), number]) FILTER (WHERE number IS NOT NULL))[2]",
 }
+# OFFSET, as in figures of readings alone.
 READINGS = """
 SELECT place, interval_start, min(ts) AS ts, {columns}
 FROM (
     SELECT
         place, ts, {interval_start} AS interval_start,
-        numbers[place - first + 1] AS number, others -> CAST(place AS text) AS other
+        {number_at_place} AS number, others -> CAST(place AS text) AS other
     FROM readings CROSS JOIN unnest(CAST(:places AS integer[])) AS place
     WHERE source = :source AND ts >= :start_{number} AND ts < :end_{number}
+    OFFSET 0
 ) AS selected
 WHERE number IS NOT NULL OR other IS NOT NULL
 GROUP BY place, interval_start
@@ -141,7 +144,12 @@ def merge_query(
 def _part(resolution: Resolution | None, number: int, columns: Sequence[str], grid: Grid) -> str:
     if resolution is None:
         figures = _listed(f"{FROM_READINGS[column]} AS {column}" for column in columns)
-        return READINGS.format(interval_start=interval_start(grid, "ts"), columns=figures, number=number)
+        return READINGS.format(
+            interval_start=interval_start(grid, "ts"),
+            columns=figures,
+            number_at_place=number_at("place"),
+            number=number,
+        )
     if resolution is Resolution.MINUTE:
         return _minutes(number, columns, grid)
     return LONGER.format(

@@ -12,6 +12,7 @@ from iotsphere.kernel.times import EPOCH
 from iotsphere.telemetry.errors import QueryTooCostlyError
 from iotsphere.telemetry.model import Numbers, Selection
 from repositories.telemetry.reading import read
+from repositories.telemetry.rows import number_at
 from repositories.telemetry.sources import Source
 
 # More would hold the process up while they are taken in.
@@ -20,19 +21,20 @@ READ_AT_ONCE = 20_000
 LONGEST_SECONDS = 3.0
 MICROSECOND = timedelta(microseconds=1)
 
+NUMBER = number_at("CAST(:place AS integer)")
 # A double tells microseconds apart until 2106 once it is rounded, and costs less than PostgreSQL's exact numbers.
-NUMBERS = sa.text("""
-SELECT coalesce(array_agg(time), '{}') AS times, coalesce(array_agg(number), '{}') AS numbers
+NUMBERS = sa.text(f"""
+SELECT coalesce(array_agg(time), '{{}}') AS times, coalesce(array_agg(number), '{{}}') AS numbers
 FROM (
     SELECT
         CAST(round(date_part('epoch', ts) * CAST(1e6 AS float8)) AS bigint) AS time,
-        numbers[CAST(:place AS integer) - first + 1] AS number
+        {NUMBER} AS number
     FROM readings
     WHERE source = :source AND ts >= :start AND ts < :end
-    AND numbers[CAST(:place AS integer) - first + 1] IS NOT NULL
+    AND {NUMBER} IS NOT NULL
     ORDER BY ts LIMIT :amount
 ) AS page
-""")
+""")  # noqa: S608  # of constants
 
 
 async def read_numbers(

@@ -29,7 +29,7 @@ from repositories.telemetry.partitions import IS_PARTITIONED, add_partitions, is
 from repositories.telemetry.ranging import SeriesReader
 from repositories.telemetry.reading import read, sqlstate
 from repositories.telemetry.removing import remove_points
-from repositories.telemetry.rows import as_sent
+from repositories.telemetry.rows import as_sent, number_at
 from repositories.telemetry.sources import Source, find_source
 from repositories.telemetry.staleness import find_stale_source
 
@@ -37,20 +37,21 @@ from repositories.telemetry.staleness import find_stale_source
 CONTENTION = {"40001", "40P01"}
 ATTEMPTS = 5
 
-LATEST = sa.text("""
+LATEST = """
 SELECT wanted.metric, found.ts, found.number, found.other
 FROM unnest(CAST(:metrics AS text[]), CAST(:places AS integer[])) AS wanted (metric, place)
 CROSS JOIN LATERAL (
     SELECT * FROM (
         SELECT
-            ts, numbers[wanted.place - first + 1] AS number, others -> CAST(wanted.place AS text) AS other
+            ts, {number} AS number, others -> CAST(wanted.place AS text) AS other
         FROM readings WHERE source = :source
     ) AS valued
     WHERE number IS NOT NULL OR other IS NOT NULL
     ORDER BY ts DESC LIMIT 1
 ) AS found
 ORDER BY wanted.metric COLLATE "C"
-""").columns(other=JSONB)
+"""
+FIND_LATEST = sa.text(LATEST.format(number=number_at("wanted.place"))).columns(other=JSONB)
 
 
 class SqlAlchemyPointRepository:
@@ -78,7 +79,7 @@ class SqlAlchemyPointRepository:
         if source is None:
             return []
         parameters = {"source": source.id, "metrics": list(source.places), "places": list(source.places.values())}
-        rows = await read(self._connection, LATEST, parameters)
+        rows = await read(self._connection, FIND_LATEST, parameters)
         return [
             Point(device_id, metric, ts, as_sent(other) if number is None else number)
             for metric, ts, number, other in map(tuple, rows)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.telemetry.model import Order, Point, Position, Selection
 from repositories.telemetry.reading import read
-from repositories.telemetry.rows import to_values
+from repositories.telemetry.rows import number_at, to_values
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -18,12 +18,12 @@ READINGS = """
 SELECT ts, first, numbers, others FROM readings
 WHERE source = :source AND ts >= :start AND ts < :end AND EXISTS (
     SELECT FROM unnest(CAST(:places AS integer[])) AS wanted (place)
-    WHERE numbers[wanted.place - first + 1] IS NOT NULL OR others -> CAST(wanted.place AS text) IS NOT NULL
+    WHERE {number} IS NOT NULL OR others -> CAST(wanted.place AS text) IS NOT NULL
 )
 ORDER BY ts {direction} LIMIT :amount
 """
-FORWARD = sa.text(READINGS.format(direction="ASC")).columns(others=JSONB)
-BACKWARD = sa.text(READINGS.format(direction="DESC")).columns(others=JSONB)
+FORWARD = sa.text(READINGS.format(number=number_at("wanted.place"), direction="ASC")).columns(others=JSONB)
+BACKWARD = sa.text(READINGS.format(number=number_at("wanted.place"), direction="DESC")).columns(others=JSONB)
 
 
 class SeriesReader:

@@ -11,7 +11,7 @@ from iotsphere.telemetry.model import Removal, Selection
 from repositories.telemetry.appending import overwrite
 from repositories.telemetry.ranging import FORWARD
 from repositories.telemetry.reading import read
-from repositories.telemetry.rows import Row, to_row, to_values
+from repositories.telemetry.rows import NUMBERS_COUNTED, Row, to_row, to_values
 from repositories.telemetry.sources import Source, take_source
 from repositories.telemetry.staleness import mark_hours
 
@@ -19,15 +19,15 @@ REST = sa.text("""
 SELECT ts FROM readings WHERE source = :source AND ts >= :start AND ts < :end ORDER BY ts OFFSET :limit LIMIT 1
 """)
 
-REMOVE = sa.text("""
+REMOVE = sa.text(f"""
 WITH removed AS (
-    DELETE FROM readings WHERE source = :source AND ts >= :start AND ts < :end RETURNING ts, numbers, others
+    DELETE FROM readings WHERE source = :source AND ts >= :start AND ts < :end RETURNING ts, first, numbers, others
 )
 SELECT date_trunc('hour', ts, 'UTC') AS hour, CAST(sum(
-    cardinality(array_remove(numbers, NULL)) + (SELECT count(*) FROM jsonb_object_keys(coalesce(others, '{}')))
+    {NUMBERS_COUNTED} + (SELECT count(*) FROM jsonb_object_keys(coalesce(others, '{{}}')))
 ) AS bigint) AS points
 FROM removed GROUP BY hour
-""")
+""")  # noqa: S608  # of constants
 
 REMOVE_EMPTIED = sa.text("""
 DELETE FROM readings WHERE source = :source AND ts >= :start AND ts < :end AND ts = ANY(CAST(:times AS timestamptz[]))

@@ -17,6 +17,7 @@ from iotsphere.kernel.times import EPOCH
 from iotsphere.telemetry.model import RollupBacklog, StaleHour
 from repositories.telemetry.partitions import add_partitions, is_partition_missing
 from repositories.telemetry.reading import REFUSALS, sqlstate
+from repositories.telemetry.rows import NUMBERED
 
 DAY = timedelta(days=1)
 # Any number will do that no other advisory locks of this database have.
@@ -86,8 +87,7 @@ WITH {HOURS}, valued AS (
             AND ts >= :earliest AND ts < :latest
     ) AS reading
     CROSS JOIN LATERAL (
-        SELECT first + position - 1 AS place, number
-        FROM unnest(numbers) WITH ORDINALITY AS numbered (number, position) WHERE number IS NOT NULL
+        {NUMBERED}
         UNION ALL
         SELECT CAST(place AS integer), NULL FROM jsonb_object_keys(others) AS place
     ) AS held

@@ -21,6 +21,7 @@ sources = sa.Table(
 
 # All values of a device at one time: ``numbers`` from the metric at the place ``first`` on, null for each that has no
 # number; what is no number is in ``others``, by its place.
+# Numbers that lie far apart are kept in another way: see rows.py.
 readings = sa.Table(
     "readings",
     metadata,

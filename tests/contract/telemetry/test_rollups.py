@@ -221,6 +221,14 @@ INTERVALS = st.one_of(
 QUESTIONS = st.tuples(INTERVALS, st.sampled_from(TIMEZONES), SPANS, st.sampled_from([None, ("a",), ("a", "b")]))
 
 
+async def set_apart(kept: Kept, device_id: DeviceId) -> None:
+    """Let the places of the metrics lie so far apart that rows hold them in another way."""
+    between = [f"x{number}" for number in range(100)]
+    metrics = ["a", *between[:50], "b", *between[50:], "c"]
+    await kept.append(Reading(device_id, MIDNIGHT, dict.fromkeys(metrics, 0)))
+    await kept.remove(whole_day(device_id))
+
+
 async def take(kept: Kept, device_id: DeviceId, step: tuple[str, Any, Any]) -> None:
     kind, what, how = step
     if kind == "write":
@@ -243,12 +251,17 @@ def assert_same(buckets: list[Bucket], expected: list[Bucket]) -> None:
 
 
 @pytest.mark.parametrize("kept", ["timescaledb", "partitions"], indirect=True)
-@given(steps=STEPS, questions=st.lists(QUESTIONS, min_size=1, max_size=4))
+@given(steps=STEPS, questions=st.lists(QUESTIONS, min_size=1, max_size=4), is_far_apart=st.booleans())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_figures_are_those_of_the_plain_model_at_every_step(
-    kept: Kept, steps: list[tuple[str, Any, Any]], questions: list[tuple[str, str, list[datetime], Any]]
+    kept: Kept,
+    steps: list[tuple[str, Any, Any]],
+    questions: list[tuple[str, str, list[datetime], Any]],
+    is_far_apart: bool,
 ) -> None:
     device_id, model = DeviceId(uuid4()), in_memory()
+    if is_far_apart:
+        await set_apart(kept, device_id)
 
     for step in [*steps, ("roll_up", None, None)]:
         await take(kept, device_id, step)
