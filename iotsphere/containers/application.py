@@ -324,7 +324,6 @@ class Application(containers.DeclarativeContainer):
         keeping=stores.keeping_unit_of_work.provider,
         archiving=providers.Singleton(
             ArchivingService,
-            unit_of_work=stores.telemetry_unit_of_work.provider,
             files=stores.archive_files,
             clock=clock,
         ),

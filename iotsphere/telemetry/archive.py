@@ -1,17 +1,26 @@
-"""Readings that are to be dropped are written to the archive first, and are brought back from there."""
+"""Readings that are to be dropped are written to the archive first, and are brought back from there.
 
-from collections.abc import Callable
+What was removed from the store is taken out of the archive, too, and never brought back meanwhile (ADR 0032).
+"""
+
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.findings import Finding
-from iotsphere.telemetry.archived import ArchivedDay, days_between, start_of
+from iotsphere.telemetry.archived import (
+    ArchivedDay,
+    NotedRemoval,
+    days_between,
+    start_of,
+    without_removed,
+)
 from iotsphere.telemetry.errors import ArchiveBusyError, ArchiveDamagedError
-from iotsphere.telemetry.model import EARLIEST
+from iotsphere.telemetry.model import EARLIEST, Reading
 from iotsphere.telemetry.ports import (
     ArchiveFiles,
-    ChunkRepository,
+    KeepingUnitOfWork,
     KeepingUnitOfWorkFactory,
     TelemetryUnitOfWorkFactory,
 )
@@ -19,49 +28,101 @@ from iotsphere.telemetry.retention import ReadingChunk
 
 # Readings that were brought back are dropped again after so long.
 RESTORED_FOR = timedelta(days=30)
+# Removals that are taken out of the files in one go: each file is written once for all of them.
+REMOVALS_AT_ONCE = 1_000
+# A worker looks every ten minutes; a large archive takes it some hours.
+LONGEST_WAIT = timedelta(days=1)
+# Of somebody who goes on removing points of the very readings that are being restored.
+ATTEMPTS = 10
 ARCHIVE = "archive"
 
 
 class ArchivingService:
-    """What the worker does, having claimed the chunks."""
+    """What the worker does, having claimed the chunks. Whatever it is killed in, the next one brings to its end.
 
-    def __init__(self, *, unit_of_work: TelemetryUnitOfWorkFactory, files: ArchiveFiles, clock: Clock) -> None:
-        self._unit_of_work = unit_of_work
+    The catalogue is changed on the connection of the claim, so that nobody changes it whose claim is lost.
+    """
+
+    def __init__(self, *, files: ArchiveFiles, clock: Clock) -> None:
         self._files = files
         self._clock = clock
 
-    async def is_restored(self, *, chunk: ReadingChunk) -> bool:
+    async def is_restored(self, *, keeping: KeepingUnitOfWork, chunk: ReadingChunk) -> bool:
         """Tell whether somebody wants readings of the chunk back in the store."""
-        now = self._clock()
-        return any(archived.is_restored(now) for archived in await self._list(chunk.start, chunk.end))
+        now, days = self._clock(), await keeping.archive.list(start=chunk.start, end=chunk.end)
+        return any(archived.is_restored(now) for archived in days)
 
-    async def archive_chunk(self, *, chunks: ChunkRepository, chunk: ReadingChunk) -> None:
+    async def archive_chunk(self, *, keeping: KeepingUnitOfWork, chunk: ReadingChunk) -> None:
         """Write what is in the chunk, day by day. A day is in the catalogue when its file is whole and on the disk.
 
         :raises UnavailableError: the files cannot be written; the days before are archived.
         """
-        known = {archived.day for archived in await self._list(chunk.start, chunk.end)}
+        known = {archived.day for archived in await keeping.archive.list(start=chunk.start, end=chunk.end)}
         for day in days_between(chunk.start, chunk.end):
             if day in known:
                 continue
-            file = await self._files.write(day, chunks.read(start_of(day), start_of(day) + timedelta(days=1)))
+            file = await self._files.write(day, keeping.chunks.read(start_of(day), start_of(day) + timedelta(days=1)))
             if file is not None:
-                async with self._unit_of_work() as uow:
-                    await uow.archive.add(ArchivedDay(day, file, archived_at=self._clock()))
-                    await uow.commit()
+                await keeping.archive.add(ArchivedDay(day, file, archived_at=self._clock()))
 
-    async def forget_days(self, *, before: datetime) -> None:
-        """Remove the days that have ended by then: first the file, so that none is left that nobody knows of."""
-        for archived in await self._list(EARLIEST, before):
+    async def forget_days(self, *, keeping: KeepingUnitOfWork, before: datetime) -> None:
+        """Remove the days that have ended by then."""
+        for archived in await keeping.archive.list(start=EARLIEST, end=before):
             if archived.end <= before:
-                await self._files.remove(archived.day)
-                async with self._unit_of_work() as uow:
-                    await uow.archive.remove(archived.day)
-                    await uow.commit()
+                await self._forget(keeping, archived)
 
-    async def _list(self, start: datetime, end: datetime) -> list[ArchivedDay]:
-        async with self._unit_of_work() as uow:
-            return await uow.archive.list(start=start, end=end)
+    async def _forget(self, keeping: KeepingUnitOfWork, archived: ArchivedDay) -> None:
+        # First the file, so that none is left that nobody knows of.
+        await self._files.remove(archived.found)
+        await keeping.archive.remove(archived.day)
+
+    async def apply_removals(self, *, keeping: KeepingUnitOfWork) -> None:
+        """Take out of the files what was removed, and forget that it was.
+
+        What lies in a damaged file is remembered: a copy may be brought back from a backup.
+
+        :raises UnavailableError: the files cannot be read or written; to be asked again brings the rest.
+        """
+        await self._remove_superseded(keeping)
+        last = 0
+        while removals := await keeping.removals.list(after=last, limit=REMOVALS_AT_ONCE):
+            last = removals[-1].id
+            range_ = {"start": min(each.start for each in removals), "end": max(each.end for each in removals)}
+            waiting: set[int] = set()
+            for archived in await keeping.archive.list(**range_):
+                concerned = [each for each in removals if each.concerns(archived)]
+                if concerned and not await self._clear(keeping, archived, concerned):
+                    waiting |= {each.id for each in concerned}
+            await self._remove_superseded(keeping)
+            await keeping.removals.remove([each.id for each in removals if each.id not in waiting])
+
+    async def _clear(
+        self, keeping: KeepingUnitOfWork, archived: ArchivedDay, removals: Collection[NotedRemoval]
+    ) -> bool:
+        """Put a file without what was removed in the place of a day's; tell whether it could be read."""
+        try:
+            file = await self._files.write_without(archived.day, archived.file, removals)
+        except ArchiveDamagedError:
+            return False
+        if file is not None:
+            await keeping.archive.save(replace(archived, file=file))
+        return True
+
+    async def _remove_superseded(self, keeping: KeepingUnitOfWork) -> None:
+        """Remove, of each day in the catalogue, all files but that which the catalogue names.
+
+        The catalogue is asked afterwards, under the claim: whoever had it before made what was found, and whoever has
+        it next makes what was not.
+        """
+        there = await self._files.list()
+        if not there:
+            return
+        named = {
+            archived.day: archived.found for archived in await keeping.archive.list(start=EARLIEST, end=self._clock())
+        }
+        for found in there:
+            if named.get(found.day, found) != found:
+                await self._files.remove(found)
 
 
 class ArchiveService:
@@ -90,6 +151,8 @@ class ArchiveService:
     ) -> list[ArchivedDay]:
         """Bring the days of the range back into the store, where they stay for RESTORED_FOR. What is there stays.
 
+        What was removed stays removed, also what is removed meanwhile.
+
         :param tell: hears of each part that was stored, and how many readings are in it.
         :raises ArchiveBusyError: a worker drops or archives just now.
         :raises ArchiveDamagedError: a file is not there, or is not what was written; the days before it are restored.
@@ -98,34 +161,70 @@ class ArchiveService:
         async with self._keeping() as keeping:
             if not await keeping.chunks.claim():
                 raise ArchiveBusyError
-            return [await self._restore(archived, tell) for archived in await self.list_days(start=start, end=end)]
+            days = await self.list_days(start=start, end=end)
+            return [await self._restore(keeping, archived, tell) for archived in days]
 
-    async def _restore(self, archived: ArchivedDay, tell: Callable[[ArchivedDay, int], None]) -> ArchivedDay:
+    async def _restore(
+        self, keeping: KeepingUnitOfWork, archived: ArchivedDay, tell: Callable[[ArchivedDay, int], None]
+    ) -> ArchivedDay:
         if not await self._files.is_intact(archived.day, archived.file):
             raise ArchiveDamagedError(archived.day)
         restored = replace(archived, restored_until=self._clock() + RESTORED_FOR)
-        async with self._unit_of_work() as uow:
-            # First of all: nobody drops again what is only half there.
-            await uow.archive.save(restored)
-            await uow.commit()
-        async for readings in self._files.read(archived.day):
-            async with self._unit_of_work() as uow:
-                await uow.points.append(readings, replace=False)
-                # Of a device that has been silent since, this may be the latest.
-                await uow.epochs.add()
-                await uow.commit()
+        # First of all: nobody drops again what is only half there.
+        await keeping.archive.save(restored)
+        async for readings in self._files.read(archived.day, archived.file):
+            await self._store(restored, readings)
             tell(archived, len(readings))
         return restored
 
+    async def _store(self, archived: ArchivedDay, readings: Sequence[Reading]) -> None:
+        for _ in range(ATTEMPTS):
+            if await self._has_stored(archived, readings):
+                return
+        raise ArchiveBusyError
+
+    async def _has_stored(self, archived: ArchivedDay, readings: Sequence[Reading]) -> bool:
+        """Store what was not removed; or nothing, where some of it was removed meanwhile."""
+        asked = {"start": archived.start, "end": archived.end}
+        device_ids = {reading.device_id for reading in readings}
+        async with self._unit_of_work() as uow:
+            removals = await uow.removals.list_concerning(device_ids, **asked)
+            await uow.points.append(without_removed(readings, removals), replace=False)
+            # From here on nobody removes anything of these devices before the commit.
+            if await uow.removals.list_concerning(device_ids, **asked) != removals:
+                return False
+            # In this order: removals are forgotten when the file is another.
+            if await uow.archive.find(archived.day) != archived:
+                raise ArchiveBusyError
+            # Of a device that has been silent since, this may be the latest.
+            await uow.epochs.add()
+            await uow.commit()
+        return True
+
     async def examine(self) -> list[Finding]:
-        """Hold each file of the catalogue against what was written.
+        """Hold each file of the catalogue against what was written, and see whether removals reach the archive.
 
         :raises UnavailableError: the store or the archive does not answer.
         """
         days = await self.list_days(start=EARLIEST, end=self._clock())
         damaged = [archived.day for archived in days if not await self._files.is_intact(archived.day, archived.file)]
-        if not damaged:
-            return [Finding(ARCHIVE, "files", is_well=True, detail=f"{len(days):,} days, all as written")]
-        named = ", ".join(day.isoformat() for day in damaged[:10])
-        detail = f"{len(damaged):,} of {len(days):,} files are missing or altered: {named}. Bring them from a backup."
-        return [Finding(ARCHIVE, "files", is_well=False, detail=detail)]
+        return [_files_finding(len(days), damaged), await self._removals_finding()]
+
+    async def _removals_finding(self) -> Finding:
+        async with self._unit_of_work() as uow:
+            oldest_at = await uow.removals.find_oldest()
+        if oldest_at is None or self._clock() - oldest_at < LONGEST_WAIT:
+            return Finding(ARCHIVE, "removals", is_well=True, detail="what was removed is taken out of the files")
+        detail = (
+            f"What was removed at {oldest_at:%Y-%m-%d %H:%M} UTC, or later, may still be in the files. "
+            "Is a worker running, and are the files whole?"
+        )
+        return Finding(ARCHIVE, "removals", is_well=False, detail=detail)
+
+
+def _files_finding(count: int, damaged: Sequence[date]) -> Finding:
+    if not damaged:
+        return Finding(ARCHIVE, "files", is_well=True, detail=f"{count:,} days, all as written")
+    named = ", ".join(day.isoformat() for day in damaged[:10])
+    detail = f"{len(damaged):,} of {count:,} files are missing or altered: {named}. Bring them from a backup."
+    return Finding(ARCHIVE, "files", is_well=False, detail=detail)

@@ -1,9 +1,12 @@
 """What the archive holds: a file for each day (UTC) of readings that were dropped."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
+
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.telemetry.model import Reading
 
 DAY = timedelta(days=1)
 
@@ -14,6 +17,18 @@ class ArchiveFile(NamedTuple):
     readings: int
     size: int
     sha256: str
+
+    @property
+    def name(self) -> str:
+        """The name says what is in it: another content never takes the place of this one."""
+        return f"readings-{self.sha256[:16]}.parquet"
+
+
+class FoundFile(NamedTuple):
+    """A file that is there, whether or not the catalogue knows of it."""
+
+    day: date
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +48,46 @@ class ArchivedDay:
     def end(self) -> datetime:
         return self.start + DAY
 
+    @property
+    def found(self) -> FoundFile:
+        return FoundFile(self.day, self.file.name)
+
     def is_restored(self, now: datetime) -> bool:
         return self.restored_until is not None and now < self.restored_until
+
+
+@dataclass(frozen=True, slots=True)
+class NotedRemoval:
+    """Points that were removed, of a time of which nothing is taken any more, and may yet be in the archive.
+
+    ``metrics`` is None where all of the device were.
+    """
+
+    id: int
+    device_id: DeviceId
+    metrics: frozenset[str] | None
+    start: datetime
+    end: datetime
+    removed_at: datetime
+
+    def concerns(self, archived: ArchivedDay) -> bool:
+        return self.start < archived.end and self.end > archived.start
+
+    def left_of(self, reading: Reading) -> Reading:
+        """Give what is left of a reading, which may be no value at all."""
+        if reading.device_id != self.device_id or not self.start <= reading.ts < self.end:
+            return reading
+        removed = reading.values if self.metrics is None else self.metrics
+        left = {metric: value for metric, value in reading.values.items() if metric not in removed}
+        return replace(reading, values=left)
+
+
+def without_removed(readings: Sequence[Reading], removals: Collection[NotedRemoval]) -> list[Reading]:
+    """Leave out the values that were removed, and readings of which none is left."""
+    left = list(readings)
+    for removal in removals:
+        left = [removal.left_of(reading) for reading in left]
+    return [reading for reading in left if reading.values]
 
 
 class ArchivedStretch(NamedTuple):

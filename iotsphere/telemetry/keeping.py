@@ -9,7 +9,7 @@ from iotsphere.kernel.errors import PreconditionFailedError, RuleViolationError
 from iotsphere.telemetry.archive import ArchivingService
 from iotsphere.telemetry.errors import RetentionClassNotFoundError
 from iotsphere.telemetry.model import FUTURE_TOLERANCE
-from iotsphere.telemetry.ports import ChunkRepository, KeepingUnitOfWorkFactory, TelemetryUnitOfWorkFactory
+from iotsphere.telemetry.ports import KeepingUnitOfWork, KeepingUnitOfWorkFactory, TelemetryUnitOfWorkFactory
 from iotsphere.telemetry.retention import CLASS_NAME, DEFAULT_CLASS, ReadingChunk, RetentionClass
 
 REMEMBERED_SECONDS = 30.0
@@ -133,28 +133,43 @@ class KeepingService:
                 await uow.points.prepare([now, now + FUTURE_TOLERANCE, now + ROOM_AHEAD])
                 kept = await uow.retention.get(DEFAULT_CLASS)
                 await uow.commit()
+            await self._archiving.apply_removals(keeping=keeping)
             for chunk in await keeping.chunks.list(before=kept.droppable_before(now)):
-                await self._drop(keeping.chunks, chunk, is_archived=kept.archive_days is not None)
-            if kept.archive_days is not None:
-                await self._archiving.forget_days(before=kept.archive_kept_since(now))
+                await self._drop(keeping, chunk)
+            await self._archiving.forget_days(keeping=keeping, before=kept.archive_kept_since(now))
 
-    async def _drop(self, chunks: ChunkRepository, chunk: ReadingChunk, *, is_archived: bool) -> None:
+    async def _drop(self, keeping: KeepingUnitOfWork, chunk: ReadingChunk) -> None:
         # Figures outlive the readings that they are worked out from.
-        if not await chunks.is_settled(chunk) or await self._archiving.is_restored(chunk=chunk):
+        if not await keeping.chunks.is_settled(chunk):
             return
-        if is_archived:
-            await self._archiving.archive_chunk(chunks=chunks, chunk=chunk)
-        await self._note_dropping(chunk)
-        await chunks.remove(chunk)
+        if await self._archiving.is_restored(keeping=keeping, chunk=chunk):
+            return
+        kept = await self._note_dropping(chunk)
+        if kept is None:
+            return
+        if kept.archive_days is not None:
+            await self._archiving.archive_chunk(keeping=keeping, chunk=chunk)
+            # That took its time, in which points may have been removed.
+            if not await keeping.chunks.is_settled(chunk):
+                return
+        await keeping.chunks.remove(chunk)
         async with self._unit_of_work() as uow:
             # What is kept elsewhere of latest values may be of readings that are no more.
             await uow.epochs.add()
             await uow.commit()
 
-    async def _note_dropping(self, chunk: ReadingChunk) -> None:
-        """Say first what is dropped: from then on nothing of it is taken, whatever is said of its age later."""
+    async def _note_dropping(self, chunk: ReadingChunk) -> RetentionClass | None:
+        """Say first what is dropped: from then on nothing of it is taken, whatever is said of its age later.
+
+        So what is read for the archive from then on is all that there will be, and what is removed from then on is
+        noted for the archive. None where it is to be kept for longer since.
+        """
         async with self._unit_of_work() as uow:
             present = await uow.retention.get(DEFAULT_CLASS, for_update=True)
+            if present.droppable_before(self._clock()) < chunk.end:
+                return None
             if present.dropped_before < chunk.end:
-                await uow.retention.save(replace(present, dropped_before=chunk.end))
+                present = replace(present, dropped_before=chunk.end)
+                await uow.retention.save(present)
                 await uow.commit()
+        return present

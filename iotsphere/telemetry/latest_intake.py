@@ -37,6 +37,7 @@ from iotsphere.telemetry.ports import (
     LedgerRepository,
     Marking,
     PointRepository,
+    RemovalRepository,
     RetentionRepository,
     TelemetryUnitOfWork,
     TelemetryUnitOfWorkFactory,
@@ -112,6 +113,7 @@ class WatchedUnitOfWork:
     epochs: EpochRepository
     retention: RetentionRepository
     archive: ArchiveCatalogue
+    removals: RemovalRepository
 
     def __init__(self, inner: TelemetryUnitOfWork, intake: LatestIntake) -> None:
         self._inner = inner
@@ -124,6 +126,7 @@ class WatchedUnitOfWork:
         self.points = WatchedPointRepository(self._inner.points, self._intake, self._writes)
         self.ledger, self.fleet, self.epochs = self._inner.ledger, self._inner.fleet, self._inner.epochs
         self.retention, self.archive = self._inner.retention, self._inner.archive
+        self.removals = self._inner.removals
         return self
 
     async def commit(self) -> None:

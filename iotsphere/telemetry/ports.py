@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.archived import ArchivedDay, ArchiveFile
+from iotsphere.telemetry.archived import ArchivedDay, ArchiveFile, FoundFile, NotedRemoval
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import (
     Aggregate,
@@ -149,10 +149,15 @@ class ChunkRepository(Protocol):
 
 
 class ArchiveCatalogue(Protocol):
-    """Which days are in the archive. A day is added once; to add it again changes nothing."""
+    """Which days are in the archive. A day is added once; to add it again changes nothing.
+
+    Who has claimed the chunks alone changes it, in the unit of work of the claim: so nobody does whose claim is lost.
+    """
 
     async def list(self, *, start: datetime, end: datetime) -> list[ArchivedDay]:
         """Give the days of which some part lies in the range, the oldest first."""
+
+    async def find(self, day: date) -> ArchivedDay | None: ...
 
     async def add(self, archived: ArchivedDay) -> None: ...
 
@@ -161,19 +166,53 @@ class ArchiveCatalogue(Protocol):
     async def remove(self, day: date) -> None: ...
 
 
+class RemovalRepository(Protocol):
+    """Removals of points that the archive may still hold."""
+
+    async def add(self, selection: Selection, *, removed_at: datetime) -> None:
+        """Note that it was removed, in the same transaction, as far as it reaches into what is, or is being, dropped.
+
+        Nobody notes the dropping of more than that before the commit; so what is archived later is read without it.
+        """
+
+    async def list(self, *, after: int, limit: int) -> list[NotedRemoval]:
+        """Give up to ``limit`` by their ids, from behind ``after`` on."""
+
+    async def list_concerning(
+        self, device_ids: Collection[DeviceId], *, start: datetime, end: datetime
+    ) -> builtins.list[NotedRemoval]:
+        """Give all of these devices that have a part in the range, by their ids."""
+
+    async def remove(self, ids: Collection[int]) -> None: ...
+
+    async def find_oldest(self) -> datetime | None:
+        """Tell when the first of them was noted."""
+
+
 class ArchiveFiles(Protocol):
     """:raises UnavailableError: whatever is asked of it, where there is no archive, or its disk is full."""
 
     async def write(self, day: date, readings: AsyncIterator[list[Reading]]) -> ArchiveFile | None:
-        """Write a file, in place of what there may be; None where there is no reading. It is there whole or not."""
+        """Write a file beside what there may be; None where there is no reading. It is there whole or not."""
 
-    def read(self, day: date) -> AsyncIterator[list[Reading]]:
+    async def write_without(
+        self, day: date, file: ArchiveFile, removals: Collection[NotedRemoval]
+    ) -> ArchiveFile | None:
+        """Write a file anew, beside it, without the points that were removed; None where there are none of them.
+
+        :raises ArchiveDamagedError: the file is missing, or is not what was written.
+        """
+
+    def read(self, day: date, file: ArchiveFile) -> AsyncIterator[list[Reading]]:
         """Give the readings of a file, some at a time."""
 
     async def is_intact(self, day: date, file: ArchiveFile) -> bool:
         """Tell whether the file is there, and is what was written."""
 
-    async def remove(self, day: date) -> None:
+    async def list(self) -> list[FoundFile]:
+        """Give all files that are there, also those that are not whole."""
+
+    async def remove(self, found: FoundFile) -> None:
         """Remove the file, if it is there."""
 
 
@@ -184,6 +223,7 @@ class TelemetryUnitOfWork(Protocol):
     epochs: EpochRepository
     retention: RetentionRepository
     archive: ArchiveCatalogue
+    removals: RemovalRepository
 
     async def __aenter__(self) -> Self: ...
 
@@ -237,6 +277,8 @@ class KeepingUnitOfWork(Protocol):
     """No transaction: what is asked of it is done by and by, and stays done."""
 
     chunks: ChunkRepository
+    archive: ArchiveCatalogue
+    removals: RemovalRepository
 
     async def __aenter__(self) -> Self: ...
 

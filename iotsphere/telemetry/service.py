@@ -177,7 +177,7 @@ class TelemetryService:
         async with self._unit_of_work() as uow:
             days = await uow.archive.list(start=start, end=end)
         now = self._clock()
-        return stretches_of(archived for archived in days if not archived.is_restored(now))
+        return stretches_of(each for each in days if each.file.readings and not each.is_restored(now))
 
     async def read_buckets(self, *, query: SeriesQuery, summary: Summary) -> SeriesPage[Bucket]:
         """Give figures of the points in each interval.
@@ -206,12 +206,15 @@ class TelemetryService:
     ) -> AsyncIterator[int]:
         """Remove points in one transaction after the other, and tell after each how many it has removed.
 
+        What the archive holds of them is not counted: a worker takes it out later, and nobody restores it until then.
         The ledger goes on saying what arrived.
         """
         selection: Selection | None = Selection(device_id, metrics, *self._range(start, end))
         while selection is not None:
             async with self._unit_of_work() as uow:
                 removal = await uow.points.remove(selection, limit=REMOVED_AT_ONCE)
+                gone_through = replace(selection, end=removal.rest or selection.end)
+                await uow.removals.add(gone_through, removed_at=self._clock())
                 await uow.commit()
             yield removal.points
             selection = replace(selection, start=removal.rest) if removal.rest else None

@@ -21,6 +21,10 @@ class SqlAlchemyArchiveCatalogue:
         rows = await self._connection.execute(sa.select(archived_days).where(within).order_by(archived_days.c.day))
         return [_row_to_day(row) for row in rows]
 
+    async def find(self, day: date) -> ArchivedDay | None:
+        row = (await self._connection.execute(sa.select(archived_days).where(archived_days.c.day == day))).first()
+        return None if row is None else _row_to_day(row)
+
     async def add(self, archived: ArchivedDay) -> None:
         await self._connection.execute(insert(archived_days).values(_day_to_row(archived)).on_conflict_do_nothing())
 

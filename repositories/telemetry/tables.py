@@ -121,6 +121,18 @@ archived_days = sa.Table(
     sa.Column("restored_until", TIME),
 )
 
+# Points that were removed of a time of which nothing is taken any more, until they are in no file of the archive.
+archive_removals = sa.Table(
+    "archive_removals",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("device_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("metrics", ARRAY(sa.Text(collation="C"))),
+    sa.Column("start", TIME, nullable=False),
+    sa.Column("end", TIME, nullable=False),
+    sa.Column("removed_at", TIME, nullable=False),
+)
+
 retention_classes = sa.Table(
     "retention_classes",
     metadata,

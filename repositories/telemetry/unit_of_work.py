@@ -11,6 +11,7 @@ from iotsphere.telemetry.ports import (
     FleetRepository,
     LedgerRepository,
     PointRepository,
+    RemovalRepository,
     RetentionRepository,
     RollupRepository,
 )
@@ -22,6 +23,7 @@ from repositories.telemetry.fleet import SqlAlchemyFleetRepository
 from repositories.telemetry.journal import SqlAlchemyShadowJournal
 from repositories.telemetry.ledger import SqlAlchemyLedgerRepository
 from repositories.telemetry.points import SqlAlchemyPointRepository
+from repositories.telemetry.removals import SqlAlchemyRemovalRepository
 from repositories.telemetry.retention import SqlAlchemyRetentionRepository
 from repositories.telemetry.rollups import SqlAlchemyRollupRepository
 
@@ -35,6 +37,7 @@ class SqlAlchemyTelemetryUnitOfWork(SqlAlchemyUnitOfWork):
     epochs: EpochRepository
     retention: RetentionRepository
     archive: ArchiveCatalogue
+    removals: RemovalRepository
 
     def _bind(self, connection: AsyncConnection) -> None:
         self.points = SqlAlchemyPointRepository(connection)
@@ -42,6 +45,7 @@ class SqlAlchemyTelemetryUnitOfWork(SqlAlchemyUnitOfWork):
         self.fleet = SqlAlchemyFleetRepository(connection)
         self.epochs = SqlAlchemyEpochRepository(connection)
         self.archive = SqlAlchemyArchiveCatalogue(connection)
+        self.removals = SqlAlchemyRemovalRepository(connection)
         self.retention = SqlAlchemyRetentionRepository(connection)
 
 
@@ -52,6 +56,8 @@ class SqlAlchemyKeepingUnitOfWork(SqlAlchemyUnitOfWork):
     """A connection on which every statement is a transaction of its own: some of them can be nothing else."""
 
     chunks: ChunkRepository
+    archive: ArchiveCatalogue
+    removals: RemovalRepository
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
@@ -60,6 +66,8 @@ class SqlAlchemyKeepingUnitOfWork(SqlAlchemyUnitOfWork):
 
     def _bind(self, connection: AsyncConnection) -> None:
         self.chunks = SqlAlchemyChunkRepository(connection)
+        self.archive = SqlAlchemyArchiveCatalogue(connection)
+        self.removals = SqlAlchemyRemovalRepository(connection)
 
     async def _leave(self, error: BaseException | None) -> None:
         # What was claimed and set on it goes with the connection, but nobody knows how soon the server sees it go.

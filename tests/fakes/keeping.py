@@ -12,13 +12,9 @@ from iotsphere.telemetry.keeping import REMEMBERED_SECONDS, KeepingService, Rete
 from iotsphere.telemetry.model import Point, SeriesQuery
 from iotsphere.telemetry.retention import DEFAULT_CLASS
 from iotsphere.telemetry.service import TelemetryService
+from tests.fakes.archive import InMemoryArchiveFiles
 from tests.fakes.identity import ManualClock
-from tests.fakes.telemetry import (
-    InMemoryArchiveFiles,
-    InMemoryKeepingUnitOfWork,
-    InMemoryTelemetryUnitOfWork,
-    TelemetryData,
-)
+from tests.fakes.telemetry import InMemoryKeepingUnitOfWork, InMemoryTelemetryUnitOfWork, TelemetryData
 
 DEVICE = DeviceId(UUID(int=1))
 CHANGED = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -32,14 +28,14 @@ class House:
     clock: ManualClock = field(default_factory=lambda: ManualClock(CHANGED))
 
     def __post_init__(self) -> None:
-        opened = partial(InMemoryTelemetryUnitOfWork, self.data)
+        self.unit_of_work = opened = partial(InMemoryTelemetryUnitOfWork, self.data)
         self.retention = RetentionService(unit_of_work=opened, clock=self.clock)
         self.files = InMemoryArchiveFiles()
-        keeping = partial(InMemoryKeepingUnitOfWork, self.data)
+        self.keeping_unit_of_work = keeping = partial(InMemoryKeepingUnitOfWork, self.data)
         self.keeping = KeepingService(
             unit_of_work=opened,
             keeping=keeping,
-            archiving=ArchivingService(unit_of_work=opened, files=self.files, clock=self.clock),
+            archiving=ArchivingService(files=self.files, clock=self.clock),
             clock=self.clock,
         )
         self.archive = ArchiveService(unit_of_work=opened, keeping=keeping, files=self.files, clock=self.clock)
@@ -55,6 +51,11 @@ class House:
         """Ask as a process does that remembers nothing."""
         self.seconds += REMEMBERED_SECONDS
         return await self.telemetry.find_archived(query=SeriesQuery(DEVICE, 10, start=start, end=end))
+
+    async def remove(self, start: datetime, end: datetime, *metrics: str) -> int:
+        """Tell how many points of the store that removed."""
+        removal = self.telemetry.remove_points(device_id=DEVICE, metrics=metrics or None, start=start, end=end)
+        return sum([points async for points in removal])
 
     @property
     def months(self) -> list[int]:

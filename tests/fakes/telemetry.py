@@ -16,9 +16,8 @@ from itertools import count
 from types import TracebackType
 from typing import Self
 
-from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.archived import ArchivedDay, ArchiveFile
+from iotsphere.telemetry.archived import ArchivedDay, NotedRemoval
 from iotsphere.telemetry.errors import FigureOverflowError, QueryTooCostlyError, RetentionClassNotFoundError
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import (
@@ -48,10 +47,12 @@ from iotsphere.telemetry.ports import (
     FleetRepository,
     LedgerRepository,
     PointRepository,
+    RemovalRepository,
     RetentionRepository,
     RollupRepository,
 )
 from iotsphere.telemetry.retention import DEFAULT_CLASS, ReadingChunk, RetentionClass
+from tests.fakes.archive import InMemoryArchiveCatalogue, InMemoryRemovalRepository
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -64,6 +65,7 @@ class TelemetryData:
         default_factory=lambda: {DEFAULT_CLASS: RetentionClass(DEFAULT_CLASS, changed_at=EARLIEST)}
     )
     archived: dict[date, ArchivedDay] = field(default_factory=dict)
+    removals: dict[int, NotedRemoval] = field(default_factory=dict)
     claimed: set[str] = field(default_factory=set)
     stale: dict[tuple[int, datetime], StaleHour] = field(default_factory=dict)
     put_off: set[StaleHour] = field(default_factory=set)
@@ -245,56 +247,6 @@ class InMemoryRetentionRepository:
         self._classes[retention.name] = retention
 
 
-class InMemoryArchiveCatalogue:
-    def __init__(self, archived: dict[date, ArchivedDay]) -> None:
-        self._archived = archived
-
-    async def list(self, *, start: datetime, end: datetime) -> builtins.list[ArchivedDay]:
-        days = (self._archived[day] for day in sorted(self._archived))
-        return [archived for archived in days if archived.end > start and archived.start < end]
-
-    async def add(self, archived: ArchivedDay) -> None:
-        self._archived.setdefault(archived.day, archived)
-
-    async def save(self, archived: ArchivedDay) -> None:
-        if archived.day in self._archived:
-            self._archived[archived.day] = archived
-
-    async def remove(self, day: date) -> None:
-        self._archived.pop(day, None)
-
-
-class InMemoryArchiveFiles:
-    """``is_full`` is a disk with no room left."""
-
-    def __init__(self) -> None:
-        self.files: dict[date, list[Reading]] = {}
-        self.is_full = False
-
-    async def write(self, day: date, readings: AsyncIterator[list[Reading]]) -> ArchiveFile | None:
-        if self.is_full:
-            raise UnavailableError("archive", "The disk is full.")
-        written = [reading async for part in readings for reading in part]
-        if not written:
-            return None
-        self.files[day] = written
-        return _file_of(written)
-
-    async def read(self, day: date) -> AsyncIterator[list[Reading]]:
-        for reading in self.files[day]:
-            yield [reading]
-
-    async def is_intact(self, day: date, file: ArchiveFile) -> bool:
-        return day in self.files and _file_of(self.files[day]) == file
-
-    async def remove(self, day: date) -> None:
-        self.files.pop(day, None)
-
-
-def _file_of(readings: list[Reading]) -> ArchiveFile:
-    return ArchiveFile(len(readings), len(repr(readings)), repr(readings))
-
-
 class InMemoryChunkRepository:
     """Chunks are the months that have points."""
 
@@ -332,6 +284,8 @@ class InMemoryChunkRepository:
 
 class InMemoryKeepingUnitOfWork:
     chunks: ChunkRepository
+    archive: ArchiveCatalogue
+    removals: RemovalRepository
 
     def __init__(self, data: TelemetryData) -> None:
         self._data = data
@@ -339,6 +293,8 @@ class InMemoryKeepingUnitOfWork:
     async def __aenter__(self) -> Self:
         self._chunks = InMemoryChunkRepository(self._data)
         self.chunks = self._chunks
+        self.archive = InMemoryArchiveCatalogue(self._data)
+        self.removals = InMemoryRemovalRepository(self._data)
         return self
 
     async def __aexit__(
@@ -355,6 +311,7 @@ class InMemoryTelemetryUnitOfWork:
     ledger: LedgerRepository
     retention: RetentionRepository
     archive: ArchiveCatalogue
+    removals: RemovalRepository
     fleet: FleetRepository
     epochs: EpochRepository
 
@@ -364,11 +321,17 @@ class InMemoryTelemetryUnitOfWork:
     async def __aenter__(self) -> Self:
         data = self._data
         self._draft = TelemetryData(
-            dict(data.points), dict(data.minutes), dict(data.classes), dict(data.archived), epoch=data.epoch
+            points=dict(data.points),
+            minutes=dict(data.minutes),
+            classes=dict(data.classes),
+            archived=dict(data.archived),
+            removals=dict(data.removals),
+            epoch=data.epoch,
         )
         self.points = InMemoryPointRepository(self._draft.points)
         self.ledger = InMemoryLedgerRepository(self._draft.minutes)
-        self.archive = InMemoryArchiveCatalogue(self._draft.archived)
+        self.archive = InMemoryArchiveCatalogue(self._draft)
+        self.removals = InMemoryRemovalRepository(self._draft)
         self.retention = InMemoryRetentionRepository(self._draft.classes)
         self.fleet = InMemoryFleetRepository(self._draft.points)
         self.epochs = InMemoryEpochRepository(self._draft)
@@ -378,6 +341,7 @@ class InMemoryTelemetryUnitOfWork:
         self._data.keep(self._draft.points)
         self._data.minutes, self._data.epoch = self._draft.minutes, self._draft.epoch
         self._data.classes, self._data.archived = self._draft.classes, self._draft.archived
+        self._data.removals = self._draft.removals
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -9,15 +9,19 @@ from uuid import uuid4
 import pytest
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.archived import ArchivedDay, ArchiveFile
+from iotsphere.telemetry.archived import ArchivedDay, ArchiveFile, FoundFile, NotedRemoval, without_removed
+from iotsphere.telemetry.errors import ArchiveDamagedError
 from iotsphere.telemetry.model import Reading
 from iotsphere.telemetry.ports import ArchiveFiles, TelemetryUnitOfWorkFactory
 from repositories.telemetry.archive_files import ParquetArchiveFiles
-from tests.fakes.telemetry import InMemoryArchiveFiles
+from tests.fakes.archive import InMemoryArchiveFiles
 
 DAY, NEXT = date(2004, 2, 28), date(2004, 2, 29)
 START = datetime(2004, 2, 28, tzinfo=UTC)
 ONE, OTHER = (ArchivedDay(day, ArchiveFile(3, 2**40, "ab" * 32), archived_at=START) for day in (DAY, NEXT))
+
+
+BEFORE = START - timedelta(days=30)
 
 
 @pytest.fixture(params=["memory", "parquet"])
@@ -98,9 +102,9 @@ async def test_readings_come_out_of_a_file_as_they_went_in(files: ArchiveFiles) 
     readings = some_readings(3000)
 
     written = await files.write(DAY, in_parts(readings, 700))
-    found = [reading async for part in files.read(DAY) for reading in part]
-
     assert written is not None
+    found = [reading async for part in files.read(DAY, written) for reading in part]
+
     assert written.readings == len(readings)
     assert points_of(found) == points_of(readings)
     assert await files.is_intact(DAY, written)
@@ -111,14 +115,94 @@ async def test_a_day_without_readings_has_no_file(files: ArchiveFiles) -> None:
     assert not await files.is_intact(DAY, ONE.file)
 
 
-async def test_a_file_takes_the_place_of_another_and_can_be_removed(files: ArchiveFiles) -> None:
+async def test_a_file_lies_beside_another_of_its_day_until_it_is_removed(files: ArchiveFiles) -> None:
+    assert await files.list() == []
     first = await files.write(DAY, in_parts(some_readings(2), 1))
     second = await files.write(DAY, in_parts(some_readings(1), 1))
     assert first is not None
     assert second is not None
 
-    assert not await files.is_intact(DAY, first)
+    assert await files.is_intact(DAY, first)
     assert await files.is_intact(DAY, second)
-    await files.remove(DAY)
-    await files.remove(DAY)
-    assert not await files.is_intact(DAY, second)
+    assert set(await files.list()) == {FoundFile(DAY, first.name), FoundFile(DAY, second.name)}
+    for _ in range(2):
+        await files.remove(FoundFile(DAY, first.name))
+    assert not await files.is_intact(DAY, first)
+    assert await files.list() == [FoundFile(DAY, second.name)]
+
+
+def removal_of(device_id: DeviceId, start: datetime, end: datetime, *metrics: str, number: int = 1) -> NotedRemoval:
+    return NotedRemoval(number, device_id, frozenset(metrics) or None, start, end, removed_at=START)
+
+
+async def test_a_file_is_written_anew_without_what_was_removed(files: ArchiveFiles) -> None:
+    readings = some_readings(50_000)
+    first, second = (reading.device_id for reading in (readings[0], readings[-1]))
+    written = await files.write(DAY, in_parts(readings, 9_000))
+    assert written is not None
+    moment = timedelta(microseconds=1)
+    removals = [
+        removal_of(first, BEFORE, START + 40_001 * moment),
+        removal_of(second, START + moment, START + 3 * moment, "number", "list", "unknown"),
+        removal_of(second, START + 4 * moment, START + 4 * moment),
+        removal_of(DeviceId(uuid4()), BEFORE, START + timedelta(days=1)),
+    ]
+
+    anew = await files.write_without(DAY, written, removals)
+
+    assert anew is not None
+    expected = without_removed(readings, removals)
+    assert points_of([each async for part in files.read(DAY, anew) for each in part]) == points_of(expected)
+    assert anew.readings == len(expected) == 9_999 + 50_000 - 1
+    assert await files.is_intact(DAY, anew)
+    # Whoever reads it goes on doing so.
+    assert await files.is_intact(DAY, written)
+
+
+async def test_a_file_without_any_of_it_is_not_written_anew(files: ArchiveFiles) -> None:
+    readings = some_readings(3)
+    written = await files.write(DAY, in_parts(readings, 3))
+    assert written is not None
+    behind = START + timedelta(microseconds=3)
+
+    for removal in (
+        removal_of(readings[0].device_id, BEFORE, START),
+        removal_of(readings[0].device_id, behind, behind + timedelta(days=1)),
+        removal_of(readings[0].device_id, BEFORE, behind, "unknown"),
+    ):
+        assert await files.write_without(DAY, written, [removal]) is None
+
+
+async def test_of_a_file_all_may_be_removed(files: ArchiveFiles) -> None:
+    readings = some_readings(3)
+    written = await files.write(DAY, in_parts(readings, 3))
+    assert written is not None
+    removals = [removal_of(reading.device_id, BEFORE, START + timedelta(days=1)) for reading in readings]
+
+    anew = await files.write_without(DAY, written, removals)
+
+    assert anew is not None
+    assert anew.readings == 0
+    assert [each async for part in files.read(DAY, anew) for each in part] == []
+    assert await files.write_without(DAY, anew, removals) is None
+
+
+async def test_a_file_that_is_missing_is_not_written_anew(files: ArchiveFiles) -> None:
+    with pytest.raises(ArchiveDamagedError):
+        await files.write_without(DAY, ONE.file, [removal_of(DeviceId(uuid4()), BEFORE, START)])
+
+
+async def test_an_altered_file_is_not_written_anew(tmp_path: Path) -> None:
+    files = ParquetArchiveFiles(tmp_path)
+    readings = some_readings(3)
+    written = await files.write(DAY, in_parts(readings, 3))
+    assert written is not None
+    path = tmp_path / f"day={DAY}" / written.name
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 97):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with pytest.raises(ArchiveDamagedError):
+            await files.write_without(
+                DAY, written, [removal_of(readings[0].device_id, START, START + timedelta(days=1))]
+            )
+    assert [found.name for found in await files.list()] == [written.name]

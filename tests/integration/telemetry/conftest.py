@@ -1,16 +1,23 @@
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.localstack.stack import LocalStack, create_database
+from iotsphere.telemetry.model import EARLIEST, Reading
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from repositories.availability import StoreGate
 from repositories.migrations import upgrade
 from repositories.sql import create_store_engine
-from repositories.telemetry.unit_of_work import SqlAlchemyTelemetryUnitOfWork
+from repositories.telemetry.unit_of_work import SqlAlchemyKeepingUnitOfWork, SqlAlchemyTelemetryUnitOfWork
+from tests.integration.telemetry.archive_scene import OLD, VALUES, Archive
 
 
 @pytest_asyncio.fixture(scope="module", params=["timescaledb", "partitions"])
@@ -37,3 +44,27 @@ def gate() -> StoreGate:
 @pytest.fixture
 def unit_of_work(engine: AsyncEngine, gate: StoreGate) -> TelemetryUnitOfWorkFactory:
     return partial(SqlAlchemyTelemetryUnitOfWork, engine, gate)
+
+
+@pytest_asyncio.fixture
+async def archive(
+    engine: AsyncEngine, unit_of_work: TelemetryUnitOfWorkFactory, gate: StoreGate, tmp_path: Path
+) -> AsyncIterator[Archive]:
+    keeping = partial(SqlAlchemyKeepingUnitOfWork, engine, gate)
+    archive = Archive(unit_of_work, keeping, engine, tmp_path / "archive", [DeviceId(uuid4()) for _ in range(2)])
+    async with unit_of_work() as uow:
+        present = await uow.retention.get("default")
+        await uow.retention.save(replace(present, raw_days=30, archive_days=4000, changed_at=EARLIEST))
+        readings = [
+            Reading(device_id, OLD + timedelta(microseconds=number), VALUES)
+            for device_id in archive.devices
+            for number in range(3)
+        ]
+        await uow.points.append(readings, replace=False)
+        await uow.commit()
+    await archive.settle()
+    yield archive
+    await archive.forget()
+    await archive.settle()
+    await archive.worker.keep_readings()
+    await archive.forget()

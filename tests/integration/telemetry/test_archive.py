@@ -4,115 +4,17 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
 
 import pyarrow.parquet as pq
 import pytest
-import pytest_asyncio
-import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from iotsphere.kernel.errors import UnavailableError
-from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.archive import ArchiveService, ArchivingService
-from iotsphere.telemetry.archived import ArchivedDay
+from iotsphere.telemetry.archive import ArchivingService
 from iotsphere.telemetry.errors import ArchiveBusyError
-from iotsphere.telemetry.keeping import KeepingService
-from iotsphere.telemetry.model import EARLIEST, Order, Point, Reading, Selection
-from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
-from repositories.availability import StoreGate
 from repositories.telemetry.archive_files import ParquetArchiveFiles
-from repositories.telemetry.unit_of_work import SqlAlchemyKeepingUnitOfWork
-
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-OLD = datetime(2026, 3, 15, 23, 59, 59, 999999, tzinfo=UTC)
-DAYS = [date(2026, 3, 15), date(2026, 3, 16)]
-VALUES: dict[str, Any] = {"a": 1.5, "flag": False, "text": "heat", "list": [1, {"b": None}]}
-
-
-def ignore(*_: object) -> None:
-    """Show nobody what is done."""
-
-
-@dataclass
-class Archive:
-    """A store of which all readings of March shall be archived and dropped: two devices', around a midnight."""
-
-    unit_of_work: TelemetryUnitOfWorkFactory
-    keeping: partial[SqlAlchemyKeepingUnitOfWork]
-    engine: AsyncEngine
-    folder: Path
-    devices: list[DeviceId]
-
-    @property
-    def files(self) -> ParquetArchiveFiles:
-        return ParquetArchiveFiles(self.folder)
-
-    @property
-    def worker(self) -> KeepingService:
-        archiving = ArchivingService(unit_of_work=self.unit_of_work, files=self.files, clock=lambda: NOW)
-        return KeepingService(
-            unit_of_work=self.unit_of_work, keeping=self.keeping, archiving=archiving, clock=lambda: NOW
-        )
-
-    @property
-    def service(self) -> ArchiveService:
-        return ArchiveService(
-            unit_of_work=self.unit_of_work, keeping=self.keeping, files=self.files, clock=lambda: NOW
-        )
-
-    async def points(self) -> list[Point]:
-        found: list[Point] = []
-        for device_id in self.devices:
-            selection = Selection(device_id, None, EARLIEST, NOW)
-            async with self.unit_of_work() as uow:
-                found += await uow.points.range(selection, order=Order.ASCENDING, after=None, limit=1000)
-        return found
-
-    async def restore(self) -> list[ArchivedDay]:
-        return await self.service.restore_days(start=EARLIEST, end=NOW, tell=ignore)
-
-    async def forget(self) -> None:
-        async with self.engine.begin() as connection:
-            await connection.execute(sa.text("DELETE FROM archived_days"))
-
-    async def settle(self) -> None:
-        async with self.engine.begin() as connection:
-            # As if the figures had been worked out.
-            await connection.execute(sa.text("DELETE FROM stale_hours"))
-
-    def path(self, day: date) -> Path:
-        return self.folder / f"day={day}" / "readings.parquet"
-
-
-@pytest_asyncio.fixture
-async def archive(
-    engine: AsyncEngine, unit_of_work: TelemetryUnitOfWorkFactory, gate: StoreGate, tmp_path: Path
-) -> AsyncIterator[Archive]:
-    keeping = partial(SqlAlchemyKeepingUnitOfWork, engine, gate)
-    archive = Archive(unit_of_work, keeping, engine, tmp_path / "archive", [DeviceId(uuid4()) for _ in range(2)])
-    async with unit_of_work() as uow:
-        present = await uow.retention.get("default")
-        await uow.retention.save(replace(present, raw_days=30, archive_days=4000, changed_at=EARLIEST))
-        readings = [
-            Reading(device_id, OLD + timedelta(microseconds=number), VALUES)
-            for device_id in archive.devices
-            for number in range(3)
-        ]
-        await uow.points.append(readings, replace=False)
-        await uow.commit()
-    await archive.settle()
-    yield archive
-    await archive.forget()
-    await archive.settle()
-    await archive.worker.keep_readings()
-    await archive.forget()
+from tests.integration.telemetry.archive_scene import DAYS, NOW, OLD, Archive
 
 
 async def test_what_was_archived_and_dropped_comes_back_as_it_was(archive: Archive) -> None:
@@ -142,26 +44,27 @@ async def test_anybody_can_read_the_files(archive: Archive) -> None:
 
 async def test_a_worker_that_was_killed_while_it_wrote_is_followed_by_another(archive: Archive) -> None:
     before = await archive.points()
-    archive.path(DAYS[0]).parent.mkdir(parents=True)
-    archive.path(DAYS[0]).with_suffix(".partial").write_bytes(b"PAR1 and no more")
-    # This one had its name already, and had not yet been put in the catalogue.
-    archive.path(DAYS[1]).parent.mkdir(parents=True)
-    archive.path(DAYS[1]).write_bytes(b"PAR1 and no more")
+    for day, name in zip(DAYS, ("0123456789abcdef.partial", "readings-0123456789abcdef.parquet"), strict=True):
+        # The second had its name already, and had not yet been put in the catalogue.
+        (archive.folder / f"day={day}").mkdir(parents=True)
+        (archive.folder / f"day={day}" / name).write_bytes(b"PAR1 and no more")
 
     await archive.worker.keep_readings()
     assert await archive.points() == []
+    await archive.worker.keep_readings()
+    assert [archive.path(day).suffix for day in DAYS] == [".parquet"] * 2
     await archive.restore()
 
     assert await archive.points() == before
-    assert [finding.is_well for finding in await archive.service.examine()] == [True]
+    assert all(finding.is_well for finding in await archive.service.examine())
 
 
 async def test_a_worker_that_was_killed_before_it_dropped_is_followed_by_another(archive: Archive) -> None:
     before = await archive.points()
     async with archive.keeping() as keeping:
         [chunk] = [each for each in await keeping.chunks.list(before=NOW) if each.start <= OLD < each.end]
-        archiving = ArchivingService(unit_of_work=archive.unit_of_work, files=archive.files, clock=lambda: NOW)
-        await archiving.archive_chunk(chunks=keeping.chunks, chunk=chunk)
+        archiving = ArchivingService(files=archive.files, clock=lambda: NOW)
+        await archiving.archive_chunk(keeping=keeping, chunk=chunk)
     assert await archive.points() == before
     written = archive.path(DAYS[0]).stat().st_mtime_ns
 
@@ -175,16 +78,17 @@ async def test_a_worker_that_was_killed_before_it_dropped_is_followed_by_another
 
 async def test_with_a_full_disk_nothing_is_dropped(archive: Archive) -> None:
     before = await archive.points()
-    archive.path(DAYS[1]).parent.mkdir(parents=True)
-    partial_file = archive.path(DAYS[1]).with_suffix(".partial")
-    partial_file.symlink_to("/dev/full")
+    unfinished = archive.folder / f"day={DAYS[1]}" / "token.partial"
+    unfinished.parent.mkdir(parents=True)
+    unfinished.symlink_to("/dev/full")
+    worker = archive.worker_with(ParquetArchiveFiles(archive.folder, new_token=lambda: "token"))
 
     with pytest.raises(UnavailableError, match="No space left"):
-        await archive.worker.keep_readings()
+        await worker.keep_readings()
     assert await archive.points() == before
+    assert not unfinished.is_symlink()
 
-    partial_file.unlink()
-    await archive.worker.keep_readings()
+    await worker.keep_readings()
     assert await archive.points() == []
     await archive.restore()
     assert await archive.points() == before
@@ -192,13 +96,9 @@ async def test_with_a_full_disk_nothing_is_dropped(archive: Archive) -> None:
 
 async def test_without_a_folder_nothing_is_dropped(archive: Archive) -> None:
     before = await archive.points()
-    nowhere = ArchivingService(unit_of_work=archive.unit_of_work, files=ParquetArchiveFiles(None), clock=lambda: NOW)
-    worker = KeepingService(
-        unit_of_work=archive.unit_of_work, keeping=archive.keeping, archiving=nowhere, clock=lambda: NOW
-    )
 
     with pytest.raises(UnavailableError, match="IOTSPHERE_ARCHIVE_DIR"):
-        await worker.keep_readings()
+        await archive.worker_with(ParquetArchiveFiles(None)).keep_readings()
 
     assert await archive.points() == before
 
@@ -210,7 +110,7 @@ async def test_files_that_are_gone_or_altered_are_found(archive: Archive) -> Non
     content[len(content) // 2] ^= 1
     archive.path(DAYS[1]).write_bytes(content)
 
-    [finding] = await archive.service.examine()
+    finding = (await archive.service.examine())[0]
 
     assert not finding.is_well
     assert "2 of 2 files are missing or altered: 2026-03-15, 2026-03-16." in finding.detail

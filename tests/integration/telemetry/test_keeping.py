@@ -47,9 +47,7 @@ class Store:
 
     @property
     def worker(self) -> KeepingService:
-        archiving = ArchivingService(
-            unit_of_work=self.unit_of_work, files=ParquetArchiveFiles(self.folder), clock=lambda: NOW
-        )
+        archiving = ArchivingService(files=ParquetArchiveFiles(self.folder), clock=lambda: NOW)
         return KeepingService(
             unit_of_work=self.unit_of_work, keeping=self.keeping, archiving=archiving, clock=lambda: NOW
         )

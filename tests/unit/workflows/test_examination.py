@@ -98,11 +98,12 @@ def bench() -> Bench:
 
 
 async def test_the_archive_is_looked_at(bench: Bench) -> None:
-    [empty] = await bench.examination.examine_archive()
+    empty, removals = await bench.examination.examine_archive()
     bench.archive = UnreachableArchive()
     [unknown] = await bench.examination.examine_archive()
 
     assert (empty.subject, empty.is_well, empty.detail) == ("archive", True, "0 days, all as written")
+    assert (removals.check, removals.is_well) == ("removals", True)
     assert (unknown.subject, unknown.is_well) == ("archive", False)
     assert "IOTSPHERE_ARCHIVE_DIR" in unknown.detail
 
