@@ -53,7 +53,7 @@ from iotsphere.telemetry.keeping import KeepingService, RetentionService
 from iotsphere.telemetry.latest import EpochWatch, LatestValueService
 from iotsphere.telemetry.latest_intake import LatestIntake
 from iotsphere.telemetry.rollup_backlog import RollupBacklogReport
-from iotsphere.telemetry.rollups import RollupService
+from iotsphere.telemetry.rollups import GATHERING, RollupService
 from iotsphere.telemetry.service import TelemetryService
 from iotsphere.throttling.service import Throttle
 from iotsphere.workflows.authentication import AuthenticationWorkflow
@@ -309,7 +309,9 @@ class Application(containers.DeclarativeContainer):
             FleetTelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
         ),
     )
-    rollups = providers.Singleton(RollupService, unit_of_work=stores.rollup_unit_of_work.provider, clock=clock)
+    rollups = providers.Singleton(
+        RollupService, unit_of_work=stores.rollup_unit_of_work.provider, clock=clock, gathering=GATHERING
+    )
     rollup_backlog = providers.Singleton(
         RollupBacklogReport,
         rollups=providers.Singleton(RollupService, unit_of_work=stores.rollup_view.provider, clock=clock),

@@ -16,6 +16,7 @@ import msgspec
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.times import EPOCH, parse_time
+from iotsphere.telemetry.blocks import MICROSECOND, Block
 from iotsphere.telemetry.errors import TooManyValuesError
 from iotsphere.telemetry.model import (
     EARLIEST,
@@ -87,9 +88,9 @@ class Batch:
     ``indexes`` are the readings' in the request.
     """
 
-    readings: list[Reading] = field(default_factory=list)
-    indexes: list[int] = field(default_factory=list)
-    rejections: list[Rejection] = field(default_factory=list)
+    readings: Sequence[Reading] = field(default_factory=list)
+    indexes: Sequence[int] = field(default_factory=list)
+    rejections: Sequence[Rejection] = field(default_factory=list)
     rejected: int = 0
 
 
@@ -108,8 +109,9 @@ def read_batch(document: Any, *, device_id: DeviceId, arrived_at: datetime) -> B
     count = sum(map(_count, given))
     if count > MAX_VALUES:
         raise TooManyValuesError(count, MAX_VALUES)
-    batch = Batch()
-    rejections = batch.rejections
+    readings: list[Reading] = []
+    indexes: list[int] = []
+    rejections: list[Rejection] = []
     # Readings of a batch mostly have the same metrics, whose names are then looked at once.
     known: set[tuple[str, ...]] = set()
     rejected = 0
@@ -126,35 +128,55 @@ def read_batch(document: Any, *, device_id: DeviceId, arrived_at: datetime) -> B
             rejected += len(refused)
             values = {metric: value for metric, value in values.items() if metric not in refused}
         if values:
-            batch.readings.append(Reading(device_id, ts, values))
-            batch.indexes.append(index)
-    return Batch(batch.readings, batch.indexes, rejections, rejected)
+            readings.append(Reading(device_id, ts, values))
+            indexes.append(index)
+    return Batch(readings, indexes, rejections, rejected)
 
 
 def _read_plain(given: Sequence[PlainReading], device_id: DeviceId, arrived_at: datetime) -> Batch | None:
     """Read what there is nothing to say about; None says that there may be."""
-    if sum([len(reading.values) for reading in given]) > MAX_VALUES:
+    values = [reading.values for reading in given]
+    if sum(map(len, values)) > MAX_VALUES:
         return None
-    latest = arrived_at + FUTURE_TOLERANCE
-    latest_milliseconds = _milliseconds(latest)
-    known: set[tuple[str, ...]] = set()
-    readings = []
-    for reading in given:
-        ts, values = reading.ts, reading.values
-        names = tuple(values)
-        if not names or (names not in known and not _are_metric_names(names, known)):
-            return None
-        if type(ts) is int:
-            if not EARLIEST_MILLISECONDS <= ts <= latest_milliseconds:
-                return None
-            moment = EPOCH + timedelta(0, 0, 0, ts)
-        else:
-            found = arrived_at if ts is msgspec.UNSET else _read_text(ts, latest)
-            if isinstance(found, Refusal):
-                return None
-            moment = found
-        readings.append(Reading(device_id, moment, values))
+    times = _read_plain_times([reading.ts for reading in given], arrived_at)
+    kinds = dict.fromkeys(map(tuple, values))
+    if times is None or not all(kind and all(map(is_metric_name, kind)) for kind in kinds):
+        return None
+    readings: Sequence[Reading]
+    if len(kinds) == 1:
+        [metrics] = kinds
+        readings = Block(device_id, metrics, times, [[*numbers.values()] for numbers in values])
+    else:
+        readings = [
+            Reading(device_id, EPOCH + ts * MICROSECOND, numbers) for ts, numbers in zip(times, values, strict=True)
+        ]
     return Batch(readings, [*range(len(readings))])
+
+
+def _read_plain_times(given: Sequence[int | str | msgspec.UnsetType], arrived_at: datetime) -> list[int] | None:
+    """Give them in microseconds; None if there may be something to say about one."""
+    latest = arrived_at + FUTURE_TOLERANCE
+    whole = [ts for ts in given if isinstance(ts, int)]
+    if len(whole) == len(given):
+        is_inside = min(whole) >= EARLIEST_MILLISECONDS and max(whole) <= _milliseconds(latest)
+        return [1000 * ts for ts in whole] if is_inside else None
+    times = []
+    for ts in given:
+        moment = _read_plain_time(ts, arrived_at, latest)
+        if isinstance(moment, Refusal):
+            return None
+        times.append((moment - EPOCH) // MICROSECOND)
+    return times
+
+
+def _read_plain_time(
+    given: int | str | msgspec.UnsetType, arrived_at: datetime, latest: datetime
+) -> datetime | Refusal:
+    if given is msgspec.UNSET:
+        return arrived_at
+    if isinstance(given, int):
+        return _outside(given, EARLIEST_MILLISECONDS, _milliseconds(latest)) or parse_time(given)
+    return _read_text(given, latest)
 
 
 def _are_plain_numbers(values: Collection[Any]) -> bool:

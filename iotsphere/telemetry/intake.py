@@ -1,4 +1,4 @@
-"""Group commit: whatever arrives while a transaction is under way goes into the next one together.
+"""Group commit: whatever arrives while transactions are under way goes into the next one together.
 
 No request is answered before the transaction that holds its points has committed. Under load, a commit is shared by
 all who wait for it, and so is the lock on a device's line in the ledger; a request that comes alone waits for nobody,
@@ -13,12 +13,16 @@ from itertools import islice
 
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
+from iotsphere.telemetry.blocks import Joined, count_values
 from iotsphere.telemetry.model import Arrival, Counts, Reading
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from iotsphere.telemetry.turns import FairQueue, Sender, WaitingRoom
 
 # More in one statement gains nothing, and takes longer than a statement may.
 MOST_POINTS_AT_ONCE = 10_000
+# While the store is busy with one transaction, the next is made ready, where as many wait: fewer share one commit.
+TRANSACTIONS = 2
+POINTS_FOR_ANOTHER = 1000
 # About a tenth of a GiB: what is beyond it is told to come again.
 MOST_POINTS_WAITING = 200_000
 # A store that is slow, but answers, closes no gate: behind many slow transactions somebody would wait for minutes.
@@ -43,7 +47,7 @@ class Submission:
 
     @property
     def size(self) -> int:
-        return sum(len(reading.values) for reading in self.readings)
+        return count_values(self.readings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class PendingSubmissions:
 
 
 class GroupCommit:
-    """Writes the submissions of concurrent requests, one transaction after the other."""
+    """Writes the submissions of concurrent requests, a few transactions at a time."""
 
     def __init__(self, *, unit_of_work: TelemetryUnitOfWorkFactory, most_waiting: int = MOST_POINTS_WAITING) -> None:
         self._unit_of_work = unit_of_work
@@ -81,7 +85,9 @@ class GroupCommit:
         self._queues: dict[bool, FairQueue[PendingSubmissions]] = {False: FairQueue(), True: FairQueue()}
         self._room = WaitingRoom(most_waiting)
         self._waiting: set[PendingSubmissions] = set()
-        self._writing: asyncio.Task[None] | None = None
+        self._writing: set[asyncio.Task[None]] = set()
+        self._replaced_last = True
+        self._points_waiting = 0
         self._is_closed = False
 
     async def write(
@@ -110,8 +116,9 @@ class GroupCommit:
         waiting = PendingSubmissions(submissions, sender, size, asyncio.get_running_loop().create_future())
         self._waiting.add(waiting)
         self._queues[replaces].put(sender, size, waiting)
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write_all())
+        self._points_waiting += size
+        if not self._writing or self._is_another_worth_it():
+            self._writing.add(asyncio.create_task(self._write_all()))
         try:
             async with asyncio.timeout(LONGEST_WAIT_SECONDS):
                 # A client that goes away takes neither its own points along nor those of the others.
@@ -127,22 +134,27 @@ class GroupCommit:
 
     async def close(self, *, within: float) -> None:
         """Write what was taken, for so long at the most, and take no more."""
-        if self._writing is not None:
-            await asyncio.wait({self._writing}, timeout=within)
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=within)
         self.take_no_more()
-        if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.wait({self._writing})
+        for writing in (left := [*self._writing]):
+            writing.cancel()
+        if left:
+            await asyncio.wait(left)
+
+    def _is_another_worth_it(self) -> bool:
+        return len(self._writing) < TRANSACTIONS and self._points_waiting >= POINTS_FOR_ANOTHER
 
     async def _write_all(self) -> None:
-        replaces = True
         try:
             while any(self._queues.values()):
                 # The two take turns.
-                replaces = not replaces if self._queues[not replaces] else replaces
+                replaces = not self._replaced_last if self._queues[not self._replaced_last] else self._replaced_last
+                self._replaced_last = replaces
                 await self._commit(self._next_group(self._queues[replaces]), replaces=replaces)
         finally:
-            self._writing = None
+            # At once: whoever comes next must not take it for one that still writes.
+            self._writing -= {asyncio.current_task()}
 
     def _next_group(self, queue: FairQueue[PendingSubmissions]) -> list[PendingSubmissions]:
         group: list[PendingSubmissions] = []
@@ -152,6 +164,7 @@ class GroupCommit:
             size, waiting = found
             group.append(waiting)
             room -= size
+            self._points_waiting -= size
         return group
 
     async def _commit(self, group: Sequence[PendingSubmissions], *, replaces: bool) -> None:
@@ -176,7 +189,7 @@ class GroupCommit:
                 waiting.fail(error)
 
     async def _store(self, submissions: Sequence[Submission], *, replaces: bool) -> list[Receipt]:
-        readings = [reading for submission in submissions for reading in submission.readings]
+        readings = Joined([submission.readings for submission in submissions])
         async with self._unit_of_work() as uow:
             unsettled = await uow.points.append(readings, replace=replaces)
             receipts = _part(submissions, unsettled)

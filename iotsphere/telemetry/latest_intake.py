@@ -15,6 +15,7 @@ from typing import Self
 
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.telemetry.blocks import candidates, devices_of
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.latest import EpochWatch, newest_of
 from iotsphere.telemetry.model import (
@@ -102,8 +103,8 @@ class Writes:
         """Give what may be latest of these devices; None where only the database can tell."""
         if not self._is_plain:
             return None
-        chosen = frozenset(device_ids)
-        return newest_of((each for each in self._readings if each.device_id in chosen), replaces=self.replaces)
+        readings = candidates(self._readings, device_ids, replaces=self.replaces)
+        return newest_of(readings, replaces=self.replaces)
 
 
 class WatchedUnitOfWork:
@@ -166,7 +167,7 @@ class WatchedPointRepository:
         is_told = not any(counts.rejected for counts in outcomes.values())
         if not readings:
             return outcomes
-        marking = self._intake.mark({reading.device_id for reading in readings})
+        marking = self._intake.mark(devices_of(readings))
         self._writes.add(marking, readings if is_told else None, replaces=replace)
         return outcomes
 

@@ -26,6 +26,8 @@ from iotsphere.telemetry.model import (
 )
 from iotsphere.telemetry.retention import ReadingChunk, RetentionClass
 
+NO_TIME = timedelta(0)
+
 
 class PointRepository(Protocol):
     """Every point is stored once, however many requests hand it in, and however many at once."""
@@ -238,8 +240,11 @@ TelemetryUnitOfWorkFactory = Callable[[], TelemetryUnitOfWork]
 
 
 class RollupRepository(Protocol):
-    async def list(self, *, before: datetime, limit: int) -> list[StaleHour]:
-        """Give stale hours that begin by ``before``, the latest first, and keep others from taking their devices'."""
+    async def list(self, *, before: datetime, limit: int, stale_for: timedelta = NO_TIME) -> list[StaleHour]:
+        """Give hours that begin by ``before`` and have been stale for so long, and keep others from taking them.
+
+        The latest come first; nobody else is given any of their devices' meanwhile.
+        """
 
     async def save(self, hours: Sequence[StaleHour]) -> None:
         """Work out the figures of these hours; those whose readings nobody changed meanwhile are stale no more.
@@ -252,7 +257,7 @@ class RollupRepository(Protocol):
         """Leave these hours out of the lists until their readings change."""
 
     async def find_backlog(self, *, before: datetime) -> RollupBacklog:
-        """Tell what ``list`` would give without a limit.
+        """Tell what ``list`` would give, at some time or other, without a limit.
 
         :raises QueryTooCostlyError: it took too long.
         """

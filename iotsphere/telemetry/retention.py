@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from iotsphere.telemetry.blocks import earliest_of
 from iotsphere.telemetry.decoding import Batch
 from iotsphere.telemetry.model import EARLIEST, Rejection
 
@@ -61,7 +62,7 @@ class ReadingChunk(NamedTuple):
 
 def without_expired(batch: Batch, kept_since: datetime) -> Batch:
     """Reject the readings that are older than what is kept."""
-    if all(reading.ts >= kept_since for reading in batch.readings):
+    if earliest_of(batch.readings, kept_since) >= kept_since:
         return batch
     taken = [
         (index, reading)

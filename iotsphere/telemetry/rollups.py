@@ -14,11 +14,13 @@ from iotsphere.kernel.times import EPOCH
 from iotsphere.telemetry.errors import FigureOverflowError, QueryTooCostlyError
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import RollupBacklog, StaleHour
-from iotsphere.telemetry.ports import RollupUnitOfWorkFactory
+from iotsphere.telemetry.ports import NO_TIME, RollupUnitOfWorkFactory
 
 MICROSECOND = timedelta(microseconds=1)
 # An hour is worked out when it is over, and those have arrived that were under way.
 SETTLED_AFTER = timedelta(hours=1, minutes=1)
+# Readings of an hour that is being caught up on come batch after batch: it is worked out once for many of them.
+GATHERING = timedelta(seconds=30)
 MOST_HOURS_AT_ONCE = 256
 
 
@@ -105,11 +107,17 @@ FINER = {Resolution.DAY: Resolution.HOUR, Resolution.HOUR: Resolution.MINUTE, Re
 
 
 class RollupService:
-    """Works stale hours out, some at a time; several processes may be at it at once."""
+    """Works stale hours out, some at a time; several processes may be at it at once.
 
-    def __init__(self, *, unit_of_work: RollupUnitOfWorkFactory, clock: Clock) -> None:
+    :param gathering: how long an hour is stale before it is worked out.
+    """
+
+    def __init__(
+        self, *, unit_of_work: RollupUnitOfWorkFactory, clock: Clock, gathering: timedelta = NO_TIME
+    ) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
+        self._gathering = gathering
         self._limit = 1
 
     async def roll_up_next(self) -> int:
@@ -121,7 +129,8 @@ class RollupService:
         hours: list[StaleHour] = []
         try:
             async with self._unit_of_work() as uow:
-                hours = await uow.rollups.list(before=self._clock() - SETTLED_AFTER, limit=self._limit)
+                before = self._clock() - SETTLED_AFTER
+                hours = await uow.rollups.list(before=before, stale_for=self._gathering, limit=self._limit)
                 if hours:
                     await uow.rollups.save(hours)
                     await uow.commit()

@@ -59,6 +59,7 @@ CROSS JOIN LATERAL (
 ) AS stored
 """).columns(others=JSONB)
 
+Kind = tuple[DeviceId, tuple[str, ...]]
 Key = tuple[int, datetime]
 IN_ORDER = itemgetter(0, 1)
 
@@ -152,14 +153,19 @@ async def append_readings(
 
 async def _place(connection: AsyncConnection, readings: Sequence[Reading]) -> list[Placed]:
     kinds = [(reading.device_id, tuple(reading.values)) for reading in readings]
+    shapes = await find_shapes(connection, kinds)
+    return [Placed(shapes[kind], reading) for kind, reading in zip(kinds, readings, strict=True)]
+
+
+async def find_shapes(connection: AsyncConnection, kinds: Iterable[Kind]) -> dict[Kind, Shape]:
+    """Make places for metrics that have none, and keep others from writing readings of the devices."""
     # Mostly they have the same metrics, which are then gone through once.
     wanted: dict[DeviceId, dict[str, None]] = defaultdict(dict)
     different = dict.fromkeys(kinds)
     for device_id, metrics in different:
         wanted[device_id] |= dict.fromkeys(metrics)
     sources = await take_sources(connection, wanted)
-    shapes = {kind: _shape(sources[kind[0]], kind[1]) for kind in different}
-    return [Placed(shapes[kind], reading) for kind, reading in zip(kinds, readings, strict=True)]
+    return {kind: _shape(sources[kind[0]], kind[1]) for kind in different}
 
 
 def _shape(source: Source, metrics: Sequence[str]) -> Shape:

@@ -1,7 +1,9 @@
 """Points in PostgreSQL; every statement is the same for hypertables and for native partitions."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -22,6 +24,7 @@ from iotsphere.telemetry.model import (
     Removal,
     Selection,
 )
+from repositories.telemetry.adding import append_new
 from repositories.telemetry.appending import append_readings
 from repositories.telemetry.buckets import BucketReader
 from repositories.telemetry.numbers import read_numbers
@@ -36,6 +39,8 @@ from repositories.telemetry.staleness import find_stale_source
 # 40001 and 40P01: two transactions wanted the same in another order; one of them has to begin again.
 CONTENTION = {"40001", "40P01"}
 ATTEMPTS = 5
+
+Outcomes = TypeVar("Outcomes")
 
 LATEST = """
 SELECT wanted.metric, found.ts, found.number, found.other
@@ -59,10 +64,23 @@ class SqlAlchemyPointRepository:
         self._connection = connection
 
     async def append(self, readings: Sequence[Reading], *, replace: bool) -> dict[int, Counts]:
+        # Mostly they are all new, which costs less where nothing else has to be thought of.
+        outcomes = await self._try(partial(append_new, readings=readings), readings)
+        if outcomes is None:
+            append = partial(append_readings, readings=readings, replace=replace)
+            outcomes = await self._try(append, readings)
+        return outcomes
+
+    async def _try(
+        self, append: Callable[[AsyncConnection], Awaitable[Outcomes]], readings: Sequence[Reading]
+    ) -> Outcomes:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with self._connection.begin_nested():
-                    return await append_readings(self._connection, readings, replace=replace)
+                async with self._connection.begin_nested() as savepoint:
+                    outcomes = await append(self._connection)
+                    if outcomes is None:
+                        await savepoint.rollback()
+                    return outcomes
             except DBAPIError as error:
                 if is_partition_missing(error):
                     await add_partitions(self._connection, (reading.ts for reading in readings))

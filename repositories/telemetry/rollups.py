@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.kernel.times import EPOCH
 from iotsphere.telemetry.model import RollupBacklog, StaleHour
+from iotsphere.telemetry.ports import NO_TIME
 from repositories.telemetry.partitions import add_partitions, is_partition_missing
 from repositories.telemetry.reading import REFUSALS, sqlstate
 from repositories.telemetry.rows import NUMBERED
@@ -35,7 +36,8 @@ SELECT
 # More than wanted are looked at, for others may have the devices of the first in hand.
 TAKE = sa.text("""
 WITH due AS MATERIALIZED (
-    SELECT source, hour, revision FROM stale_hours WHERE hour <= :before AND NOT is_put_off
+    SELECT source, hour, revision FROM stale_hours
+    WHERE hour <= :before AND marked_at <= now() - CAST(:stale_for AS interval) AND NOT is_put_off
     ORDER BY hour DESC, source LIMIT 4 * :limit
 )
 SELECT source, hour, revision FROM due WHERE pg_try_advisory_xact_lock(:lock_space, source) LIMIT :limit
@@ -212,9 +214,10 @@ class SqlAlchemyRollupRepository:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def list(self, *, before: datetime, limit: int) -> builtins.list[StaleHour]:
+    async def list(self, *, before: datetime, limit: int, stale_for: timedelta = NO_TIME) -> builtins.list[StaleHour]:
         await self._connection.execute(SETTINGS)
-        rows = await self._execute(TAKE, {"before": before, "limit": limit, "lock_space": LOCK_SPACE})
+        parameters = {"before": before, "stale_for": stale_for, "limit": limit, "lock_space": LOCK_SPACE}
+        rows = await self._execute(TAKE, parameters)
         return [StaleHour(row.source, row.hour, row.revision) for row in rows]
 
     async def save(self, hours: Sequence[StaleHour]) -> None:

@@ -1,16 +1,17 @@
 """What a row of ``readings`` holds, from the values of a reading and back."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
 from iotsphere.kernel.times import EPOCH
+from iotsphere.telemetry.blocks import MICROSECOND, Block
 from iotsphere.telemetry.model import MAX_INTEGER
 
 NUMBERS = frozenset({int, float})
-MICROSECOND = timedelta(microseconds=1)
 
 # The driver looks at every element of an array in turn, which costs more than everything else about a reading. Of
 # texts that are taken apart here it sees nothing. Without ``others`` there are none in any row.
@@ -73,17 +74,59 @@ def number_at(place: str) -> str:
     return NUMBER_AT.format(place=place)
 
 
+class Pack:
+    """Rows in the making, as ``GIVEN_ROWS`` has them; ``times`` are those of each source, in microseconds."""
+
+    def __init__(self) -> None:
+        self.times: dict[int, set[int]] = defaultdict(set)
+        self._columns: tuple[list[str], list[str], list[str], list[str]] = ([], [], [], [])
+        self._others: list[str | None] = []
+
+    def __len__(self) -> int:
+        return len(self._others)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        moments, sources, firsts, numbers, others = zip(*rows, strict=True)
+        times = [(moment - EPOCH) // MICROSECOND for moment in moments]
+        for source, time in zip(sources, times, strict=True):
+            self.times[source].add(time)
+        self._write(_listed(times), _listed(sources), _listed(firsts), _arrays(numbers))
+        self._others += others
+
+    def add_block(self, source: int, first: int, block: Block) -> None:
+        count = len(block)
+        self.times[source].update(block.times)
+        self._write(_listed(block.times), _listed([source] * count), _listed([first] * count), _arrays(block.rows))
+        self._others += [None] * count
+
+    def _write(self, *texts: str) -> None:
+        for column, text in zip(self._columns, texts, strict=True):
+            column.append(text)
+
+    def parameters(self) -> dict[str, str | list[str | None]]:
+        times, sources, firsts, numbers = self._columns
+        return {
+            "times": ",".join(times),
+            "sources": ",".join(sources),
+            "firsts": ",".join(firsts),
+            "numbers": "{" + "};{".join(numbers) + "}",
+            "others": self._others if any(self._others) else [],
+        }
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return msgspec.json.encode(numbers).decode()[1:-1]
+
+
+def _arrays(numbers: Sequence[Sequence[float | None]]) -> str:
+    return msgspec.json.encode(numbers).decode()[2:-2].replace("],[", "};{")
+
+
 def pack_rows(rows: Sequence[Row]) -> dict[str, str | list[str | None]]:
     """Give what ``GIVEN_ROWS`` makes the rows of."""
-    times, sources, firsts, numbers, others = zip(*rows, strict=True)
-    arrays = msgspec.json.encode(numbers).decode()
-    return {
-        "times": ",".join([str((ts - EPOCH) // MICROSECOND) for ts in times]),
-        "sources": ",".join(map(str, sources)),
-        "firsts": ",".join(map(str, firsts)),
-        "numbers": "{" + arrays[2:-2].replace("],[", "};{") + "}",
-        "others": list(others) if any(others) else [],
-    }
+    pack = Pack()
+    pack.add(rows)
+    return pack.parameters()
 
 
 def _lay_out(numbers: Mapping[int, float]) -> tuple[int, Sequence[float | None]]:

@@ -41,6 +41,7 @@ from iotsphere.telemetry.model import (
     is_same_value,
 )
 from iotsphere.telemetry.ports import (
+    NO_TIME,
     ArchiveCatalogue,
     ChunkRepository,
     EpochRepository,
@@ -68,6 +69,7 @@ class TelemetryData:
     removals: dict[int, NotedRemoval] = field(default_factory=dict)
     claimed: set[str] = field(default_factory=set)
     stale: dict[tuple[int, datetime], StaleHour] = field(default_factory=dict)
+    marked_at: dict[tuple[int, datetime], datetime] = field(default_factory=dict, compare=False)
     put_off: set[StaleHour] = field(default_factory=set)
     revisions: Iterator[int] = field(default_factory=count, compare=False)
 
@@ -76,6 +78,8 @@ class TelemetryData:
         for key in self.points.keys() | points.keys():
             if self.points.get(key) is not points.get(key):
                 source, hour = key[0].int, key[2].replace(minute=0, second=0, microsecond=0)
+                if (source, hour) not in self.stale:
+                    self.marked_at[source, hour] = datetime.now(UTC)
                 self.stale[source, hour] = StaleHour(source, hour, next(self.revisions))
         self.points = points
 
@@ -355,8 +359,15 @@ class InMemoryRollupRepository:
     def __init__(self, data: TelemetryData) -> None:
         self._data = data
 
-    async def list(self, *, before: datetime, limit: int) -> builtins.list[StaleHour]:
-        due = [each for each in self._data.stale.values() if each.hour <= before and each not in self._data.put_off]
+    async def list(self, *, before: datetime, limit: int, stale_for: timedelta = NO_TIME) -> builtins.list[StaleHour]:
+        marked_before = datetime.now(UTC) - stale_for
+        due = [
+            each
+            for each in self._data.stale.values()
+            if each.hour <= before
+            and each not in self._data.put_off
+            and self._data.marked_at.get((each.source, each.hour), EARLIEST) <= marked_before
+        ]
         return sorted(due, key=lambda each: (-each.hour.timestamp(), each.source))[:limit]
 
     async def save(self, hours: Sequence[StaleHour]) -> None:

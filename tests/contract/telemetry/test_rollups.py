@@ -287,3 +287,13 @@ async def test_a_deviation_of_far_numbers_is_not_lost_in_them(kept: Kept, device
     (bucket,) = await kept.aggregate(whole_day(device_id), "1d", aggregates=(Aggregate.STDDEV,))
 
     assert bucket.figures[Aggregate.STDDEV] == pytest.approx(0.7074, abs=1e-3)
+
+
+async def test_an_hour_that_is_being_caught_up_on_waits_until_it_has_been_stale_for_a_while(
+    kept: Kept, device_id: DeviceId
+) -> None:
+    await kept.append(Reading(device_id, MIDNIGHT, {"a": 1}))
+
+    async with kept.rollups() as uow:
+        assert not await uow.rollups.list(before=MIDNIGHT, limit=10, stale_for=timedelta(hours=1))
+        assert len(await uow.rollups.list(before=MIDNIGHT, limit=10, stale_for=timedelta(0))) == 1
