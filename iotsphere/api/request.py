@@ -23,6 +23,8 @@ from iotsphere.api.errors import RequestTooLargeError
 MAX_UNREAD_BYTES = 256 * 1024
 # The server waits for a client that does not read when there are 64 KiB to be sent.
 ALWAYS_TAKEN_BYTES = 32 * 1024
+# For a client that still sends what is of no use any more to come upon its answer.
+LINGER_SECONDS = 2.0
 NOT_ASCII = re.compile(rb"[\x80-\xff]")
 SCHEME_AND_HOST = re.compile(r"\A[a-z][a-z0-9+.-]*://[^/]*", re.IGNORECASE)
 
@@ -190,7 +192,12 @@ class RoutableConnection(ASGIHTTPConnection):
         # What is there whole goes out whole.
         headers = encode_headers(response.headers)
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        await send({"type": "http.response.body", "body": body.data[body.begin : body.end], "more_body": False})
+        is_early = response.headers.get("Connection") == "close"
+        await send({"type": "http.response.body", "body": body.data[body.begin : body.end], "more_body": is_early})
+        if is_early:
+            # A connection that is closed on a client who sends is reset, and the answer may be lost on the way.
+            await asyncio.sleep(LINGER_SECONDS)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
         async def receive_in_step() -> ASGIReceiveEvent:

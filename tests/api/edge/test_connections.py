@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 
 import hypercorn.asyncio
@@ -10,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from iotsphere import app
+from iotsphere.api import request
 from iotsphere.api.operation import TRUSTED_SECONDS
 from iotsphere.app import create_app
 from iotsphere.cli.roles.serve import hypercorn_config
@@ -82,6 +84,41 @@ async def test_a_body_that_does_not_come_costs_the_connection_and_the_client_is_
     assert b"connection: close" in refusal
     writer.close()
     await writer.wait_closed()
+
+
+async def test_who_goes_on_sending_behind_a_refusal_still_finds_it(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "REST_OF_BODY_SECONDS", 0.01)
+    reader, writer = await connect(port)
+    writer.write(REFUSED_EARLY.replace(b"Content-Length: 2", b"Transfer-Encoding: chunked"))
+
+    # Nobody looks at the answer before much more was sent than is on its way at once.
+    for _ in range(200):
+        writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.002)
+
+    assert (await head_of_answer(reader)).startswith(b"http/1.1 401 ")
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def test_whoever_never_stops_sending_is_hung_up_on(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "REST_OF_BODY_SECONDS", 0.01)
+    monkeypatch.setattr(request, "LINGER_SECONDS", 0.05)
+    _, writer = await connect(port)
+    writer.write(REFUSED_EARLY.replace(b"Content-Length: 2", b"Transfer-Encoding: chunked"))
+
+    async def send_on() -> None:
+        while True:
+            writer.write(b"1\r\nx\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.001)
+
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(send_on(), 10)
 
 
 @pytest.mark.parametrize(
