@@ -16,7 +16,7 @@ from iotsphere.api.browser import CSRF_COOKIE, CSRF_HEADER, SESSION_SCHEME
 from iotsphere.api.errors import PROBLEM_JSON, ProblemAnswer, RefusalAnswer
 from iotsphere.api.json_body import encode_json
 from iotsphere.api.json_schema import JsonSchemaPlugin
-from iotsphere.api.operation import ARROW, CSV, JSON, NEXT_CURSOR, Operation
+from iotsphere.api.operation import ARCHIVED, ARROW, CSV, JSON, NEXT_CURSOR, Operation
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -46,13 +46,18 @@ OTHER_THAN_JSON = {CSV: {"type": "string"}, ARROW: {"type": "string", "format": 
 # What answers carry besides their bodies.
 HEADERS = {
     # Whether a key or a user asks who it is, is one operation, and users alone have versions.
-    name: {"required": name not in {"ETag", NEXT_CURSOR}, "description": description, "schema": schema}
+    name: {"required": name not in {"ETag", NEXT_CURSOR, ARCHIVED}, "description": description, "schema": schema}
     for name, description, schema in (
         ("X-Correlation-ID", "Of this request, in every log line and event that it causes.", {"type": "string"}),
         ("ETag", "The version, in quotation marks.", {"type": "string", "pattern": '^"[0-9]+"$'}),
         (
             NEXT_CURSOR,
             "Of a page as a table: how it goes on; without it the page is the last.",
+            {"type": "string"},
+        ),
+        (
+            ARCHIVED,
+            "Of points or figures: what of the range lies in the archive alone: start/end, start/end, maybe ...",
             {"type": "string"},
         ),
         ("Location", "Where what was made is found.", {"type": "string"}),
@@ -196,7 +201,7 @@ def _responses(rule: Rule, declared: Operation) -> dict[str, Any]:
     for status in map(HTTPStatus, {declared.status, declared.status_of_new}):
         is_located = declared.location is not None and status == declared.status_of_new
         headers = ["ETag"] * declared.versioned + ["Location"] * is_located
-        headers += [NEXT_CURSOR] * (ARROW in media_types)
+        headers += [NEXT_CURSOR, ARCHIVED] * (ARROW in media_types)
         responses[status] = _answer(status.phrase, media_types, declared.answer, *headers)
     if declared.is_conditional_read:
         responses[HTTPStatus.NOT_MODIFIED] = _answer("The client has this version.", (), None, "ETag")

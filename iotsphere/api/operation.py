@@ -39,8 +39,9 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"
 ARROW = "application/vnd.apache.arrow.stream"
-# What follows a page is told in its body, where that is JSON.
+# What follows a page, and what is missing in it, is told in its body where that is JSON.
 NEXT_CURSOR = "X-Next-Cursor"
+ARCHIVED = "X-Archived"
 MAX_BODY_BYTES = 1024 * 1024
 MAX_REMEMBERED_LINES = 10_000
 # Who takes longer than that is recognised anew: a key is refused a second after its end.

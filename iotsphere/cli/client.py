@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import httpx
@@ -46,6 +46,13 @@ class PlatformUnavailableError(PlatformError):
     def __init__(self, sentence: str, *, status: int | None = None, retry_after_seconds: float | None = None) -> None:
         super().__init__(sentence, status=status)
         self.retry_after_seconds = retry_after_seconds
+
+
+class PointPage(NamedTuple):
+    """``archived`` are stretches of time, as they are told, of which readings lie in the archive alone."""
+
+    points: list[tuple[str, str, Any]]
+    archived: list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +132,13 @@ class PlatformClient:
         path = f"/devices/{device.device_id}/credentials/{device.credential_id}"
         await self.request(Call("revoke a key", "DELETE", path, attempts=1))
 
-    async def read_points(
-        self, device_id: str, asked: Mapping[str, str]
-    ) -> AsyncIterator[list[tuple[str, str, Any]]]:
+    async def read_points(self, device_id: str, asked: Mapping[str, str]) -> AsyncIterator[PointPage]:
         """Give the device's points page by page, each as time, metric and value, in the order of time and metric."""
         path, params = f"/devices/{device_id}/telemetry", {**asked, "limit": str(MOST_POINTS)}
         async for page in self._pages(Call("read the points", "GET", path, params=params)):
             points = [(ts, series["metric"], value) for series in page["series"] for ts, value in series["points"]]
-            yield sorted(points, key=_place)
+            archived = [(stretch["start"], stretch["end"]) for stretch in page.get("archived", [])]
+            yield PointPage(sorted(points, key=_place), archived)
 
     async def post_lines(self, lines: bytes) -> dict[str, Any]:
         """Store readings of many devices and give the platform's counts, also where it rejected every one of them."""

@@ -1,6 +1,6 @@
 """``iotsphere export``: points of devices, into a file that ``iotsphere import`` takes in again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -63,6 +63,8 @@ class Exporting:
     output: Path
     asked: dict[str, str]
     report: Report
+    # Stretches of time, as the platform tells them, of which readings lie in the archive alone.
+    archived: set[tuple[str, str]] = field(default_factory=set)
 
     async def run(self, settings: ClientSettings, table_format: TableFormat, progress: Progress) -> None:
         """Write the file, which has its name only when it is complete.
@@ -84,7 +86,18 @@ class Exporting:
         finally:
             unfinished.unlink(missing_ok=True)
         self.report.details |= {"points": sum(counts.values()), "points_of_devices": counts, "file": str(self.output)}
+        self._tell_archived()
         self.report.notes.append(f"{sum(counts.values()):,} points of {len(counts)} devices are in {self.output}.")
+
+    def _tell_archived(self) -> None:
+        if not self.archived:
+            return
+        stretches = sorted(self.archived)
+        self.report.details["archived"] = [{"start": start, "end": end} for start, end in stretches]
+        self.report.notes.append(
+            f"What lies in the archive alone is not in it: {len(stretches):,} stretches of time "
+            f"from {stretches[0][0]} to {stretches[-1][1]}. 'iotsphere archive restore' brings it back."
+        )
 
     async def _write(self, platform: PlatformClient, name: str, writer: PointWriter, progress: Progress) -> int:
         device = await platform.resolve_device(name)
@@ -92,8 +105,9 @@ class Exporting:
             raise CommandError(f"There is no device {name!r}.")
         task = progress.add_task(device["serial_number"], total=None)
         count = 0
-        async for points in platform.read_points(device["id"], self.asked):
-            writer.write(device["serial_number"], points)
-            count += len(points)
+        async for page in platform.read_points(device["id"], self.asked):
+            writer.write(device["serial_number"], page.points)
+            self.archived.update(page.archived)
+            count += len(page.points)
             progress.update(task, completed=count)
         return count

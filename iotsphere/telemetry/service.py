@@ -166,12 +166,12 @@ class TelemetryService:
         points = await asyncio.to_thread(_samples, query.device_id, series, most)
         return _page(_in_order(points, query.order, after), query)
 
-    async def find_archived(self, *, query: SeriesQuery) -> list[ArchivedStretch]:
+    async def find_archived(self, *, start: datetime | None, end: datetime | None) -> list[ArchivedStretch]:
         """Give the stretches of the range of which readings are in the archive alone.
 
         :raises UnavailableError: the store does not answer.
         """
-        start, end = self._range(query.start, query.end)
+        start, end = self._range(start, end)
         if start >= await self._retention.dropped_before():
             return []
         async with self._unit_of_work() as uow:

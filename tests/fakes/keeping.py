@@ -9,7 +9,7 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.archive import ArchiveService, ArchivingService
 from iotsphere.telemetry.archived import ArchivedStretch
 from iotsphere.telemetry.keeping import REMEMBERED_SECONDS, KeepingService, RetentionService
-from iotsphere.telemetry.model import Point, SeriesQuery
+from iotsphere.telemetry.model import Point
 from iotsphere.telemetry.retention import DEFAULT_CLASS
 from iotsphere.telemetry.service import TelemetryService
 from tests.fakes.archive import InMemoryArchiveFiles
@@ -50,7 +50,7 @@ class House:
     async def archived_only(self, start: datetime, end: datetime) -> list[ArchivedStretch]:
         """Ask as a process does that remembers nothing."""
         self.seconds += REMEMBERED_SECONDS
-        return await self.telemetry.find_archived(query=SeriesQuery(DEVICE, 10, start=start, end=end))
+        return await self.telemetry.find_archived(start=start, end=end)
 
     async def remove(self, start: datetime, end: datetime, *metrics: str) -> int:
         """Tell how many points of the store that removed."""

@@ -37,6 +37,8 @@ class InMemoryPlatform:
     """Called with every request before it is answered."""
     access_token: str = "first token"
     refresh_token: str = "first refresh token"
+    archived: dict[str, Any] = field(default_factory=dict)
+    """What pages of points say besides."""
     losing: str | None = None
     """A metric whose points are acknowledged and not kept."""
 
@@ -196,7 +198,9 @@ class InMemoryPlatform:
             series.setdefault(metric, []).append([format_time(at), self.points[device_id, metric, at]])
         body = [{"metric": metric, "points": points} for metric, points in series.items()]
         following = str(first + 3) if first + 3 < len(found) else None
-        return httpx.Response(200, json={"device_id": device_id, "series": body, "next_cursor": following})
+        return httpx.Response(
+            200, json={"device_id": device_id, "series": body, "next_cursor": following, **self.archived}
+        )
 
     def _count(self, request: httpx.Request, device_id: str) -> httpx.Response:
         """Count in two intervals, split at noon, as a range longer than one interval would be."""

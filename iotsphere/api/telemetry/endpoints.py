@@ -18,6 +18,7 @@ from iotsphere.api.telemetry.formats import (
     POINTS,
     figures_table,
     table_answer,
+    tell_archived,
     wanted_type,
     whole_table,
 )
@@ -131,13 +132,14 @@ async def read_series(
     units = await metric_units.find_units(device_id=device_id)
     if media_type != JSON:
         table = (figures_table(summary.aggregates) if summary else POINTS).with_units(units)
-        return await table_answer(table, read, media_type, cursor=asked.cursor, is_whole=limit is None)
+        answer = await table_answer(table, read, media_type, cursor=asked.cursor, is_whole=limit is None)
+        return tell_archived(answer, await telemetry.find_archived(start=asked.start, end=asked.end))
     page = await read(asked.cursor)
     series = [
         {"metric": metric, "points": points} | ({"unit": units[metric]} if metric in units else {})
         for metric, points in page.series.items()
     ]
-    archived = await telemetry.find_archived(query=asked)
+    archived = await telemetry.find_archived(start=asked.start, end=asked.end)
     return {"device_id": device_id, "series": series, "next_cursor": page.next_cursor} | (
         {"archived": archived} if archived else {}
     )

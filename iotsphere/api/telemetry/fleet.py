@@ -17,15 +17,17 @@ from iotsphere.api.telemetry.formats import (
     Columns,
     Table,
     figures_table,
+    tell_archived,
     wanted_type,
     whole_table,
 )
-from iotsphere.api.telemetry.schemas import MAX_METRICS, Parsed, PointList
+from iotsphere.api.telemetry.schemas import MAX_METRICS, Parsed, PointList, archived_stretches
 from iotsphere.kernel.actor import Actor, Role
 from iotsphere.registry.model import DeviceFilter
 from iotsphere.telemetry.fleet import FleetSeries
 from iotsphere.telemetry.intervals import Grid, Interval, parse_timezone
 from iotsphere.telemetry.model import METRIC_NAME, Aggregate, Bucket, Fill, Summary
+from iotsphere.telemetry.service import TelemetryService
 from iotsphere.workflows.fleet_queries import MAX_DEVICES, FleetQueries, GroupBy
 
 blueprint = Blueprint("fleet", __name__)
@@ -108,6 +110,7 @@ class FleetSeriesAnswer(Schema):
 
 class FleetAnswer(Schema):
     series = fields.List(fields.Nested(FleetSeriesAnswer))
+    archived = archived_stretches()
 
 
 @blueprint.post("/telemetry/query")
@@ -120,13 +123,19 @@ class FleetAnswer(Schema):
 )
 @inject
 async def query_fleet(
-    actor: Actor, body: dict[str, Any], fleet: FleetQueries = Provide["fleet_queries"]
+    actor: Actor,
+    body: dict[str, Any],
+    fleet: FleetQueries = Provide["fleet_queries"],
+    telemetry: TelemetryService = Provide["telemetry"],
 ) -> dict[str, Any] | Response:
     found = await fleet.read_buckets(organisation_id=actor.organisation_id, **body)
     media_type = wanted_type()
+    archived = await telemetry.find_archived(start=body["start"], end=body["end"])
     if media_type != JSON:
-        return whole_table(_fleet_table(body["summary"].aggregates), _rows(found), media_type)
-    return {"series": _named(found, body["group_by"])}
+        return tell_archived(
+            whole_table(_fleet_table(body["summary"].aggregates), _rows(found), media_type), archived
+        )
+    return {"series": _named(found, body["group_by"])} | ({"archived": archived} if archived else {})
 
 
 def _fleet_table(aggregates: Sequence[Aggregate]) -> Table:

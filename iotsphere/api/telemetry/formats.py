@@ -11,15 +11,18 @@ import pyarrow as pa
 from quart import Response, request
 
 from iotsphere.api.json_body import encode_json
-from iotsphere.api.operation import ARROW, CSV, JSON, NEXT_CURSOR
+from iotsphere.api.operation import ARCHIVED, ARROW, CSV, JSON, NEXT_CURSOR
 from iotsphere.api.streaming import content_type_of, streamed
 from iotsphere.api.telemetry.schemas import COUNTERS
 from iotsphere.kernel.times import format_time
+from iotsphere.telemetry.archived import ArchivedStretch
 from iotsphere.telemetry.model import Aggregate, Bucket, LedgerEntry, Point
 
 # In the order of preference where a client has none.
 MEDIA_TYPES = (JSON, CSV, ARROW)
 NUMBERS = frozenset({int, float})
+# No header may be so long that somebody on the way refuses it.
+TOLD_STRETCHES = 50
 
 TIME = pa.timestamp("us", tz="UTC")
 NAME = pa.string()
@@ -163,6 +166,14 @@ async def table_answer(
     response = streamed(_pieces(writer, first, read if is_whole else None), media_type)
     if first.next_cursor is not None and not is_whole:
         response.headers[NEXT_CURSOR] = first.next_cursor
+    return response
+
+
+def tell_archived(response: Response, stretches: Sequence[ArchivedStretch]) -> Response:
+    """Say in a header what is missing in the table."""
+    if stretches:
+        told = [f"{format_time(start)}/{format_time(end)}" for start, end in stretches[:TOLD_STRETCHES]]
+        response.headers[ARCHIVED] = ", ".join(told + ["..."] * (len(stretches) > TOLD_STRETCHES))
     return response
 
 

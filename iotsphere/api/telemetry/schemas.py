@@ -285,14 +285,18 @@ class ArchivedStretchAnswer(Schema):
     end = Timestamp()
 
 
+def archived_stretches() -> fields.Field[Any]:
+    return fields.List(
+        fields.Nested(ArchivedStretchAnswer),
+        metadata={"description": "Where points of the range lie in the archive alone.", "optional": True},
+    )
+
+
 class SeriesPageAnswer(Schema):
     device_id = fields.UUID()
     series = fields.List(fields.Nested(SeriesAnswer))
     next_cursor = fields.String(allow_none=True)
-    archived = fields.List(
-        fields.Nested(ArchivedStretchAnswer),
-        metadata={"description": "Where points of the range lie in the archive alone.", "optional": True},
-    )
+    archived = archived_stretches()
 
 
 class LatestAnswer(Schema):

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -12,8 +12,11 @@ from iotsphere.api.telemetry import fleet
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.registry.model import Device
 from iotsphere.registry.service import DeviceRegistryService
+from iotsphere.telemetry.archived import ArchivedDay, ArchiveFile
 from iotsphere.telemetry.fleet import FleetTelemetryService
 from iotsphere.telemetry.model import Point
+from iotsphere.telemetry.retention import DEFAULT_CLASS
+from iotsphere.telemetry.service import TelemetryService
 from iotsphere.workflows.fleet_queries import MAX_DEVICES, FleetQueries
 from tests.factories.registry import build_device
 from tests.fakes.doors import ORGANISATION, OneOrganisation, application_of
@@ -61,7 +64,9 @@ def api() -> Iterator[FleetApi]:
         ),
         telemetry=FleetTelemetryService(unit_of_work=partial(InMemoryTelemetryUnitOfWork, data), clock=lambda: NOW),
     )
-    with application_of(fleet, callers=organisation, devices=organisation, fleet_queries=queries) as app:
+    telemetry = TelemetryService(unit_of_work=partial(InMemoryTelemetryUnitOfWork, data), clock=lambda: NOW)
+    services = {"fleet_queries": queries, "telemetry": telemetry}
+    with application_of(fleet, callers=organisation, devices=organisation, **services) as app:
         yield FleetApi(app, tables, data)
 
 
@@ -185,3 +190,24 @@ async def test_what_does_not_fit_is_refused_by_its_field(api: FleetApi, body: di
     problem = await api.ask(status=422, **body)
 
     assert list(problem["errors"]) == [field]
+
+
+async def test_what_lies_in_the_archive_alone_is_named(api: FleetApi) -> None:
+    device = str(api.add(1))
+    august = date(2026, 8, 3)
+    api.data.classes[DEFAULT_CLASS] = replace(
+        api.data.classes[DEFAULT_CLASS], dropped_before=datetime(2026, 9, 1, tzinfo=UTC)
+    )
+    api.data.archived[august] = ArchivedDay(august, ArchiveFile(1, 1, ""), archived_at=NOW)
+    asked = ASKED | {"devices": [device], "start": "2026-08-01T00:00:00Z"}
+    stretch = {"start": "2026-08-03T00:00:00.000000Z", "end": "2026-08-04T00:00:00.000000Z"}
+
+    def ask(accept: str, **body: Any) -> Any:
+        headers = {"Authorization": "Bearer viewer", "Accept": accept}
+        return api.app.test_client().post("/api/v1/telemetry/query", headers=headers, json=asked | body)
+
+    assert (await (await ask("application/json")).get_json())["archived"] == [stretch]
+    assert (await ask("text/csv")).headers["X-Archived"] == "/".join(stretch.values())
+    young = {"start": "2026-09-01T00:00:00Z"}
+    assert "archived" not in await (await ask("application/json", **young)).get_json()
+    assert "X-Archived" not in (await ask("text/csv", **young)).headers

@@ -1,7 +1,8 @@
 """Answers as tables: CSV and Arrow."""
 
 import csv
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -9,6 +10,8 @@ import pytest
 
 from iotsphere.api.telemetry.endpoints import POINTS_AT_ONCE
 from iotsphere.kernel.times import format_time
+from iotsphere.telemetry.archived import ArchivedDay, ArchiveFile
+from iotsphere.telemetry.retention import DEFAULT_CLASS
 from tests.api.telemetry.conftest import Api
 
 START = datetime.fromisoformat("2026-11-20T00:00:00Z")
@@ -190,3 +193,29 @@ async def test_a_look_at_the_headers_costs_no_body(api: Api, readings: None, acc
     for path in ("", "/latest", "/ledger"):
         answer = await api.call("HEAD", path, headers={"Accept": accept})
         assert (answer.status_code, answer.mimetype) == (200, accept)
+
+
+@pytest.mark.parametrize("accepted", [CSV, ARROW])
+async def test_a_table_tells_in_a_header_what_lies_in_the_archive_alone(api: Api, accepted: str) -> None:
+    august = datetime.fromisoformat("2026-08-01T00:00:00Z")
+    api.data.classes[DEFAULT_CLASS] = replace(
+        api.data.classes[DEFAULT_CLASS], dropped_before=august + timedelta(days=31)
+    )
+    api.data.archived = {
+        day: ArchivedDay(day, ArchiveFile(1, 1, ""), archived_at=START)
+        for day in (date(2025, 1, 1) + timedelta(days=2 * number) for number in range(60))
+    }
+
+    async def header(**query: str) -> str | None:
+        answer = await api.call("GET", by="viewer", query_string=query, headers={"Accept": accepted})
+        await answer.get_data(as_text=False)
+        return answer.headers.get("X-Archived")
+
+    assert await header(start="2025-01-03T12:00:00Z", end="2025-01-06T00:00:00Z", interval="1h") == (
+        "2025-01-03T00:00:00.000000Z/2025-01-04T00:00:00.000000Z, "
+        "2025-01-05T00:00:00.000000Z/2025-01-06T00:00:00.000000Z"
+    )
+    assert await header(start="2026-08-31T00:00:00Z") is None
+    every = (await header() or "").split(", ")
+    assert len(every) == 51
+    assert every[-1] == "..."

@@ -77,6 +77,20 @@ def test_an_export_is_of_the_metrics_and_the_range_asked_for(platform: InMemoryP
     ]
 
 
+def test_an_export_tells_what_lies_in_the_archive_alone(platform: InMemoryPlatform, tmp_path: Path) -> None:
+    days = [{"start": f"2024-01-0{day}T00:00:00Z", "end": f"2024-01-0{day + 1}T00:00:00Z"} for day in (1, 3)]
+    platform.devices["2"] = {"id": "2", "serial_number": "SN-2", "device_type": "pump"}
+    run(import_file, platform, write(tmp_path, *minutes(5)))
+
+    _, told = run(export, platform, "SN-1", "-o", tmp_path / "out.csv")
+    assert "archived" not in told
+
+    platform.archived = {"archived": days}
+    _, told = run(export, platform, "SN-1", "SN-2", "-o", tmp_path / "out.csv")
+    assert told["archived"] == days
+    assert "2 stretches of time from 2024-01-01T00:00:00Z to 2024-01-04T00:00:00Z" in told["notes"][0]
+
+
 def test_an_export_that_fails_leaves_no_file(platform: InMemoryPlatform, tmp_path: Path) -> None:
     status, told = run(export, platform, "SN-1", "SN-2", "-o", tmp_path / "out.csv")
 

@@ -122,10 +122,23 @@ def test_what_a_service_takes_is_bounded(name: str) -> None:
 
 
 def test_every_store_keeps_its_data_in_a_volume_of_its_own() -> None:
-    volumes = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])]
+    volumes = [
+        volume.split(":")[0]
+        for name, service in SERVICES.items()
+        for volume in service.get("volumes", [])
+        if name not in APPLICATION
+    ]
 
-    assert sorted(volumes) == sorted(COMPOSE["volumes"])
+    assert sorted([*volumes, "archive-data"]) == sorted(COMPOSE["volumes"])
     assert {name for name in STORES if not SERVICES[name].get("volumes")} == set()
+
+
+def test_all_of_the_application_reach_one_archive_that_is_writable_to_its_user() -> None:
+    folder = environment("worker")["IOTSPHERE_ARCHIVE_DIR"]
+
+    assert {tuple(SERVICES[name]["volumes"]) for name in APPLICATION} == {(f"archive-data:{folder}",)}
+    # What is in the image at that place, and whose it is, is what a new volume begins with.
+    assert f"\nRUN install -d -o 10001 -g 10001 -m 0750 {folder}\n" in (FOLDER / "Dockerfile").read_text()
 
 
 def test_the_schemas_are_up_to_date_before_anything_works_with_them() -> None:
