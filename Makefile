@@ -1,6 +1,6 @@
 # Two commands matter: `make up` runs the platform on this machine, `make test` runs every check.
 .DEFAULT_GOAL := help
-.PHONY: help up test coverage lint unit features bench bench-access bench-shadow bench-rebuild bench-bulk bench-rollups bench-telemetry fuzz shadow-campaign telemetry-campaign lock clean
+.PHONY: help up test coverage lint unit features bench bench-access bench-shadow bench-rebuild bench-bulk bench-rollups bench-telemetry bench-volume fuzz shadow-campaign telemetry-campaign lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,6 +21,7 @@ help:
 	@echo "make bench-bulk  measure import and export of devices"
 	@echo "make bench-rollups  measure what figures cost from rollups and from readings (ENGINE=partitions)"
 	@echo "make bench-telemetry  measure the intake of readings beside bare endpoints"
+	@echo "make bench-volume  measure queries and intake as the store fills (POINTS='1000000 50000000')"
 	@echo "make fuzz    send made-up requests to a running platform (FUZZ_SECONDS=300 for each caller)"
 	@echo "make shadow-campaign  take the shadow store away in hundreds of ways (EXAMPLES=200)"
 	@echo "make telemetry-campaign  kill process and database under devices that send (KILLS=50)"
@@ -59,6 +60,9 @@ bench-rollups: $(VENV)/dev.stamp
 
 bench-telemetry: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.telemetry
+
+bench-volume: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.volume --points $(or $(POINTS),1000000 10000000)
 
 fuzz: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.integration.openapi.campaign --seconds $(or $(FUZZ_SECONDS),300)

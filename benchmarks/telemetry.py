@@ -36,7 +36,7 @@ console = Console()
 class Recordings:
     """Requests that send readings, no time twice, each made by putting another stretch of time into a template."""
 
-    def __init__(self, targets: list[tuple[str, dict[str, str]]], *, metrics: int) -> None:
+    def __init__(self, targets: list[tuple[str, dict[str, str]]], *, metrics: int, days_ago: int = 3650) -> None:
         self._targets = targets
         values = random.Random(1)  # noqa: S311  # only to be numbers
         numbers = [
@@ -49,7 +49,8 @@ class Recordings:
         ]
         self._batch = b"[" + b",".join(readings) + b"]"
         # So far back that a stretch for every request of a run lies behind.
-        self._stretches = itertools.count((time.time_ns() // 1_000_000 - 3650 * 86_400_000) // 10**STRETCH_DIGITS)
+        start = time.time_ns() // 1_000_000 - days_ago * 86_400_000
+        self._stretches = itertools.count(start // 10**STRETCH_DIGITS)
 
     def batches(self) -> Iterator[bytes]:
         for (path, headers), stretch in zip(itertools.cycle(self._targets), self._stretches, strict=False):

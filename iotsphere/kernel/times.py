@@ -28,4 +28,4 @@ def parse_time(value: object) -> datetime:
 
 def format_time(moment: datetime) -> str:
     """Write a time as every answer shows it: ``2026-11-20T17:23:00.123456Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    return f"{moment.astimezone(UTC).isoformat(timespec='microseconds')[:26]}Z"
