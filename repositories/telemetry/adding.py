@@ -60,8 +60,8 @@ def _kinds(part: Sequence[Reading]) -> Iterator[Kind]:
 def _add(pack: Pack, part: Sequence[Reading], shapes: dict[Kind, Shape], begin: int) -> dict[int, Counts]:
     if isinstance(part, Block):
         shape = shapes[part.device_id, part.metrics]
-        if shape.is_straight:
-            pack.add_block(shape.source, shape.places[0], part)
+        if not shape.refused:
+            pack.add_block(shape.source, shape.places, part)
             return {}
     placed = [Placed(shapes[reading.device_id, tuple(reading.values)], reading) for reading in part]
     rows = [row for each in placed if (row := each.to_row())]

@@ -93,10 +93,12 @@ class Pack:
         self._write(_listed(times), _listed(sources), _listed(firsts), _arrays(numbers))
         self._others += others
 
-    def add_block(self, source: int, first: int, block: Block) -> None:
+    def add_block(self, source: int, places: Sequence[int], block: Block) -> None:
+        """Add the readings of a block whose metrics have these places."""
         count = len(block)
+        first, rows = _lay_out_block(places, block)
         self.times[source].update(block.times)
-        self._write(_listed(block.times), _listed([source] * count), _listed([first] * count), _arrays(block.rows))
+        self._write(_listed(block.times), _listed([source] * count), _listed([first] * count), _arrays(rows))
         self._others += [None] * count
 
     def _write(self, *texts: str) -> None:
@@ -139,6 +141,18 @@ def _lay_out(numbers: Mapping[int, float]) -> tuple[int, Sequence[float | None]]
     for place, number in numbers.items():
         spread[place - first] = number
     return first, spread
+
+
+def _lay_out_block(places: Sequence[int], block: Block) -> tuple[int, Sequence[Sequence[float | None]]]:
+    """Give ``first`` and ``numbers`` of each row."""
+    columns = {place: column for column, place in enumerate(places)}
+    first, order = _lay_out(columns)
+    if first == SPARSE:
+        return first, [[*places, *row] for row in block.rows]
+    if order == [*range(len(places))]:
+        return first, block.rows
+    chosen = [None if column is None else int(column) for column in order]
+    return first, [[None if column is None else row[column] for column in chosen] for row in block.rows]
 
 
 def to_values(first: int, numbers: Sequence[float | None], others: Mapping[str, Any] | None) -> dict[int, Any]:

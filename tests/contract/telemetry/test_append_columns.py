@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.times import EPOCH
 from iotsphere.telemetry.blocks import MICROSECOND, Block, Joined
-from iotsphere.telemetry.model import Counts, Reading
+from iotsphere.telemetry.model import EARLIEST, Counts, Reading
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from tests.contract.telemetry.test_append import stored
 from tests.factories.telemetry import FIRST_READING
@@ -20,7 +20,9 @@ HOUR = timedelta(hours=1)
 START = (FIRST_READING - EPOCH) // MICROSECOND
 # Some in an hour, in another hour, and in another year.
 TIMES = st.sampled_from([START, START + 1, START + HOUR // MICROSECOND, START - 400 * 24 * HOUR // MICROSECOND])
-METRICS = st.permutations(["a", "b", "c"]).flatmap(lambda names: st.integers(1, 3).map(lambda n: tuple(names[:n])))
+# Beside each other and far apart: the device has had dozens of others between the first two and the last.
+METRICS = st.permutations(["a", "b", "z"]).flatmap(lambda names: st.integers(1, 3).map(lambda n: tuple(names[:n])))
+BETWEEN = {f"m{number}": 0.0 for number in range(60)}
 NUMBERS = st.sampled_from([0.0, -0.0, 1.0, 0.1, 1e300, 5e-324])
 PARTS = st.lists(
     st.tuples(
@@ -61,6 +63,8 @@ async def test_columns_become_what_their_readings_become(
 ) -> None:
     model = partial(InMemoryTelemetryUnitOfWork, TelemetryData())
     devices = [DeviceId(uuid4()), DeviceId(uuid4())]
+    for store in (model, unit_of_work):
+        await append(store, [Reading(devices[0], EARLIEST, {"b": 0.0, "a": 0.0, **BETWEEN, "z": 0.0})], replace=False)
 
     for parts, replace in requests:
         readings = to_readings(parts, devices)
