@@ -49,6 +49,10 @@ class StoreGate:
         """Give the error for a request for which the store had no room in time. That is no outage."""
         return UnavailableError(self.store, f"The {self.store} store is busy. Try again shortly.")
 
+    def full(self) -> UnavailableError:
+        """Give the error for what found no room on the store's disk. What only reads goes on."""
+        return UnavailableError(self.store, f"The {self.store} store has no room left on its disk.")
+
     def unavailable(self, advice: str | None = None) -> UnavailableError:
         return UnavailableError(
             self.store, f"The {self.store} store does not answer. {advice or 'Try again shortly.'}"

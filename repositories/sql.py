@@ -121,10 +121,15 @@ def _encode_uuid(value: Any) -> str:
 
 def is_outage(error: BaseException | None) -> bool:
     """Tell a store that does not answer from a statement that it refused."""
-    return any(
+    return not is_full(error) and any(
         isinstance(cause, OUTAGES) or (isinstance(cause, exc.DBAPIError) and cause.connection_invalidated)
         for cause in _causes(error)
     )
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Tell a store that has no room for what is written, and still gives what it has."""
+    return any(isinstance(cause, asyncpg.DiskFullError) for cause in _causes(error))
 
 
 def is_busy(error: BaseException | None) -> bool:
@@ -226,6 +231,8 @@ class SqlAlchemyUnitOfWork:
         await self._connection.close()
 
     def _raise_if_unavailable(self, error: BaseException | None) -> None:
+        if is_full(error):
+            raise self._gate.full() from error
         if is_busy(error):
             raise self._gate.busy() from error
         if is_outage(error):

@@ -51,6 +51,10 @@ class TelemetryScene:
         postgres = next(server for server in self.stack.servers if "shadow" not in server.name.lower())
         postgres.process.kill()
         await asyncio.to_thread(postgres.process.wait)
+        await self.come_back()
+
+    async def come_back(self) -> None:
+        """Wait until all is well again; servers that have ended are started as the platform's own process does it."""
 
         async def is_back() -> bool:
             self.stack.revive()
@@ -60,8 +64,8 @@ class TelemetryScene:
 
 
 @asynccontextmanager
-async def telemetry_scene(*, seed: int) -> AsyncIterator[TelemetryScene]:
-    folder = Path(tempfile.mkdtemp(prefix="ist-"))
+async def telemetry_scene(*, seed: int, within: Path | None = None) -> AsyncIterator[TelemetryScene]:
+    folder = Path(tempfile.mkdtemp(prefix="ist-", dir=within))
     stack = LocalStack(folder, cache_dir=read_settings().cache_dir or default_cache_dir())
     try:
         addresses = await stack.start()
