@@ -73,10 +73,10 @@ def in_memory() -> Kept:
     return Kept(partial(InMemoryTelemetryUnitOfWork, data), partial(InMemoryRollupUnitOfWork, data))
 
 
-async def own_store(stack: LocalStack, engine_name: str) -> AsyncIterator[Kept]:
-    """Give a database of this module's own: what others have written need not be rolled up here."""
+async def own_store(stack: LocalStack, engine_name: str, purpose: str = "rolled_up") -> AsyncIterator[Kept]:
+    """Give a database of a module's own: what others have written need not be rolled up here."""
     has_timescaledb = engine_name == "timescaledb"
-    dsn = await create_database(stack, f"rolled_up_{engine_name}", timescaledb=has_timescaledb)
+    dsn = await create_database(stack, f"{purpose}_{engine_name}", timescaledb=has_timescaledb)
     upgrade("telemetry", dsn)
     engine, gate = create_store_engine(dsn), StoreGate("telemetry")
     yield Kept(

@@ -11,8 +11,6 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from iotsphere.kernel.identifiers import DeviceId
@@ -158,51 +156,3 @@ async def test_what_arrives_while_others_delete_is_stored_or_deleted_and_counted
     assert arrived - deleted == len(await stored(service, device_id))
     assert deleted >= 238
     assert all(report.counts.conflicts == 0 for report in reports)
-
-
-VALUES = st.one_of(st.integers(-5, 5), st.floats(-1e6, 1e6), st.booleans(), st.text(max_size=3), st.none())
-READINGS = st.dictionaries(st.tuples(st.sampled_from("abc"), st.integers(0, 40)), VALUES, min_size=1, max_size=20)
-
-
-@given(
-    values=READINGS,
-    random_order=st.randoms(use_true_random=False),
-    repetitions=st.integers(1, 3),
-    replaces=st.booleans(),
-)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_any_order_and_repetition_ends_in_the_same_state(
-    service: TelemetryService,
-    values: dict[tuple[str, int], Any],
-    random_order: random.Random,
-    repetitions: int,
-    *,
-    replaces: bool,
-) -> None:
-    straight, shuffled = DeviceId(uuid4()), DeviceId(uuid4())
-    readings = [reading(NOW - timedelta(days=day), **{metric: value}) for (metric, day), value in values.items()]
-    repeated = readings * repetitions
-    random_order.shuffle(repeated)
-    middle = random_order.randint(0, len(repeated))
-
-    counts = [await record(service, straight, readings)]
-    counts += [
-        await record(service, shuffled, part, replaces=replaces) for part in (repeated[:middle], repeated[middle:])
-    ]
-
-    assert [(point.metric, point.ts, point.value) for point in await stored(service, shuffled)] == [
-        (point.metric, point.ts, point.value) for point in await stored(service, straight)
-    ]
-    assert counts[1].stored + counts[2].stored == counts[0].stored
-    assert sum(count.received for count in counts[1:]) == len(repeated) + 2
-    assert counts[1].conflicts == counts[2].conflicts == 0
-    assert await ledger(service, straight) == counts[0]
-
-
-async def record(
-    service: TelemetryService, device_id: DeviceId, readings: list[Any], *, replaces: bool = False
-) -> Counts:
-    # With one good reading beside them, for a request without any is refused.
-    document = [*readings, {"values": {"z": 1}}]
-    report = await service.record_readings(device_id=device_id, document=document, replaces=replaces)
-    return report.counts
