@@ -27,8 +27,8 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.localstack.cache import default_cache_dir
 from iotsphere.localstack.stack import LocalStack, create_database
 from iotsphere.telemetry.intervals import Grid, Interval
-from iotsphere.telemetry.model import Aggregate, Reading, Selection
-from iotsphere.telemetry.rollups import RollupService, Span
+from iotsphere.telemetry.model import Aggregate, FleetSelection, Reading
+from iotsphere.telemetry.rollups import RollupService
 from repositories.availability import StoreGate
 from repositories.migrations import upgrade
 from repositories.sql import create_store_engine
@@ -36,8 +36,7 @@ from repositories.telemetry.appending import KEEP, KEEP_AND_MARK
 from repositories.telemetry.buckets import BucketReader
 from repositories.telemetry.partitions import add_partitions
 from repositories.telemetry.rows import GIVEN_ROWS, pack_rows, to_row
-from repositories.telemetry.sources import Source
-from repositories.telemetry.staleness import find_stale_source
+from repositories.telemetry.sources import find_source
 from repositories.telemetry.unit_of_work import SqlAlchemyRollupUnitOfWork, SqlAlchemyTelemetryUnitOfWork
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -101,7 +100,7 @@ class Bench:
             await connection.execute(sa.text("SET LOCAL statement_timeout = '10min'"))
             if self._is_partitioned:
                 await add_partitions(connection, [START + number * DAY for number in range(365)])
-            source, _ = await find_stale_source(connection, Selection(device_id, None, START, START))
+            source = await find_source(connection, device_id)
             assert source is not None
             await connection.execute(sa.text("SET LOCAL statement_timeout = '10min'"))
             for start, end, step in ((START, END - DAY, 300), (END - DAY, END, 10)):
@@ -125,16 +124,13 @@ class Bench:
         """Give the milliseconds that one metric of a device took, round trips and all."""
         start, interval, timezone = QUERIES[query]
         device_id = random.choice(self.devices)  # noqa: S311  # no secret
-        selection = Selection(device_id, (METRICS[3],), start, END)
+        selection = FleetSelection({device_id: ""}, (METRICS[3],), start, END)
         grid = Grid(Interval.parse(interval), ZoneInfo(timezone))
         began = time.perf_counter()
         async with self._engine.connect() as connection:
-            source, stale = await find_stale_source(connection, selection)
-            assert source is not None
-            chosen = Source(source.id, {METRICS[3]: source.places[METRICS[3]]})
             reader = BucketReader(connection, selection, grid, AGGREGATES)
-            stale = [Span(start, END)] if from_readings else stale
-            buckets = await reader.read(chosen, stale, limit=50_000)
+            ask = reader.read_from_readings if from_readings else reader.read
+            buckets = await ask(limit=50_000)
         assert len(buckets) == (END - start) // Interval.parse(interval).length + (timezone != "UTC")
         return (time.perf_counter() - began) * 1000
 

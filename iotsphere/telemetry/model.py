@@ -165,10 +165,10 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class FleetSelection:
-    """Points of these metrics with ``start <= ts < end``, of devices that each have the name of their group."""
+    """Points with ``start <= ts < end``, of devices that each have the name of their group; ``metrics`` None: all."""
 
     groups: Mapping[DeviceId, str]
-    metrics: tuple[str, ...]
+    metrics: tuple[str, ...] | None
     start: datetime
     end: datetime
 

@@ -8,26 +8,33 @@ import sqlalchemy as sa
 
 from iotsphere.telemetry.errors import FigureOverflowError
 from iotsphere.telemetry.intervals import Grid
-from iotsphere.telemetry.model import Aggregate, Bucket, Selection
+from iotsphere.telemetry.model import Aggregate, Bucket, FleetSelection
 from repositories.telemetry.grids import interval_parameters, interval_start
+from repositories.telemetry.groups import CHOSEN, chosen_parameters
 from repositories.telemetry.rows import number_at
-from repositories.telemetry.sources import Source
 
-# OFFSET keeps each number from being looked for anew in every figure, and in the condition, too.
+# Each value once, with the device and the interval it is of. OFFSET keeps each number from being looked for anew in
+# every figure, and in the condition, too.
+VALUES = """
+SELECT
+    name, rank, wanted.metric, ts, {interval_start} AS interval_start,
+    {number} AS number, others -> CAST(wanted.place AS text) AS other
+FROM chosen
+CROSS JOIN LATERAL (
+    SELECT ts, first, numbers, others FROM readings
+    WHERE source = chosen.source AND ts >= {start} AND ts < {end} OFFSET 0
+) AS own
+CROSS JOIN LATERAL unnest(metrics, places) AS wanted (metric, place)
+OFFSET 0
+"""
+
 AGGREGATE = """
-SELECT metric, interval_start, {figures}
-FROM (
-    SELECT
-        wanted.metric, ts, {interval_start} AS interval_start,
-        {number} AS number, others -> CAST(wanted.place AS text) AS other
-    FROM readings
-    CROSS JOIN unnest(CAST(:metrics AS text[]), CAST(:places AS integer[])) AS wanted (metric, place)
-    WHERE source = :source AND ts >= :start AND ts < :end
-    OFFSET 0
-) AS selected
+WITH {chosen}
+SELECT name, metric, interval_start, {figures}
+FROM ({values}) AS selected
 WHERE number IS NOT NULL OR other IS NOT NULL
-GROUP BY metric, interval_start
-ORDER BY interval_start, metric COLLATE "C"
+GROUP BY name, metric, interval_start
+ORDER BY interval_start, metric COLLATE "C", name COLLATE "C"
 LIMIT :limit
 """
 
@@ -39,8 +46,9 @@ FIGURES = {
     Aggregate.SUM: "sum(number)",
     # Of all points: whatever is no number is counted here alone.
     Aggregate.COUNT: "count(*)",
-    Aggregate.FIRST: "(array_agg(number ORDER BY ts) FILTER (WHERE number IS NOT NULL))[1]",
-    Aggregate.LAST: "(array_agg(number ORDER BY ts DESC) FILTER (WHERE number IS NOT NULL))[1]",
+    # Two devices may have a point of the same time: then the first device comes first.
+    Aggregate.FIRST: "(array_agg(number ORDER BY ts, rank) FILTER (WHERE number IS NOT NULL))[1]",
+    Aggregate.LAST: "(array_agg(number ORDER BY ts DESC, rank DESC) FILTER (WHERE number IS NOT NULL))[1]",
     Aggregate.STDDEV: "stddev_samp(number)",
     Aggregate.P50: "percentile_cont(0.5) WITHIN GROUP (ORDER BY number)",
     Aggregate.P95: "percentile_cont(0.95) WITHIN GROUP (ORDER BY number)",
@@ -49,27 +57,31 @@ FIGURES = {
 
 
 def aggregate_query(
-    source: Source, selection: Selection, grid: Grid, aggregates: Collection[Aggregate]
+    selection: FleetSelection, grid: Grid, aggregates: Collection[Aggregate]
 ) -> tuple[sa.TextClause, dict[str, Any]]:
     """Give the statement and its parameters, but for the limit."""
-    parameters: dict[str, Any] = {
-        "source": source.id,
-        "metrics": list(source.places),
-        "places": list(source.places.values()),
-        "start": selection.start,
-        "end": selection.end,
-    }
     statement = AGGREGATE.format(
+        chosen=CHOSEN,
         figures=", ".join(FIGURES[aggregate] for aggregate in aggregates),
-        interval_start=interval_start(grid, "ts"),
-        number=number_at("wanted.place"),
+        values=values_between(":start", ":end", grid),
     )
+    parameters = chosen_parameters(selection) | {"start": selection.start, "end": selection.end}
     return sa.text(statement), parameters | interval_parameters(grid, selection)
 
 
-def row_to_bucket(row: sa.Row[Any], aggregates: Collection[Aggregate]) -> Bucket:
-    """:raises FigureOverflowError: PostgreSQL lets a percentile between two large numbers become infinite."""
-    metric, start, *figures = tuple(row)
+def values_between(start: str, end: str, grid: Grid) -> str:
+    """Give the query for the values of what was chosen, between two moments."""
+    return VALUES.format(
+        interval_start=interval_start(grid, "ts"), number=number_at("wanted.place"), start=start, end=end
+    )
+
+
+def row_to_bucket(row: sa.Row[Any], aggregates: Collection[Aggregate]) -> tuple[str, Bucket]:
+    """Give a group's name and its figures.
+
+    :raises FigureOverflowError: PostgreSQL lets a percentile between two large numbers become infinite.
+    """
+    name, metric, start, *figures = tuple(row)
     if not all(math.isfinite(figure) for figure in figures if figure is not None):
         raise FigureOverflowError
-    return Bucket(metric, start, dict(zip(aggregates, figures, strict=True)))
+    return name, Bucket(metric, start, dict(zip(aggregates, figures, strict=True)))

@@ -1,6 +1,6 @@
-"""Intervals of one device in figures: merged from what was worked out ahead, or from the readings alone."""
+"""Intervals of groups of devices in figures: merged from what was worked out ahead, or from the readings alone."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -9,36 +9,44 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.telemetry.errors import FigureOverflowError
 from iotsphere.telemetry.intervals import Grid
-from iotsphere.telemetry.model import Aggregate, Bucket, Selection
-from iotsphere.telemetry.rollups import Span, coarsest_for, cut
+from iotsphere.telemetry.model import Aggregate, Bucket, FleetSelection
+from iotsphere.telemetry.rollups import Stretch, coarsest_for, cut
 from repositories.telemetry.aggregating import aggregate_query, row_to_bucket
 from repositories.telemetry.merging import is_mergeable, merge_query
 from repositories.telemetry.reading import read
-from repositories.telemetry.sources import Source
+from repositories.telemetry.staleness import find_stale_spans
 
 
 class BucketReader:
     def __init__(
-        self, connection: AsyncConnection, selection: Selection, grid: Grid, aggregates: Collection[Aggregate]
+        self, connection: AsyncConnection, selection: FleetSelection, grid: Grid, aggregates: Collection[Aggregate]
     ) -> None:
         self._connection = connection
         self._selection = selection
         self._grid = grid
         self._aggregates = aggregates
 
-    async def read(self, source: Source, stale: Sequence[Span], *, limit: int) -> list[Bucket]:
-        """Give the figures of the source's metrics, of which the hours of ``stale`` are asked of the readings."""
-        start, end = self._selection.start, self._selection.end
-        stretches = []
-        if is_mergeable(self._aggregates):
-            stretches = cut(start, end, stale, coarsest_for(self._grid, start, end))
+    async def read(self, *, limit: int) -> list[tuple[str, Bucket]]:
+        """Give up to ``limit`` buckets by (ts, metric, group), and the name of the group of each."""
+        stretches = await self._cut() if is_mergeable(self._aggregates) else []
         if any(stretch.resolution for stretch in stretches):
             # Where numbers are so large that sums of them are not kept, the readings may still have an answer.
             with suppress(FigureOverflowError):
-                query, parameters = merge_query(source, self._selection, stretches, self._grid, self._aggregates)
-                return await self._read(query, parameters, limit)
-        return await self._read(*aggregate_query(source, self._selection, self._grid, self._aggregates), limit)
+                return await self._read(*merge_query(self._selection, stretches, self._grid, self._aggregates), limit)
+        return await self.read_from_readings(limit=limit)
 
-    async def _read(self, query: sa.TextClause, parameters: dict[str, Any], limit: int) -> list[Bucket]:
+    async def read_from_readings(self, *, limit: int) -> list[tuple[str, Bucket]]:
+        """Give the same without what was worked out ahead."""
+        return await self._read(*aggregate_query(self._selection, self._grid, self._aggregates), limit)
+
+    async def _cut(self) -> list[Stretch]:
+        start, end = self._selection.start, self._selection.end
+        coarsest = coarsest_for(self._grid, start, end)
+        if coarsest is None:
+            return []
+        stale = await find_stale_spans(self._connection, list(self._selection.groups), start, end)
+        return cut(start, end, stale, coarsest)
+
+    async def _read(self, query: sa.TextClause, parameters: dict[str, Any], limit: int) -> list[tuple[str, Bucket]]:
         rows = await read(self._connection, query, parameters | {"limit": limit})
         return [row_to_bucket(row, self._aggregates) for row in rows]

@@ -10,18 +10,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from iotsphere.telemetry.intervals import Grid
-from iotsphere.telemetry.model import Aggregate, Selection
+from iotsphere.telemetry.model import Aggregate, FleetSelection
 from iotsphere.telemetry.rollups import Resolution, Stretch
+from repositories.telemetry.aggregating import values_between
 from repositories.telemetry.grids import interval_parameters, interval_start
-from repositories.telemetry.rows import number_at
-from repositories.telemetry.sources import Source
+from repositories.telemetry.groups import CHOSEN, chosen_parameters
 
 MERGE = """
-SELECT wanted.metric, interval_start, {figures}
+WITH {chosen}
+SELECT name, metric, interval_start, {figures}
 FROM ({parts}) AS part
-JOIN unnest(CAST(:metrics AS text[]), CAST(:places AS integer[])) AS wanted (metric, place) USING (place)
-GROUP BY wanted.metric, interval_start
-ORDER BY interval_start, wanted.metric COLLATE "C"
+GROUP BY name, metric, interval_start
+ORDER BY interval_start, metric COLLATE "C", name COLLATE "C"
 LIMIT :limit
 """
 
@@ -33,9 +33,9 @@ FIGURES = {
     Aggregate.MAX: "max(high)",
     Aggregate.SUM: "sum(total)",
     Aggregate.COUNT: "CAST(sum(count) AS bigint)",
-    # Parts do not overlap in time: the first number is that of the first part that has one.
-    Aggregate.FIRST: "(min(ARRAY[date_part('epoch', ts), first]) FILTER (WHERE first IS NOT NULL))[2]",
-    Aggregate.LAST: "(max(ARRAY[date_part('epoch', ts), last]) FILTER (WHERE last IS NOT NULL))[2]",
+    # Two devices may have a point of the same time: then the first device comes first.
+    Aggregate.FIRST: "(min(ARRAY[first_at, rank, first]) FILTER (WHERE first IS NOT NULL))[3]",
+    Aggregate.LAST: "(max(ARRAY[last_at, rank, last]) FILTER (WHERE last IS NOT NULL))[3]",
     Aggregate.STDDEV: f"float8_stddev_samp({MOMENTS})",
 }
 NEEDED = {
@@ -44,27 +44,34 @@ NEEDED = {
     Aggregate.MAX: ("high",),
     Aggregate.SUM: ("total",),
     Aggregate.COUNT: ("count",),
-    Aggregate.FIRST: ("first",),
-    Aggregate.LAST: ("last",),
+    Aggregate.FIRST: ("first", "first_at"),
+    Aggregate.LAST: ("last", "last_at"),
     Aggregate.STDDEV: ("numbers", "total", "squares"),
 }
 
 LONGER = """
-SELECT place, {interval_start} AS interval_start, start AS ts, {columns}
-FROM {table}
-WHERE source = :source AND place = ANY(CAST(:places AS integer[]))
-    AND start >= :start_{number} AND start < :end_{number}
+SELECT name, rank, metric, {interval_start} AS interval_start, {columns}
+FROM wanted CROSS JOIN LATERAL (
+    SELECT * FROM {table}
+    WHERE source = wanted.source AND place = wanted.place AND start >= :start_{number} AND start < :end_{number}
+    OFFSET 0
+) AS own
 """
 TABLES = {Resolution.DAY: "rollups_1d", Resolution.HOUR: "rollups_1h"}
+# Seconds since 1970.
+MOMENTS_OF_LONGER = {column: f"date_part('epoch', {column}) AS {column}" for column in ("first_at", "last_at")}
 
 MINUTES = """
-SELECT place, {interval_start} AS interval_start, ts, {columns}
+SELECT name, rank, metric, {interval_start} AS interval_start, {columns}
 FROM (
-    SELECT place, hour + minute * interval '1 minute' AS ts, by_minute.*
-    FROM rollups_1m CROSS JOIN LATERAL unnest({arrays}) AS by_minute ({names})
-    WHERE source = :source AND place = ANY(CAST(:places AS integer[]))
-        AND hour >= date_bin('1 hour', CAST(:start_{number} AS timestamptz), '1970-01-01T00:00Z')
-        AND hour < :end_{number}
+    SELECT name, rank, metric, hour + minute * interval '1 minute' AS ts, by_minute.*
+    FROM wanted CROSS JOIN LATERAL (
+        SELECT * FROM rollups_1m
+        WHERE source = wanted.source AND place = wanted.place
+            AND hour >= date_bin('1 hour', CAST(:start_{number} AS timestamptz), '1970-01-01T00:00Z')
+            AND hour < :end_{number}
+        OFFSET 0
+    ) AS own CROSS JOIN LATERAL unnest({arrays}) AS by_minute ({names})
 ) AS unfolded
 WHERE ts >= :start_{number} AND ts < :end_{number}
 """
@@ -78,6 +85,8 @@ ARRAYS = {
     "squares": "squares",
     "first": "firsts",
     "last": "lasts",
+    "first_offset": "first_offsets",
+    "last_offset": "last_offsets",
 }
 # Where a minute has but one number, that stands for all figures.
 FROM_MINUTES = {
@@ -89,7 +98,11 @@ FROM_MINUTES = {
     "squares": ("squares",),
     "first": ("first",),
     "last": ("last", "first"),
+    "first_at": ("first_offset",),
+    "last_at": ("last_offset", "first_offset"),
 }
+# Of an offset from the minute's start: seconds since 1970.
+MOMENT_OF_MINUTE = "date_part('epoch', ts + {offset} * interval '1 microsecond')"
 
 # A number that a sum could make too large counts as infinite, here as in what was worked out ahead.
 SUMMAND = "CASE WHEN abs(number) >= 1e140 THEN 'Infinity' ELSE number END"
@@ -101,21 +114,15 @@ FROM_READINGS = {
     "high": "max(number)",
     "squares": f"regr_sxx({SUMMAND}, {SUMMAND})",
     "first": "(min(ARRAY[date_part('epoch', ts), number]) FILTER (WHERE number IS NOT NULL))[2]",
+    "first_at": "min(date_part('epoch', ts)) FILTER (WHERE number IS NOT NULL)",
     "last": "(max(ARRAY[date_part('epoch', ts), number]) FILTER (WHERE number IS NOT NULL))[2]",
+    "last_at": "max(date_part('epoch', ts)) FILTER (WHERE number IS NOT NULL)",
 }
-# OFFSET, as in figures of readings alone.
 READINGS = """
-SELECT place, interval_start, min(ts) AS ts, {columns}
-FROM (
-    SELECT
-        place, ts, {interval_start} AS interval_start,
-        {number_at_place} AS number, others -> CAST(place AS text) AS other
-    FROM readings CROSS JOIN unnest(CAST(:places AS integer[])) AS place
-    WHERE source = :source AND ts >= :start_{number} AND ts < :end_{number}
-    OFFSET 0
-) AS selected
+SELECT name, rank, metric, interval_start, {columns}
+FROM ({values}) AS selected
 WHERE number IS NOT NULL OR other IS NOT NULL
-GROUP BY place, interval_start
+GROUP BY name, rank, metric, interval_start
 """
 
 
@@ -124,37 +131,30 @@ def is_mergeable(aggregates: Collection[Aggregate]) -> bool:
 
 
 def merge_query(
-    source: Source, selection: Selection, stretches: Sequence[Stretch], grid: Grid, aggregates: Collection[Aggregate]
+    selection: FleetSelection, stretches: Sequence[Stretch], grid: Grid, aggregates: Collection[Aggregate]
 ) -> tuple[sa.TextClause, dict[str, Any]]:
     """Give the statement for the stretches of a selection and its parameters, but for the limit."""
-    parameters: dict[str, Any] = {
-        "source": source.id,
-        "metrics": list(source.places),
-        "places": list(source.places.values()),
-    }
+    parameters = chosen_parameters(selection)
     for number, stretch in enumerate(stretches):
         parameters |= {f"start_{number}": stretch.start, f"end_{number}": stretch.end}
     columns = list(dict.fromkeys(column for aggregate in aggregates for column in NEEDED[aggregate]))
     parts = [_part(stretch.resolution, number, columns, grid) for number, stretch in enumerate(stretches)]
-    figures = ", ".join(FIGURES[aggregate] for aggregate in aggregates)
-    statement = MERGE.format(figures=figures, parts="UNION ALL".join(parts))
+    figures = _listed(FIGURES[aggregate] for aggregate in aggregates)
+    statement = MERGE.format(chosen=CHOSEN, figures=figures, parts="UNION ALL".join(parts))
     return sa.text(statement), parameters | interval_parameters(grid, selection)
 
 
 def _part(resolution: Resolution | None, number: int, columns: Sequence[str], grid: Grid) -> str:
     if resolution is None:
-        figures = _listed(f"{FROM_READINGS[column]} AS {column}" for column in columns)
         return READINGS.format(
-            interval_start=interval_start(grid, "ts"),
-            columns=figures,
-            number_at_place=number_at("place"),
-            number=number,
+            columns=_listed(f"{FROM_READINGS[column]} AS {column}" for column in columns),
+            values=values_between(f":start_{number}", f":end_{number}", grid),
         )
     if resolution is Resolution.MINUTE:
         return _minutes(number, columns, grid)
     return LONGER.format(
         interval_start=interval_start(grid, "start"),
-        columns=_listed(columns),
+        columns=_listed(MOMENTS_OF_LONGER.get(column, column) for column in columns),
         table=TABLES[resolution],
         number=number,
     )
@@ -163,17 +163,19 @@ def _part(resolution: Resolution | None, number: int, columns: Sequence[str], gr
 def _minutes(number: int, columns: Sequence[str], grid: Grid) -> str:
     # Each array that is unfolded takes its time.
     names = list(dict.fromkeys(["minute", *(name for column in columns for name in FROM_MINUTES[column])]))
-    alternatives = {
-        column: _listed([*FROM_MINUTES[column], "0"] if column == "squares" else FROM_MINUTES[column])
-        for column in columns
-    }
     return MINUTES.format(
         interval_start=interval_start(grid, "ts"),
-        columns=_listed(f"coalesce({alternatives[column]}) AS {column}" for column in columns),
+        columns=_listed(f"{_of_minute(column)} AS {column}" for column in columns),
         arrays=_listed(ARRAYS[name] for name in names),
         names=_listed(names),
         number=number,
     )
+
+
+def _of_minute(column: str) -> str:
+    alternatives = [*FROM_MINUTES[column], "0"] if column == "squares" else FROM_MINUTES[column]
+    chosen = f"coalesce({_listed(alternatives)})"
+    return MOMENT_OF_MINUTE.format(offset=chosen) if column.endswith("_at") else chosen
 
 
 def _listed(items: Iterable[str]) -> str:

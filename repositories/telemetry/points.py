@@ -16,6 +16,7 @@ from iotsphere.telemetry.model import (
     Aggregate,
     Bucket,
     Counts,
+    FleetSelection,
     Numbers,
     Order,
     Point,
@@ -34,7 +35,6 @@ from repositories.telemetry.reading import read, sqlstate
 from repositories.telemetry.removing import remove_points
 from repositories.telemetry.rows import as_sent, number_at
 from repositories.telemetry.sources import Source, find_source
-from repositories.telemetry.staleness import find_stale_source
 
 # 40001 and 40P01: two transactions wanted the same in another order; one of them has to begin again.
 CONTENTION = {"40001", "40P01"}
@@ -120,19 +120,14 @@ class SqlAlchemyPointRepository:
     async def aggregate(
         self, selection: Selection, grid: Grid, aggregates: Collection[Aggregate], *, limit: int
     ) -> list[Bucket]:
-        source, stale = await find_stale_source(self._connection, selection)
-        chosen = _chosen(source, selection.metrics)
-        if chosen is None:
-            return []
-        return await BucketReader(self._connection, selection, grid, aggregates).read(chosen, stale, limit=limit)
+        alone = FleetSelection({selection.device_id: ""}, selection.metrics, selection.start, selection.end)
+        found = await BucketReader(self._connection, alone, grid, aggregates).read(limit=limit)
+        return [bucket for _, bucket in found]
 
     async def _find(self, device_id: DeviceId, metrics: Collection[str] | None) -> Source | None:
-        return _chosen(await find_source(self._connection, device_id), metrics)
-
-
-def _chosen(source: Source | None, metrics: Collection[str] | None) -> Source | None:
-    """Give the device with those of the metrics that it has; None if it has none of them."""
-    if source is None or metrics is None:
-        return source
-    chosen = {metric: place for metric, place in source.places.items() if metric in set(metrics)}
-    return Source(source.id, chosen) if chosen else None
+        """Give the device with those of the metrics that it has; None if it has none of them."""
+        source = await find_source(self._connection, device_id)
+        if source is None or metrics is None:
+            return source
+        chosen = {metric: place for metric, place in source.places.items() if metric in set(metrics)}
+        return Source(source.id, chosen) if chosen else None

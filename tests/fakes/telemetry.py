@@ -216,7 +216,8 @@ class InMemoryFleetRepository:
         groups: dict[tuple[datetime, str, str], list[Point]] = defaultdict(list)
         for point in sorted(self._stored.values(), key=_fleet_place):
             name = selection.groups.get(point.device_id)
-            if name is not None and point.metric in selection.metrics and selection.start <= point.ts < selection.end:
+            is_wanted = selection.metrics is None or point.metric in selection.metrics
+            if name is not None and is_wanted and selection.start <= point.ts < selection.end:
                 groups[_interval_start(point.ts, grid), point.metric, name].append(point)
         return [
             (name, Bucket(metric, start, {aggregate: _figure(aggregate, points) for aggregate in aggregates}))

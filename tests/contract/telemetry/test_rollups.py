@@ -18,7 +18,7 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.localstack.stack import LocalStack, create_database
 from iotsphere.telemetry.errors import FigureOverflowError
 from iotsphere.telemetry.intervals import Grid, Interval
-from iotsphere.telemetry.model import Aggregate, Bucket, Reading, Selection
+from iotsphere.telemetry.model import Aggregate, Bucket, FleetSelection, Reading, Selection
 from iotsphere.telemetry.ports import RollupUnitOfWorkFactory, TelemetryUnitOfWorkFactory
 from iotsphere.telemetry.rollups import RollupService
 from repositories.availability import StoreGate
@@ -66,6 +66,13 @@ class Kept:
         grid = Grid(Interval.parse(interval), ZoneInfo(timezone))
         async with self.unit_of_work() as uow:
             return await uow.points.aggregate(selection, grid, aggregates, limit=50_000)
+
+    async def aggregate_fleet(
+        self, selection: FleetSelection, interval: str, timezone: str
+    ) -> list[tuple[str, Bucket]]:
+        grid = Grid(Interval.parse(interval), ZoneInfo(timezone))
+        async with self.unit_of_work() as uow:
+            return await uow.fleet.aggregate(selection, grid, FIGURES, limit=50_000)
 
 
 def in_memory() -> Kept:
@@ -272,6 +279,47 @@ async def test_figures_are_those_of_the_plain_model_at_every_step(
                 await kept.aggregate(selection, interval, timezone),
                 await model.aggregate(selection, interval, timezone),
             )
+
+
+@pytest.mark.parametrize("kept", ["timescaledb", "partitions"], indirect=True)
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 2), st.one_of(WRITE, WRITE, REMOVE, ROLL_UP)), min_size=1, max_size=6),
+    names=st.lists(st.sampled_from(["", "pump"]), min_size=3, max_size=3),
+    questions=st.lists(QUESTIONS, min_size=1, max_size=3),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_figures_of_a_fleet_are_those_of_the_plain_model_whichever_devices_have_stale_hours(
+    kept: Kept,
+    steps: list[tuple[int, tuple[str, Any, Any]]],
+    names: list[str],
+    questions: list[tuple[str, str, list[datetime], Any]],
+) -> None:
+    device_ids, model = [DeviceId(uuid4()) for _ in range(3)], in_memory()
+    groups = dict(zip(device_ids, names, strict=True))
+    last: tuple[str, Any, Any] = ("roll_up", None, None)
+
+    for place, step in [*steps, (0, last)]:
+        await take(kept, device_ids[place], step)
+        await take(model, device_ids[place], step)
+        for interval, timezone, span, metrics in questions:
+            selection = FleetSelection(groups, metrics, *span)
+            found = await kept.aggregate_fleet(selection, interval, timezone)
+            expected = await model.aggregate_fleet(selection, interval, timezone)
+            assert [name for name, _ in found] == [name for name, _ in expected]
+            assert_same([bucket for _, bucket in found], [bucket for _, bucket in expected])
+
+
+async def test_of_points_of_the_same_time_that_of_the_lowest_device_id_is_the_first(kept: Kept) -> None:
+    one, two = sorted(DeviceId(uuid4()) for _ in range(2))
+    await kept.append(Reading(two, MIDNIGHT, {"a": 2}), Reading(two, MIDNIGHT + HOUR, {"a": 20}))
+    await kept.append(Reading(one, MIDNIGHT, {"a": 1}), Reading(one, MIDNIGHT + HOUR, {"a": 10}))
+    selection = FleetSelection({two: "", one: ""}, ("a",), MIDNIGHT, MIDNIGHT + 24 * HOUR)
+
+    for interval in ("1d", "1h", "1m", "1s"):
+        for _ in range(2):
+            buckets = [bucket for _, bucket in await kept.aggregate_fleet(selection, interval, "UTC")]
+            assert (buckets[0].figures[Aggregate.FIRST], buckets[-1].figures[Aggregate.LAST]) == (1, 20)
+            await kept.roll_up()
 
 
 async def test_a_deviation_of_far_numbers_is_not_lost_in_them(kept: Kept, device_id: DeviceId) -> None:

@@ -1,0 +1,30 @@
+"""Groups of devices, as statements over their readings and rollups see them; one device is a group of its own."""
+
+from typing import Any
+
+from iotsphere.telemetry.model import FleetSelection
+
+# ``wanted`` has a line for each metric of each device, and ``chosen`` one for each device; ``rank`` is the place of
+# the device's id among them. OFFSET, where statements look things up for one of the lines, makes them do so by key,
+# whatever the server believes of how many there are.
+CHOSEN = """
+wanted AS MATERIALIZED (
+    SELECT asked.name, asked.rank, sources.id AS source, own.metric, CAST(own.place AS integer) AS place
+    FROM unnest(CAST(:device_ids AS uuid[]), CAST(:names AS text[])) WITH ORDINALITY AS asked (device_id, name, rank)
+    JOIN sources USING (device_id)
+    CROSS JOIN LATERAL unnest(sources.metrics) WITH ORDINALITY AS own (metric, place)
+    WHERE CAST(:metrics AS text[]) IS NULL OR own.metric = ANY(CAST(:metrics AS text[]))
+), chosen AS MATERIALIZED (
+    SELECT name, rank, source, array_agg(metric) AS metrics, array_agg(place) AS places
+    FROM wanted GROUP BY name, rank, source
+)
+"""
+
+
+def chosen_parameters(selection: FleetSelection) -> dict[str, Any]:
+    device_ids = sorted(selection.groups)
+    return {
+        "device_ids": device_ids,
+        "names": [selection.groups[device_id] for device_id in device_ids],
+        "metrics": None if selection.metrics is None else list(selection.metrics),
+    }
