@@ -308,6 +308,7 @@ class Application(containers.DeclarativeContainer):
         telemetry=providers.Singleton(
             FleetTelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
         ),
+        units=metric_units,
     )
     rollups = providers.Singleton(
         RollupService, unit_of_work=stores.rollup_unit_of_work.provider, clock=clock, gathering=GATHERING

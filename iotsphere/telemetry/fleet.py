@@ -18,9 +18,12 @@ MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class FleetSeries:
+    """Figures of a group; ``unit`` is that of all of its devices, None where they differ or it is not known."""
+
     group: str
     metric: str
     buckets: list[Bucket]
+    unit: str | None = None
 
 
 class FleetTelemetryService:

@@ -1,6 +1,8 @@
 """Figures over a fleet: the registry knows whose the devices are and of which type, the telemetry what they sent."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -11,6 +13,7 @@ from iotsphere.registry.model import DeviceFilter
 from iotsphere.registry.service import DeviceRegistryService
 from iotsphere.telemetry.fleet import FleetSeries, FleetTelemetryService
 from iotsphere.telemetry.model import Summary
+from iotsphere.workflows.metric_units import MetricUnits
 
 MAX_DEVICES = 1000
 
@@ -30,9 +33,12 @@ class TooManyDevicesError(RuleViolationError):
 
 
 class FleetQueries:
-    def __init__(self, *, devices: DeviceRegistryService, telemetry: FleetTelemetryService) -> None:
+    def __init__(
+        self, *, devices: DeviceRegistryService, telemetry: FleetTelemetryService, units: MetricUnits
+    ) -> None:
         self._devices = devices
         self._telemetry = telemetry
+        self._units = units
 
     async def read_buckets(
         self,
@@ -56,13 +62,21 @@ class FleetQueries:
         :raises FigureOverflowError: a figure exceeds the largest double.
         """
         types = await self._find_types(organisation_id, devices)
-        return await self._telemetry.read_buckets(
-            groups={device_id: _name_group(group_by, device_id, types[device_id]) for device_id in sorted(types)},
+        groups = {device_id: _name_group(group_by, device_id, types[device_id]) for device_id in sorted(types)}
+        found = await self._telemetry.read_buckets(
+            groups=groups,
             metrics=metrics,
             start=start,
             end=end,
             summary=summary,
         )
+        units = await self._units.find_units_of_types(
+            organisation_id=organisation_id, device_types=set(types.values())
+        )
+        types_of: dict[str, set[str]] = defaultdict(set)
+        for device_id, name in groups.items():
+            types_of[name].add(types[device_id])
+        return [replace(each, unit=_unit_of(each.metric, types_of[each.group], units)) for each in found]
 
     async def _find_types(
         self, organisation_id: OrganisationId, devices: Collection[DeviceId] | DeviceFilter
@@ -84,3 +98,9 @@ def _name_group(group_by: GroupBy, device_id: DeviceId, device_type: str) -> str
     if group_by is GroupBy.DEVICE:
         return str(device_id)
     return device_type if group_by is GroupBy.DEVICE_TYPE else ""
+
+
+def _unit_of(metric: str, device_types: Collection[str], units: Mapping[str, Mapping[str, str]]) -> str | None:
+    """Give the unit that all of the types have for the metric."""
+    different = {units.get(name, {}).get(metric) for name in device_types}
+    return different.pop() if len(different) == 1 else None

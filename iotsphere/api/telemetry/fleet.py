@@ -103,6 +103,9 @@ class FleetSeriesAnswer(Schema):
     device_id = fields.UUID(metadata={"description": "Where devices are asked for one by one.", "optional": True})
     device_type = fields.String(metadata={"description": "Where they are asked for by type.", "optional": True})
     metric = fields.String()
+    unit = fields.String(
+        metadata={"description": "Where the types of all devices of the group say the same.", "optional": True}
+    )
     points = PointList(
         metadata={"type": "array", "items": {}, "description": "{ts, ...} with the figures that were asked for."}
     )
@@ -132,9 +135,8 @@ async def query_fleet(
     media_type = wanted_type()
     archived = await telemetry.find_archived(start=body["start"], end=body["end"])
     if media_type != JSON:
-        return tell_archived(
-            whole_table(_fleet_table(body["summary"].aggregates), _rows(found), media_type), archived
-        )
+        table = _fleet_table(body["summary"].aggregates).with_units(_units(found))
+        return tell_archived(whole_table(table, _rows(found), media_type), archived)
     return {"series": _named(found, body["group_by"])} | ({"archived": archived} if archived else {})
 
 
@@ -153,11 +155,20 @@ def _rows(found: Sequence[FleetSeries]) -> list[tuple[str, Bucket]]:
     return [(each.group, bucket) for each in found for bucket in each.buckets]
 
 
+def _units(found: Sequence[FleetSeries]) -> dict[str, str]:
+    """Give the unit of each metric that has the same one in all groups."""
+    units: dict[str, str | None] = {}
+    for each in found:
+        units[each.metric] = each.unit if units.get(each.metric, each.unit) == each.unit else None
+    return {metric: unit for metric, unit in units.items() if unit}
+
+
 def _named(found: Sequence[FleetSeries], group_by: GroupBy) -> list[dict[str, Any]]:
     names = {GroupBy.DEVICE: "device_id", GroupBy.DEVICE_TYPE: "device_type"}
     own = names.get(group_by)
     return [
         {"group": each.group or None, "metric": each.metric, "points": each.buckets}
         | ({own: each.group} if own else {})
+        | ({"unit": each.unit} if each.unit else {})
         for each in found
     ]

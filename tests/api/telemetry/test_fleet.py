@@ -5,10 +5,12 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+import pyarrow as pa
 import pytest
 from quart import Quart
 
 from iotsphere.api.telemetry import fleet
+from iotsphere.assets.known_types import KnownTypes
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.registry.model import Device
 from iotsphere.registry.service import DeviceRegistryService
@@ -17,8 +19,12 @@ from iotsphere.telemetry.fleet import FleetTelemetryService
 from iotsphere.telemetry.model import Point
 from iotsphere.telemetry.retention import DEFAULT_CLASS
 from iotsphere.telemetry.service import TelemetryService
+from iotsphere.workflows.device_kinds import DeviceKinds
 from iotsphere.workflows.fleet_queries import MAX_DEVICES, FleetQueries
+from iotsphere.workflows.metric_units import MetricUnits
+from tests.factories.assets import build_device_type
 from tests.factories.registry import build_device
+from tests.fakes.assets import DeviceTypes, InMemoryAssetsUnitOfWork
 from tests.fakes.doors import ORGANISATION, OneOrganisation, application_of
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
 from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
@@ -32,6 +38,14 @@ class FleetApi:
     app: Quart
     tables: RegistryTables
     data: TelemetryData
+    device_types: DeviceTypes
+
+    def define(self, name: str, unit: str) -> None:
+        """Define a device type that measures its ``a`` in this unit."""
+        defined = build_device_type(
+            organisation_id=ORGANISATION, name=name, metrics=[{"name": "a", "type": "number", "unit": unit}]
+        )
+        self.device_types[ORGANISATION, name] = defined
 
     def add(self, *numbers: float, organisation_id: OrganisationId = ORGANISATION, **given: Any) -> DeviceId:
         """Add a device that sent these numbers, one a minute."""
@@ -58,16 +72,22 @@ class FleetApi:
 @pytest.fixture
 def api() -> Iterator[FleetApi]:
     tables, data, organisation = RegistryTables(), TelemetryData(), OneOrganisation()
+    device_types: DeviceTypes = {}
+    devices = DeviceRegistryService(
+        unit_of_work=partial(InMemoryRegistryUnitOfWork, tables), clock=lambda: NOW, new_id=uuid4
+    )
     queries = FleetQueries(
-        devices=DeviceRegistryService(
-            unit_of_work=partial(InMemoryRegistryUnitOfWork, tables), clock=lambda: NOW, new_id=uuid4
-        ),
+        devices=devices,
         telemetry=FleetTelemetryService(unit_of_work=partial(InMemoryTelemetryUnitOfWork, data), clock=lambda: NOW),
+        units=MetricUnits(
+            kinds=DeviceKinds(devices=devices),
+            types=KnownTypes(unit_of_work=partial(InMemoryAssetsUnitOfWork, {}, device_types)),
+        ),
     )
     telemetry = TelemetryService(unit_of_work=partial(InMemoryTelemetryUnitOfWork, data), clock=lambda: NOW)
     services = {"fleet_queries": queries, "telemetry": telemetry}
     with application_of(fleet, callers=organisation, devices=organisation, **services) as app:
-        yield FleetApi(app, tables, data)
+        yield FleetApi(app, tables, data, device_types)
 
 
 async def test_devices_are_shown_each_for_itself_by_type_and_all_together(api: FleetApi) -> None:
@@ -128,6 +148,45 @@ async def test_a_table_names_the_group_of_each_row(api: FleetApi) -> None:
         "ts,group,metric,avg,count",
         "2026-11-20T16:00:00.000000Z,pump,a,1.5,2",
     ]
+
+
+async def test_a_group_tells_the_unit_that_all_of_its_devices_have(api: FleetApi) -> None:
+    for device_type, unit in {"pump": "l/min", "meter": "l/min", "tank": "m3/h"}.items():
+        api.define(device_type, unit)
+
+    async def units(*types: str, group_by: str) -> dict[str | None, str]:
+        api.tables.devices.clear()
+        for device_type in types:
+            api.add(1, device_type=device_type)
+        series = await api.ask(filter={}, group_by=group_by)
+        return {each["group"]: each.get("unit", "none") for each in series}
+
+    assert await units("pump", "meter", group_by="none") == {None: "l/min"}
+    assert await units("pump", "tank", group_by="none") == {None: "none"}
+    assert await units("pump", "unheard-of", group_by="none") == {None: "none"}
+    assert await units("pump", "tank", "unheard-of", group_by="device_type") == {
+        "pump": "l/min",
+        "tank": "m3/h",
+        "unheard-of": "none",
+    }
+
+
+@pytest.mark.parametrize(("types", "told"), [(["pump", "meter"], b'{"a":"l/min"}'), (["pump", "tank"], b"{}")])
+async def test_a_table_of_arrow_tells_units_that_are_the_same_in_all_groups(
+    api: FleetApi, types: list[str], told: bytes
+) -> None:
+    for device_type, unit in {"pump": "l/min", "meter": "l/min", "tank": "m3/h"}.items():
+        api.define(device_type, unit)
+    for device_type in types:
+        api.add(1, device_type=device_type)
+    headers = {"Authorization": "Bearer viewer", "Accept": "application/vnd.apache.arrow.stream"}
+
+    answer = await api.app.test_client().post(
+        "/api/v1/telemetry/query", headers=headers, json=ASKED | {"filter": {}, "group_by": "device"}
+    )
+
+    schema = pa.ipc.open_stream(await answer.get_data()).schema
+    assert schema.metadata == {b"units": told}
 
 
 async def test_a_device_may_not_ask_about_the_fleet(api: FleetApi) -> None:

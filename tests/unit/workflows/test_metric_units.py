@@ -74,6 +74,16 @@ async def test_without_a_store_there_are_none_and_nobody_waits_or_fails(plant: P
         assert await plant.units.find_units(device_id=plant.pump) == {}
 
 
+async def test_each_type_says_its_own_and_none_without_the_store(plant: Plant) -> None:
+    ((organisation_id, name),) = plant.types
+    told = await plant.units.find_units_of_types(organisation_id=organisation_id, device_types=[name, "unheard-of"])
+    assert told == {name: {"flow": "l/min"}, "unheard-of": {}}
+
+    plant.are_assets_frozen = True
+    async with asyncio.timeout(5):
+        assert await plant.units.find_units_of_types(organisation_id=organisation_id, device_types=["other"]) == {}
+
+
 async def test_they_are_known_while_both_stores_are_away(plant: Plant) -> None:
     await plant.units.find_units(device_id=plant.pump)
     plant.is_registry_away = plant.are_assets_away = True
