@@ -65,6 +65,7 @@ async def examine(settings: Settings, noted_head: ChainHead | None, *, hide_prog
         for store in SETTING_OF:
             findings += [_no_address(store)] if store in unknown else await examination.examine_store(store)
         if "telemetry" not in unknown:
+            findings += await examination.examine_telemetry()
             findings += await examination.examine_archive()
         if unknown & {"telemetry", "shadow"}:
             missing = "Shadows and journal cannot be compared without both stores."

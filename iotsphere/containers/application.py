@@ -48,6 +48,7 @@ from iotsphere.shadow.recovery import ShadowStoreRecovery
 from iotsphere.shadow.restoring import ShadowRestorer
 from iotsphere.shadow.service import DeviceShadowService
 from iotsphere.telemetry.archive import ArchiveService, ArchivingService
+from iotsphere.telemetry.examination import TelemetryExamination
 from iotsphere.telemetry.fleet import FleetTelemetryService
 from iotsphere.telemetry.keeping import KeepingService, RetentionService
 from iotsphere.telemetry.latest import EpochWatch, LatestValueService
@@ -216,6 +217,7 @@ class Workflows(containers.DeclarativeContainer):
     telemetry: providers.Dependency[TelemetryService] = providers.Dependency()
     throttle: providers.Dependency[Throttle] = providers.Dependency()
     audit = providers.DependenciesContainer()
+    telemetry_examination: providers.Dependency[TelemetryExamination] = providers.Dependency()
     archive: providers.Dependency[ArchiveService] = providers.Dependency()
     clock: providers.Dependency[Clock] = providers.Dependency()
 
@@ -254,6 +256,7 @@ class Workflows(containers.DeclarativeContainer):
         examiner_of=stores.examiners.provider,
         make_sealing=audit.sealing.provider,
         make_ring=identity.ring.provider,
+        make_telemetry=telemetry_examination.provider,
         make_archive=archive.provider,
         make_comparison=providers.Factory(
             ShadowComparison,
@@ -313,11 +316,8 @@ class Application(containers.DeclarativeContainer):
     rollups = providers.Singleton(
         RollupService, unit_of_work=stores.rollup_unit_of_work.provider, clock=clock, gathering=GATHERING
     )
-    rollup_backlog = providers.Singleton(
-        RollupBacklogReport,
-        rollups=providers.Singleton(RollupService, unit_of_work=stores.rollup_view.provider, clock=clock),
-        clock=clock,
-    )
+    rollup_view = providers.Singleton(RollupService, unit_of_work=stores.rollup_view.provider, clock=clock)
+    rollup_backlog = providers.Singleton(RollupBacklogReport, rollups=rollup_view, clock=clock)
     retention = providers.Singleton(
         RetentionService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
     )
@@ -337,6 +337,12 @@ class Application(containers.DeclarativeContainer):
         unit_of_work=stores.telemetry_unit_of_work.provider,
         keeping=stores.keeping_unit_of_work.provider,
         files=stores.archive_files,
+        clock=clock,
+    )
+    telemetry_examination = providers.Singleton(
+        TelemetryExamination,
+        unit_of_work=stores.telemetry_unit_of_work.provider,
+        rollups=rollup_view,
         clock=clock,
     )
     shadow_journal = providers.Singleton(
@@ -394,6 +400,7 @@ class Application(containers.DeclarativeContainer):
         identity=identity,
         registry=registry,
         audit=audit,
+        telemetry_examination=telemetry_examination,
         archive=archive,
         assets=assets,
         telemetry=telemetry,

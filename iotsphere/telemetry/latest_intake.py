@@ -179,6 +179,9 @@ class WatchedPointRepository:
     async def prepare(self, times: Collection[datetime]) -> None:
         await self._inner.prepare(times)
 
+    async def find_missing_room(self, times: Collection[datetime]) -> list[str]:
+        return await self._inner.find_missing_room(times)
+
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
         return await self._inner.latest(device_id, metrics)
 

@@ -41,7 +41,10 @@ class PointRepository(Protocol):
         """
 
     async def prepare(self, times: Collection[datetime]) -> None:
-        """Make room for points of these times, where that is not made by itself: writers then need not."""
+        """Make room for points of these times and for their figures, where that is not made by itself."""
+
+    async def find_missing_room(self, times: Collection[datetime]) -> list[str]:
+        """Tell what ``prepare`` would make."""
 
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
         """Give the point with the latest ``ts`` of each metric, by metric; None asks for all of the device's.

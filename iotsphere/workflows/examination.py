@@ -13,6 +13,7 @@ from iotsphere.kernel.findings import Finding
 from iotsphere.shadow.comparison import ShadowComparison
 from iotsphere.shadow.findings import JOURNAL, list_findings
 from iotsphere.telemetry.archive import ARCHIVE, ArchiveService
+from iotsphere.telemetry.examination import TELEMETRY, TelemetryExamination
 
 TRAIL = "audit trail"
 SIGNING_KEYS = "signing keys"
@@ -42,6 +43,7 @@ class ExaminationWorkflow:
         make_sealing: Callable[[], SealingService],
         make_ring: Callable[[], SigningKeyRing],
         make_comparison: Callable[[], ShadowComparison],
+        make_telemetry: Callable[[], TelemetryExamination],
         make_archive: Callable[[], ArchiveService],
         clock: Clock,
     ) -> None:
@@ -49,6 +51,7 @@ class ExaminationWorkflow:
         self._make_sealing = make_sealing
         self._make_ring = make_ring
         self._make_comparison = make_comparison
+        self._make_telemetry = make_telemetry
         self._make_archive = make_archive
         self._clock = clock
 
@@ -70,6 +73,14 @@ class ExaminationWorkflow:
             detail = f"Shadows and journal cannot be compared. {error.detail}"
             return [Finding(JOURNAL, "agreement", is_well=False, detail=detail)]
         return list(list_findings(report, now=self._clock()))
+
+    async def examine_telemetry(self) -> list[Finding]:
+        """See whether what has to be done to readings in the background is being done."""
+        try:
+            return await self._make_telemetry().examine()
+        except UnavailableError as error:
+            detail = f"The store cannot be asked. {error.detail}"
+            return [Finding(TELEMETRY, "background work", is_well=False, detail=detail)]
 
     async def examine_archive(self) -> list[Finding]:
         """See whether every file of the archive is there, and is what was written."""

@@ -12,6 +12,8 @@ from repositories.telemetry.reading import sqlstate
 
 CHECK_VIOLATION = "23514"
 
+# Figures of days are few, and lie in one table.
+PARTITIONED = ("readings", "rollups_1m", "rollups_1h")
 # Readers and writers go on; others who want to make partitions wait until this transaction ends, and then see ours.
 LOCK = "LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE"
 IS_PARTITIONED = sa.text("SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass('readings')")
@@ -23,6 +25,14 @@ def is_partition_missing(error: DBAPIError) -> bool:
     if not isinstance(error, IntegrityError) or sqlstate(error) != CHECK_VIOLATION:
         return False
     return violated_constraint(error) is None
+
+
+async def find_missing(
+    connection: AsyncConnection, times: Iterable[datetime], *, table: str = "readings"
+) -> list[str]:
+    """Give the names of the partitions of these times that are not there."""
+    names = sorted({partition_name(ts.year, ts.month, table=table) for ts in times})
+    return [name for name in names if not await connection.scalar(EXISTS, {"name": name})]
 
 
 async def add_partitions(connection: AsyncConnection, times: Iterable[datetime], *, table: str = "readings") -> None:

@@ -29,7 +29,13 @@ from repositories.telemetry.adding import append_new
 from repositories.telemetry.appending import append_readings
 from repositories.telemetry.buckets import BucketReader
 from repositories.telemetry.numbers import read_numbers
-from repositories.telemetry.partitions import IS_PARTITIONED, add_partitions, is_partition_missing
+from repositories.telemetry.partitions import (
+    IS_PARTITIONED,
+    PARTITIONED,
+    add_partitions,
+    find_missing,
+    is_partition_missing,
+)
 from repositories.telemetry.ranging import SeriesReader
 from repositories.telemetry.reading import read, sqlstate
 from repositories.telemetry.removing import remove_points
@@ -90,7 +96,13 @@ class SqlAlchemyPointRepository:
 
     async def prepare(self, times: Collection[datetime]) -> None:
         if await self._connection.scalar(IS_PARTITIONED):
-            await add_partitions(self._connection, times)
+            for table in PARTITIONED:
+                await add_partitions(self._connection, times, table=table)
+
+    async def find_missing_room(self, times: Collection[datetime]) -> list[str]:
+        if not await self._connection.scalar(IS_PARTITIONED):
+            return []
+        return [name for table in PARTITIONED for name in await find_missing(self._connection, times, table=table)]
 
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
         source = await self._find(device_id, metrics)

@@ -8,16 +8,28 @@ from uuid import UUID
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.archive import ArchiveService, ArchivingService
 from iotsphere.telemetry.archived import ArchivedStretch
+from iotsphere.telemetry.examination import TelemetryExamination
 from iotsphere.telemetry.keeping import REMEMBERED_SECONDS, KeepingService, RetentionService
 from iotsphere.telemetry.model import Point
 from iotsphere.telemetry.retention import DEFAULT_CLASS
+from iotsphere.telemetry.rollups import RollupService
 from iotsphere.telemetry.service import TelemetryService
 from tests.fakes.archive import InMemoryArchiveFiles
 from tests.fakes.identity import ManualClock
-from tests.fakes.telemetry import InMemoryKeepingUnitOfWork, InMemoryTelemetryUnitOfWork, TelemetryData
+from tests.fakes.telemetry import (
+    InMemoryKeepingUnitOfWork,
+    InMemoryRollupUnitOfWork,
+    InMemoryTelemetryUnitOfWork,
+    TelemetryData,
+)
 
 DEVICE = DeviceId(UUID(int=1))
 CHANGED = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def build_examination(house: "House") -> TelemetryExamination:
+    rollups = RollupService(unit_of_work=partial(InMemoryRollupUnitOfWork, house.data), clock=house.clock)
+    return TelemetryExamination(unit_of_work=house.unit_of_work, rollups=rollups, clock=house.clock)
 
 
 @dataclass

@@ -121,6 +121,9 @@ class InMemoryPointRepository:
     async def prepare(self, times: Collection[datetime]) -> None:
         """There is room."""
 
+    async def find_missing_room(self, times: Collection[datetime]) -> list[str]:
+        return []
+
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
         latest: dict[str, Point] = {}
         for point in sorted(self._stored.values(), key=_place):

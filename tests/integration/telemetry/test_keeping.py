@@ -17,12 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.archive import ArchivingService
+from iotsphere.telemetry.examination import TelemetryExamination
 from iotsphere.telemetry.keeping import KeepingService
 from iotsphere.telemetry.model import EARLIEST, Order, Reading, Selection
 from iotsphere.telemetry.ports import KeepingUnitOfWorkFactory, TelemetryUnitOfWorkFactory
+from iotsphere.telemetry.rollups import RollupService
 from repositories.availability import StoreGate
 from repositories.telemetry.archive_files import ParquetArchiveFiles
-from repositories.telemetry.unit_of_work import SqlAlchemyKeepingUnitOfWork
+from repositories.telemetry.unit_of_work import SqlAlchemyKeepingUnitOfWork, SqlAlchemyRollupUnitOfWork
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 OLD, YOUNG = datetime(2026, 3, 15, tzinfo=UTC), datetime(2026, 11, 15, tzinfo=UTC)
@@ -112,6 +114,24 @@ async def test_room_is_made_for_this_month_and_the_next(store: Store, *, is_part
         async with store.engine.connect() as other:
             await other.execute(sa.text("LOCK TABLE readings IN SHARE UPDATE EXCLUSIVE MODE"))
             await store.write(datetime(2026, 12, 1, tzinfo=UTC))
+
+
+async def test_the_doctor_finds_room_that_nobody_has_made(store: Store, *, is_partitioned: bool) -> None:
+    later = NOW + timedelta(days=93)
+
+    def examination(now: datetime) -> TelemetryExamination:
+        rollups = RollupService(
+            unit_of_work=partial(SqlAlchemyRollupUnitOfWork, store.engine, store.gate), clock=lambda: now
+        )
+        return TelemetryExamination(unit_of_work=store.unit_of_work, rollups=rollups, clock=lambda: now)
+
+    await store.worker.keep_readings()
+    assert [finding.is_well for finding in await examination(NOW).examine()] == [True, True]
+
+    [room] = [finding for finding in await examination(later).examine() if finding.check == "room"]
+    assert room.is_well != is_partitioned
+    for name in ("readings_2027_02", "readings_2027_03", "rollups_1m_2027_03", "rollups_1h_2027_03"):
+        assert (name in room.detail) == is_partitioned
 
 
 async def test_several_workers_at_once_drop_it_once(store: Store) -> None:

@@ -18,7 +18,7 @@ from iotsphere.workflows.examination import LONGEST_WAIT, ExaminationWorkflow
 from tests.factories.audit import build_entry
 from tests.fakes.identity import SECRET_KEY, ManualClock
 from tests.fakes.journal import InMemoryJournalUnitOfWork, JournalData
-from tests.fakes.keeping import House
+from tests.fakes.keeping import House, build_examination
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables, UnreachableUnitOfWork
 from tests.fakes.shadow import InMemoryShadowInventory, InMemoryShadowServer
 
@@ -44,6 +44,7 @@ class Bench:
         self.journal = JournalData()
         self.clock = ManualClock()
         self.archive: Any = House(clock=self.clock).archive
+        self.telemetry: Any = build_examination(House(clock=self.clock))
         unit_of_work = partial(InMemoryRegistryUnitOfWork, self.tables)
         self.sealing = SealingService(unit_of_work=unit_of_work, secret_key="x" * 32)
         self.examination = self.workflow(self.sealing)
@@ -54,6 +55,7 @@ class Bench:
             make_sealing=lambda: sealing,
             make_ring=self.ring,
             make_comparison=self.comparison,
+            make_telemetry=lambda: self.telemetry,
             make_archive=lambda: self.archive,
             clock=self.clock,
         )
@@ -92,6 +94,11 @@ class UnreachableArchive:
         raise UnavailableError("archive", "IOTSPHERE_ARCHIVE_DIR is not set.")
 
 
+class UnreachableTelemetry:
+    async def examine(self) -> list[Finding]:
+        raise UnavailableError("telemetry", "It does not answer.")
+
+
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
@@ -106,6 +113,19 @@ async def test_the_archive_is_looked_at(bench: Bench) -> None:
     assert (removals.check, removals.is_well) == ("removals", True)
     assert (unknown.subject, unknown.is_well) == ("archive", False)
     assert "IOTSPHERE_ARCHIVE_DIR" in unknown.detail
+
+
+async def test_the_background_work_of_telemetry_is_looked_at(bench: Bench) -> None:
+    well = await bench.examination.examine_telemetry()
+    bench.telemetry = UnreachableTelemetry()
+    [unknown] = await bench.examination.examine_telemetry()
+
+    assert [(finding.subject, finding.check, finding.is_well) for finding in well] == [
+        ("telemetry", "room", True),
+        ("telemetry", "figures", True),
+    ]
+    assert (unknown.subject, unknown.is_well) == ("telemetry", False)
+    assert "does not answer" in unknown.detail
 
 
 async def test_signing_keys_are_well_where_the_newest_can_be_read_or_none_is_there_yet(bench: Bench) -> None:

@@ -1,0 +1,63 @@
+"""Looks whether the background work of telemetry is being done, and says what to do where it is not."""
+
+from datetime import timedelta
+
+from iotsphere.kernel.clock import Clock
+from iotsphere.kernel.findings import Finding
+from iotsphere.telemetry.errors import QueryTooCostlyError
+from iotsphere.telemetry.keeping import ROOM_AHEAD
+from iotsphere.telemetry.model import RollupBacklog
+from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
+from iotsphere.telemetry.rollups import RollupService
+
+TELEMETRY = "telemetry"
+# A worker that is away for less is no reason to be woken.
+TIME_TO_MAKE_ROOM = timedelta(days=1)
+LONGEST_WAIT = timedelta(hours=1)
+WHAT_TO_DO = (
+    "Queries read their readings meanwhile, which is slow. Is a worker running, and is it fast enough? "
+    "More workers share the work."
+)
+
+
+class TelemetryExamination:
+    def __init__(self, *, unit_of_work: TelemetryUnitOfWorkFactory, rollups: RollupService, clock: Clock) -> None:
+        self._unit_of_work = unit_of_work
+        self._rollups = rollups
+        self._clock = clock
+
+    async def examine(self) -> list[Finding]:
+        """:raises UnavailableError: the store does not answer."""
+        return [await self._examine_room(), await self._examine_figures()]
+
+    async def _examine_room(self) -> Finding:
+        now = self._clock()
+        async with self._unit_of_work() as uow:
+            missing = await uow.points.find_missing_room([now, now + ROOM_AHEAD - TIME_TO_MAKE_ROOM])
+        if not missing:
+            return _well("room", "there is room for readings of this month and the next")
+        detail = f"Nobody has made {', '.join(missing)}: the first writer will have to. Is a worker running?"
+        return _bad("room", detail)
+
+    async def _examine_figures(self) -> Finding:
+        try:
+            backlog = await self._rollups.find_backlog()
+        except QueryTooCostlyError:
+            return _bad("figures", f"More hours wait for their figures than can be counted. {WHAT_TO_DO}")
+        if backlog.oldest_at is not None and self._clock() - backlog.oldest_at >= LONGEST_WAIT:
+            since = f"the first of them since {backlog.oldest_at:%Y-%m-%d %H:%M} UTC"
+            return _bad("figures", f"{backlog.waiting:,} hours wait for their figures, {since}. {WHAT_TO_DO}")
+        return _well("figures", _said_of(backlog))
+
+
+def _said_of(backlog: RollupBacklog) -> str:
+    said = f"{backlog.waiting:,} hours wait for their figures"
+    return f"{said}; {backlog.put_off:,} took too long and are asked of their readings" if backlog.put_off else said
+
+
+def _well(check: str, detail: str) -> Finding:
+    return Finding(TELEMETRY, check, is_well=True, detail=detail)
+
+
+def _bad(check: str, detail: str) -> Finding:
+    return Finding(TELEMETRY, check, is_well=False, detail=detail)
