@@ -123,6 +123,18 @@ async def test_a_number_beyond_the_largest_is_rejected_by_itself(api: Api) -> No
     assert [error["code"].rpartition(".")[2] for error in report["errors"]] == ["not_finite"] * 3 + ["inexact"]
 
 
+@pytest.mark.parametrize("other", ["2", '"x"'])
+async def test_of_a_name_that_is_given_twice_the_last_counts_as_one_value(api: Api, other: str) -> None:
+    body = f'{{"ts":1600000000000,"ts":1700000000000,"values":{{"a":1,"b":1,"a":{other}}}}}'.encode()
+
+    answer = await api.call("POST", data=body, headers=PLAIN)
+
+    report = await answer.get_json()
+    assert (answer.status_code, report["received"], report["stored"]) == (201, 2, 2)
+    latest = (await api.get("/latest"))["values"]["a"]
+    assert latest == {"ts": "2023-11-14T22:13:20.000000Z", "value": json.loads(other)}
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip"])
 async def test_a_body_may_be_packed(api: Api, encoding: str) -> None:
     body = gzip.compress(json.dumps(READING).encode())
