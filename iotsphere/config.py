@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +18,8 @@ POSTGRESQL_SCHEMES = ("postgresql://", "postgres://")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 RATE = re.compile(r"(?P<rate>[0-9]{1,7}(\.[0-9]{1,6})?)(/(?P<burst>[0-9]{1,7}))?")
+DEFAULT_COMPRESS_AFTER = timedelta(days=7)
+MOST_DAYS = 36_500
 LEAST_RATE = 0.001
 MOST_AT_ONCE = 1_000_000
 
@@ -48,6 +51,7 @@ class Settings:
     trusted_hops: int = 0
     previous_secret_keys: tuple[str, ...] = ()
     archive_dir: Path | None = None
+    compress_after: timedelta | None = DEFAULT_COMPRESS_AFTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ def read_settings() -> Settings:
             trusted_hops=_trusted_hops(env),
             previous_secret_keys=_previous_secret_keys(env),
             archive_dir=_folder(env, "IOTSPHERE_ARCHIVE_DIR"),
+            compress_after=_compress_after(env),
         )
     except EnvError as error:
         raise SettingsError(str(error)) from error
@@ -221,6 +226,17 @@ def _trusted_hops(env: Env) -> int:
     if not re.fullmatch(r"[0-9]", value):
         raise SettingsError(f"IOTSPHERE_TRUSTED_HOPS must be a number from 0 to 9, not {value!r}.")
     return int(value)
+
+
+def _compress_after(env: Env) -> timedelta | None:
+    value = _text(env, "IOTSPHERE_COMPRESS_AFTER_DAYS")
+    if value is None or value.lower() == "never":
+        return DEFAULT_COMPRESS_AFTER if value is None else None
+    if not re.fullmatch(r"[0-9]{1,5}", value) or not 1 <= int(value) <= MOST_DAYS:
+        raise SettingsError(
+            f"IOTSPHERE_COMPRESS_AFTER_DAYS must be days from 1 to {MOST_DAYS}, or 'never', not {value!r}."
+        )
+    return timedelta(days=int(value))
 
 
 def _folder(env: Env, name: str) -> Path | None:

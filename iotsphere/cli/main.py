@@ -15,6 +15,7 @@ from iotsphere.cli.migrate import migrate
 from iotsphere.cli.replay import replay
 from iotsphere.cli.rotate_signing_key import rotate_signing_key
 from iotsphere.cli.simulate import simulate
+from iotsphere.cli.storage import app as telemetry
 from iotsphere.cli.up import ROLE_PACKAGE, up
 
 app = typer.Typer(name="iotsphere", help="A multi-database IoT platform.", no_args_is_help=True, add_completion=False)
@@ -27,6 +28,8 @@ app.command()(replay)
 app.command()(export)
 app.command("import")(import_file)
 app.add_typer(archive, name="archive", help="Look into the archive of readings, and bring days back from it.")
+
+app.add_typer(telemetry, name="telemetry", help="Look at the telemetry store.")
 
 
 @app.command()

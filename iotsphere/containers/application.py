@@ -48,6 +48,7 @@ from iotsphere.shadow.recovery import ShadowStoreRecovery
 from iotsphere.shadow.restoring import ShadowRestorer
 from iotsphere.shadow.service import DeviceShadowService
 from iotsphere.telemetry.archive import ArchiveService, ArchivingService
+from iotsphere.telemetry.compressing import CompressingService
 from iotsphere.telemetry.examination import TelemetryExamination
 from iotsphere.telemetry.fleet import FleetTelemetryService
 from iotsphere.telemetry.keeping import KeepingService, RetentionService
@@ -331,6 +332,12 @@ class Application(containers.DeclarativeContainer):
             clock=clock,
         ),
         clock=clock,
+    )
+    compressing = providers.Singleton(
+        CompressingService,
+        unit_of_work=stores.columnstore_unit_of_work.provider,
+        clock=clock,
+        compress_after=settings.provided.compress_after,
     )
     archive = providers.Singleton(
         ArchiveService,

@@ -33,6 +33,7 @@ from repositories.telemetry.archive_files import ParquetArchiveFiles
 from repositories.telemetry.probe import SqlAlchemyTelemetryProbe
 from repositories.telemetry.rollups import COMMAND_SECONDS as ROLLUP_SECONDS
 from repositories.telemetry.unit_of_work import (
+    SqlAlchemyColumnstoreUnitOfWork,
     SqlAlchemyJournalUnitOfWork,
     SqlAlchemyKeepingUnitOfWork,
     SqlAlchemyRollupUnitOfWork,
@@ -41,6 +42,7 @@ from repositories.telemetry.unit_of_work import (
 from repositories.throttling.store import RedisThrottleStore
 
 KEEPING_SECONDS = 30.0
+COMPRESSING_SECONDS = 3600.0
 
 
 class Stores(containers.DeclarativeContainer):
@@ -72,6 +74,12 @@ class Stores(containers.DeclarativeContainer):
         create_store_engine, settings.provided.telemetry_dsn, pool_size=1, command_seconds=KEEPING_SECONDS
     )
     keeping_unit_of_work = providers.Factory(SqlAlchemyKeepingUnitOfWork, keeping_engine, telemetry_gate)
+
+    # To compress a chunk takes a minute for ten million readings or so. One of the two looks whether anybody waits.
+    columnstore_engine = providers.Singleton(
+        create_store_engine, settings.provided.telemetry_dsn, pool_size=2, command_seconds=COMPRESSING_SECONDS
+    )
+    columnstore_unit_of_work = providers.Factory(SqlAlchemyColumnstoreUnitOfWork, columnstore_engine, telemetry_gate)
 
     archive_files = providers.Singleton(ParquetArchiveFiles, settings.provided.archive_dir)
 
@@ -131,7 +139,7 @@ async def close_stores(stores: providers.Container[Stores], *, unknown: Abstract
     engines = {
         "registry": [stores.registry_engine],
         "assets": [stores.assets_engine],
-        "telemetry": [stores.telemetry_engine, stores.keeping_engine],
+        "telemetry": [stores.telemetry_engine, stores.keeping_engine, stores.columnstore_engine],
     }
     for store in engines.keys() - unknown:
         for engine in engines[store]:

@@ -25,6 +25,7 @@ from iotsphere.telemetry.model import (
     StaleHour,
 )
 from iotsphere.telemetry.retention import ReadingChunk, RetentionClass
+from iotsphere.telemetry.storage import ChunkContent, StoredChunk
 
 NO_TIME = timedelta(0)
 
@@ -296,6 +297,51 @@ class KeepingUnitOfWork(Protocol):
 
 
 KeepingUnitOfWorkFactory = Callable[[], KeepingUnitOfWork]
+
+
+class Columnstore(Protocol):
+    """Chunks of readings, whose rows some engines can keep by column; they are named as there."""
+
+    async def claim(self) -> bool:
+        """Be the only one to compress, for as long as the unit of work is open; tell whether that is so."""
+
+    async def can_compress(self) -> bool: ...
+
+    async def prepare(self) -> None:
+        """Say how rows are to be laid out, where that was not said yet; only where the engine can compress."""
+
+    async def list(self, *, before: datetime) -> builtins.list[str]:
+        """Give those that end by then and have rows that are not compressed, the oldest first.
+
+        Those of which figures are still to be worked out are left out.
+        """
+
+    async def compress(self, name: str) -> bool:
+        """Compress what is not. Whoever wants to write to it goes first: then nothing is changed, and False given.
+
+        :raises UnavailableError: on leaving the unit of work, for the store did not answer, or it took too long.
+        """
+
+    async def find_stored(self) -> builtins.list[StoredChunk]:
+        """Give all chunks of readings and of figures."""
+
+    async def count(self, name: str) -> ChunkContent:
+        """Go through a chunk of readings."""
+
+
+class ColumnstoreUnitOfWork(Protocol):
+    """No transaction: what is asked of it is done by and by, and stays done."""
+
+    columnstore: Columnstore
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+ColumnstoreUnitOfWorkFactory = Callable[[], ColumnstoreUnitOfWork]
 
 
 class LatestLease(NamedTuple):

@@ -27,6 +27,10 @@ from repositories.telemetry.staleness import MARKED
 # they are looked up in the order of time and not too many at once.
 READ_AT_ONCE = 500
 
+# Where rows are compressed a thousand together, a row that is written over has the others unfolded; so many are done
+# in the time that a statement has.
+WRITTEN_AT_ONCE = 500
+
 KEEP = """
 WITH given AS MATERIALIZED (
 {given}
@@ -201,7 +205,8 @@ async def _read(connection: AsyncConnection, keys: Iterable[Key]) -> Held:
 async def overwrite(connection: AsyncConnection, rows: Iterable[Row]) -> None:
     """Put the rows in the place of those of their times, which are there."""
     for chosen in _by_year(rows):
-        await connection.execute(OVERWRITE_AND_MARK, pack_rows(chosen))
+        for begin in range(0, len(chosen), WRITTEN_AT_ONCE):
+            await connection.execute(OVERWRITE_AND_MARK, pack_rows(chosen[begin : begin + WRITTEN_AT_ONCE]))
 
 
 def _by_year(rows: Iterable[Row]) -> Iterable[list[Row]]:

@@ -10,9 +10,23 @@ FROM pg_extension
 WHERE extname = 'timescaledb' AND (SELECT relkind <> 'p' FROM pg_class WHERE oid = to_regclass('readings'))
 """)
 
+# The licence under which TimescaleDB is used; it says what its columns may be used for.
+COMMUNITY = "timescale"
+NOT_COLUMNAR = "Readings are not compressed: this engine cannot."
+
+
+async def is_columnar(connection: AsyncConnection) -> bool:
+    """Tell whether chunks can be kept by column."""
+    hypertables = (await connection.execute(FIND_HYPERTABLES)).first()
+    return hypertables is not None and hypertables[1] == COMMUNITY
+
 
 class SqlAlchemyTelemetryProbe(SqlAlchemyStoreProbe):
     """Asks the telemetry store what it is: ``timescaledb 2.19.3 (apache)`` or ``postgresql 18.6 (partitions)``."""
+
+    async def find_remark(self) -> str | None:
+        async with self.reach() as connection:
+            return None if await is_columnar(connection) else NOT_COLUMNAR
 
     async def _engine_of(self, connection: AsyncConnection) -> str:
         hypertables = (await connection.execute(FIND_HYPERTABLES)).first()

@@ -7,6 +7,7 @@ from iotsphere.shadow.ports import ShadowJournal
 from iotsphere.telemetry.ports import (
     ArchiveCatalogue,
     ChunkRepository,
+    Columnstore,
     EpochRepository,
     FleetRepository,
     LedgerRepository,
@@ -18,6 +19,7 @@ from iotsphere.telemetry.ports import (
 from repositories.sql import SqlAlchemyUnitOfWork, is_outage
 from repositories.telemetry.archive import SqlAlchemyArchiveCatalogue
 from repositories.telemetry.chunks import SqlAlchemyChunkRepository
+from repositories.telemetry.columnstore import SqlAlchemyColumnstore
 from repositories.telemetry.epochs import SqlAlchemyEpochRepository
 from repositories.telemetry.fleet import SqlAlchemyFleetRepository
 from repositories.telemetry.journal import SqlAlchemyShadowJournal
@@ -52,22 +54,13 @@ class SqlAlchemyTelemetryUnitOfWork(SqlAlchemyUnitOfWork):
 LET_GO = sa.text("SELECT pg_advisory_unlock_all()")
 
 
-class SqlAlchemyKeepingUnitOfWork(SqlAlchemyUnitOfWork):
+class SqlAlchemyUpkeepUnitOfWork(SqlAlchemyUnitOfWork):
     """A connection on which every statement is a transaction of its own: some of them can be nothing else."""
-
-    chunks: ChunkRepository
-    archive: ArchiveCatalogue
-    removals: RemovalRepository
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         await self._connection.execution_options(isolation_level="AUTOCOMMIT")
         return self
-
-    def _bind(self, connection: AsyncConnection) -> None:
-        self.chunks = SqlAlchemyChunkRepository(connection)
-        self.archive = SqlAlchemyArchiveCatalogue(connection)
-        self.removals = SqlAlchemyRemovalRepository(connection)
 
     async def _leave(self, error: BaseException | None) -> None:
         # What was claimed and set on it goes with the connection, but nobody knows how soon the server sees it go.
@@ -75,6 +68,24 @@ class SqlAlchemyKeepingUnitOfWork(SqlAlchemyUnitOfWork):
             await self._connection.execute(LET_GO)
         await self._connection.invalidate()
         await super()._leave(error)
+
+
+class SqlAlchemyKeepingUnitOfWork(SqlAlchemyUpkeepUnitOfWork):
+    chunks: ChunkRepository
+    archive: ArchiveCatalogue
+    removals: RemovalRepository
+
+    def _bind(self, connection: AsyncConnection) -> None:
+        self.chunks = SqlAlchemyChunkRepository(connection)
+        self.archive = SqlAlchemyArchiveCatalogue(connection)
+        self.removals = SqlAlchemyRemovalRepository(connection)
+
+
+class SqlAlchemyColumnstoreUnitOfWork(SqlAlchemyUpkeepUnitOfWork):
+    columnstore: Columnstore
+
+    def _bind(self, connection: AsyncConnection) -> None:
+        self.columnstore = SqlAlchemyColumnstore(connection)
 
 
 class SqlAlchemyRollupUnitOfWork(SqlAlchemyUnitOfWork):

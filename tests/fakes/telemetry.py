@@ -68,6 +68,9 @@ class TelemetryData:
     archived: dict[date, ArchivedDay] = field(default_factory=dict)
     removals: dict[int, NotedRemoval] = field(default_factory=dict)
     claimed: set[str] = field(default_factory=set)
+    can_compress: bool = False
+    compressed: dict[str, list[Point]] = field(default_factory=dict)
+    written_to: set[str] = field(default_factory=set)
     stale: dict[tuple[int, datetime], StaleHour] = field(default_factory=dict)
     marked_at: dict[tuple[int, datetime], datetime] = field(default_factory=dict, compare=False)
     put_off: set[StaleHour] = field(default_factory=set)
@@ -270,7 +273,7 @@ class InMemoryChunkRepository:
         return True
 
     async def list(self, *, before: datetime) -> builtins.list[ReadingChunk]:
-        chunks = {_month_of(point.ts) for point in self._data.points.values()}
+        chunks = {month_of(point.ts) for point in self._data.points.values()}
         return sorted(chunk for chunk in chunks if chunk.end <= before)
 
     async def read(self, start: datetime, end: datetime) -> AsyncIterator[builtins.list[Reading]]:
@@ -309,7 +312,7 @@ class InMemoryKeepingUnitOfWork:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._chunks.has_claimed:
-            self._data.claimed.clear()
+            self._data.claimed.discard("chunks")
 
 
 class InMemoryTelemetryUnitOfWork:
@@ -413,7 +416,7 @@ def _as_stored(point: Point) -> Point:
     return Point(point.device_id, point.metric, point.ts, float(point.value)) if is_number else point
 
 
-def _month_of(ts: datetime) -> ReadingChunk:
+def month_of(ts: datetime) -> ReadingChunk:
     end = datetime(ts.year + ts.month // 12, ts.month % 12 + 1, 1, tzinfo=UTC)
     return ReadingChunk(datetime(ts.year, ts.month, 1, tzinfo=UTC), end)
 

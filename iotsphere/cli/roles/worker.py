@@ -8,6 +8,7 @@ from iotsphere.cli.signals import stop_requested
 from iotsphere.config import Settings
 from iotsphere.containers.application import Application, create_container
 from iotsphere.containers.stores import close_stores
+from iotsphere.worker.compressing import compress_chunks
 from iotsphere.worker.delivery import deliver_events
 from iotsphere.worker.housekeeping import keep_house
 from iotsphere.worker.journalling import journal_changes
@@ -49,6 +50,7 @@ async def go_on(container: Application, *, stop: asyncio.Event) -> None:
         partial(close_absent_writers, container.absent_shadow_writers(), stop=stop),
         partial(mend_journal, container.shadow_mender(), stop=stop),
         partial(roll_up_hours, container.rollups(), stop=stop),
+        partial(compress_chunks, container.compressing(), stop=stop),
         *(partial(keep_house, duty, stop=stop) for duty in duties),
     ]
     async with container.shadow_upkeep().running(), asyncio.TaskGroup() as tasks:

@@ -231,7 +231,7 @@ def numbers(bucket: Bucket) -> dict[Aggregate, float]:
     return {aggregate: figure for aggregate, figure in bucket.figures.items() if figure is not None}
 
 
-@pytest.mark.parametrize("unit_of_work", ["timescaledb", "partitions"], indirect=True)
+@pytest.mark.parametrize("unit_of_work", ["timescaledb", "partitions", "compressed"], indirect=True)
 @given(
     readings=st.lists(st.tuples(st.sampled_from("ab"), MOMENTS, VALUES), max_size=40),
     interval=INTERVALS,

@@ -101,7 +101,7 @@ async def test_a_figure_beyond_the_largest_double_is_refused(
         await aggregate(unit_of_work, select({device_id: "x"}, "a"))
 
 
-@pytest.mark.parametrize("unit_of_work", ["timescaledb", "partitions"], indirect=True)
+@pytest.mark.parametrize("unit_of_work", ["timescaledb", "partitions", "compressed"], indirect=True)
 @given(
     given_points=POINTS,
     names=st.lists(st.sampled_from(["", "pump", "boiler"]), min_size=4, max_size=4),

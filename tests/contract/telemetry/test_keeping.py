@@ -16,6 +16,7 @@ from iotsphere.telemetry.model import EARLIEST, Order, Reading, Selection, Stale
 from iotsphere.telemetry.ports import KeepingUnitOfWorkFactory, TelemetryUnitOfWorkFactory
 from repositories.availability import StoreGate
 from repositories.telemetry.unit_of_work import SqlAlchemyKeepingUnitOfWork, SqlAlchemyTelemetryUnitOfWork
+from tests.contract.telemetry.compression import CompressingTelemetryUnitOfWork
 from tests.fakes.telemetry import InMemoryKeepingUnitOfWork, InMemoryTelemetryUnitOfWork, TelemetryData
 
 # Of which no other test has readings.
@@ -53,15 +54,16 @@ class Store:
         return [point.ts for point in points]
 
 
-@pytest.fixture(params=["memory", "timescaledb", "partitions"])
+@pytest.fixture(params=["memory", "timescaledb", "partitions", "compressed"])
 def store(request: pytest.FixtureRequest) -> Store:
     if request.param == "memory":
         data = TelemetryData()
         return Store(partial(InMemoryTelemetryUnitOfWork, data), partial(InMemoryKeepingUnitOfWork, data), data)
     engine: AsyncEngine = request.getfixturevalue(f"{request.param}_engine")
     gate = StoreGate("telemetry")
+    opened = CompressingTelemetryUnitOfWork if request.param == "compressed" else SqlAlchemyTelemetryUnitOfWork
     return Store(
-        partial(SqlAlchemyTelemetryUnitOfWork, engine, gate),
+        partial(opened, engine, gate),
         partial(SqlAlchemyKeepingUnitOfWork, engine, gate),
         engine,
     )

@@ -104,7 +104,7 @@ READINGS = st.lists(
 )
 
 
-@pytest.mark.parametrize("unit_of_work", ["timescaledb", "partitions"], indirect=True)
+@pytest.mark.parametrize("unit_of_work", ["timescaledb", "partitions", "compressed"], indirect=True)
 @given(
     readings=READINGS,
     bounds=st.tuples(st.integers(0, 61), st.integers(0, 61)),

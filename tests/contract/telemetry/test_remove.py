@@ -111,7 +111,7 @@ async def test_nothing_else_is_touched(
 VALUES = st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.text("ab", max_size=2))
 
 
-@pytest.mark.parametrize("unit_of_work", ["timescaledb", "partitions"], indirect=True)
+@pytest.mark.parametrize("unit_of_work", ["timescaledb", "partitions", "compressed"], indirect=True)
 @given(
     stored=st.dictionaries(
         st.integers(0, 200), st.dictionaries(st.sampled_from("abcd"), VALUES, min_size=1), max_size=30

@@ -25,6 +25,7 @@ from repositories.availability import StoreGate
 from repositories.migrations import upgrade
 from repositories.sql import create_store_engine
 from repositories.telemetry.unit_of_work import SqlAlchemyRollupUnitOfWork, SqlAlchemyTelemetryUnitOfWork
+from tests.contract.telemetry.compression import CompressingTelemetryUnitOfWork, columnar_engine
 from tests.fakes.telemetry import InMemoryRollupUnitOfWork, InMemoryTelemetryUnitOfWork, TelemetryData
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -104,7 +105,16 @@ async def partitions(stack: LocalStack) -> AsyncIterator[Kept]:
         yield kept
 
 
-@pytest.fixture(params=["memory", "timescaledb", "partitions"])
+@pytest_asyncio.fixture(scope="module")
+async def compressed(stack: LocalStack) -> AsyncIterator[Kept]:
+    gate = StoreGate("telemetry")
+    async for engine in columnar_engine(stack, "rolled_up_compressed"):
+        yield Kept(
+            partial(CompressingTelemetryUnitOfWork, engine, gate), partial(SqlAlchemyRollupUnitOfWork, engine, gate)
+        )
+
+
+@pytest.fixture(params=["memory", "timescaledb", "partitions", "compressed"])
 def kept(request: pytest.FixtureRequest) -> Kept:
     if request.param == "memory":
         return in_memory()
@@ -257,7 +267,7 @@ def assert_same(buckets: list[Bucket], expected: list[Bucket]) -> None:
             )
 
 
-@pytest.mark.parametrize("kept", ["timescaledb", "partitions"], indirect=True)
+@pytest.mark.parametrize("kept", ["timescaledb", "partitions", "compressed"], indirect=True)
 @given(steps=STEPS, questions=st.lists(QUESTIONS, min_size=1, max_size=4), is_far_apart=st.booleans())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_figures_are_those_of_the_plain_model_at_every_step(

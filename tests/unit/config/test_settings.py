@@ -1,4 +1,5 @@
 from dataclasses import fields, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ OTHERS = [
     "IOTSPHERE_ADMIN_PASSWORD",
     "IOTSPHERE_ARCHIVE_DIR",
     "IOTSPHERE_CACHE_DIR",
+    "IOTSPHERE_COMPRESS_AFTER_DAYS",
     "IOTSPHERE_HOST",
     "IOTSPHERE_LOG_LEVEL",
     "IOTSPHERE_PREVIOUS_SECRET_KEYS",
@@ -83,6 +85,7 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "IOTSPHERE_LOG_LEVEL": "WARNING",
         "IOTSPHERE_CACHE_DIR": "cache",
         "IOTSPHERE_ARCHIVE_DIR": "archive",
+        "IOTSPHERE_COMPRESS_AFTER_DAYS": "30",
         "IOTSPHERE_RATE_KEY": "3",
         "IOTSPHERE_RATE_USER": "0.5/7",
         "IOTSPHERE_RATE_ORGANISATION": "1000000/1000000",
@@ -115,7 +118,16 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         2,
         ("a" * 32, "b" * 40),
         Path.cwd() / "archive",
+        timedelta(days=30),
     ]
+
+
+def test_readings_may_never_be_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings().compress_after == timedelta(days=7)
+
+    monkeypatch.setenv("IOTSPHERE_COMPRESS_AFTER_DAYS", "Never")
+
+    assert read_settings().compress_after is None
 
 
 @pytest.mark.parametrize(
@@ -144,6 +156,9 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("IOTSPHERE_RATE_ORGANISATION", "1000001"),
         ("IOTSPHERE_RATE_ADDRESS", "10/1000001"),
         ("IOTSPHERE_RATE_ADDRESS", "10 per second"),
+        ("IOTSPHERE_COMPRESS_AFTER_DAYS", "0"),
+        ("IOTSPHERE_COMPRESS_AFTER_DAYS", "36501"),
+        ("IOTSPHERE_COMPRESS_AFTER_DAYS", "0.5"),
         ("IOTSPHERE_TRUSTED_HOPS", "-1"),
         ("IOTSPHERE_TRUSTED_HOPS", "10"),
         ("IOTSPHERE_TRUSTED_HOPS", "yes"),
