@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from iotsphere.cli.errors import CommandError
-from iotsphere.cli.session import JsonOption, progress_bar
+from iotsphere.cli.session import WIDTH_OF_A_FILE, JsonOption, progress_bar
 from iotsphere.cli.settings import DataDirOption, complete, no_address_of
 from iotsphere.cli.up import stores_to_provide
 from iotsphere.config import read_settings
@@ -89,6 +89,7 @@ def _ratio(size: int, amount: int | None) -> float | None:
 
 def _show(described: dict[str, Any]) -> None:
     out = Console()
+    out = out if out.is_terminal else Console(width=WIDTH_OF_A_FILE)
     table = Table("table", "kept by", "chunks", "bytes", "readings", "points", "bytes a reading", "bytes a point")
     for share in described["tables"]:
         table.add_row(

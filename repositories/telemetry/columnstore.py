@@ -52,8 +52,8 @@ WHERE hypertable_schema = current_schema() AND hypertable_name = 'readings' AND 
 ORDER BY range_end
 """)
 COMPRESS = sa.text("SELECT compress_chunk(CAST(CAST(:name AS text) AS regclass), if_not_compressed => true)")
-# The rows that were compressed have to go at once, for which nobody may be reading them. Were they deleted one by one,
-# whoever has a plan from before would go on looking among rows alone, and find nothing.
+# The rows that were compressed have to go at once, for which nobody may be reading them. Were they deleted one by
+# one, whoever has a plan from before would go on looking among rows alone, and find nothing.
 TRUNCATE = sa.text("""
 SELECT set_config(name, 'truncate_only', false) FROM pg_settings
 WHERE name = 'timescaledb.compress_truncate_behaviour'

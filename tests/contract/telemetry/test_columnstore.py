@@ -22,7 +22,7 @@ from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
 FIRST, SECOND = datetime(2004, 2, 15, tzinfo=UTC), datetime(2004, 5, 15, tzinfo=UTC)
 END = datetime(2004, 12, 1, tzinfo=UTC)
 # An object and a text, and a place that holds nothing between two numbers.
-VALUES = [{"a": 1, "b": 2.5, "c": 3}, {"a": 1, "c": "x"}, {"b": {"x": 1}}, {"a": 5, "c": 7}]
+VALUES: list[dict[str, Any]] = [{"a": 1, "b": 2.5, "c": 3}, {"a": 1, "c": "x"}, {"b": {"x": 1}}, {"a": 5, "c": 7}]
 
 
 @dataclass

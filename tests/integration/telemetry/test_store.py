@@ -1,7 +1,10 @@
 import asyncio
+import os
+import sys
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -14,7 +17,7 @@ from iotsphere.telemetry.model import Counts, Reading, Selection
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from repositories.availability import StoreGate
 from repositories.telemetry.numbers import read_numbers
-from repositories.telemetry.probe import SqlAlchemyTelemetryProbe
+from repositories.telemetry.probe import NOT_COLUMNAR, SqlAlchemyTelemetryProbe
 from repositories.telemetry.sources import find_source
 
 DEADLINE_SECONDS = 5
@@ -32,10 +35,41 @@ async def test_the_probe_tells_the_engine(engine: AsyncEngine, gate: StoreGate, 
             sa.text("SELECT count(*) FROM pg_extension WHERE extname ~ 'timescale'")
         )
 
-    told = await SqlAlchemyTelemetryProbe(engine, gate).probe()
+    probe = SqlAlchemyTelemetryProbe(engine, gate)
+    told = await probe.probe()
 
     assert told in engines
     assert told.startswith("timescaledb") == bool(is_hypertable)
+    can_compress = bool(is_hypertable) and licence == "timescale"
+    assert await probe.find_remark() == (None if can_compress else NOT_COLUMNAR)
+
+
+async def test_the_command_line_tells_what_room_readings_take(
+    dsn: str, unit_of_work: TelemetryUnitOfWorkFactory
+) -> None:
+    device_id = DeviceId(uuid4())
+    readings = [
+        Reading(device_id, datetime(2026, 3, 1, 0, minute, tzinfo=UTC), {"a": minute, "b": "x"})
+        for minute in range(60)
+    ]
+    async with unit_of_work() as uow:
+        await uow.points.append(readings, replace=False)
+        await uow.commit()
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "iotsphere", "telemetry", "size", "--json",
+        env={**os.environ, "IOTSPHERE_TELEMETRY_DSN": dsn}, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        output, _ = await process.communicate()
+
+    assert process.returncode == 0
+    told = msgspec.json.decode(output)
+    (kept,) = [share for share in told["tables"] if share["table"] == "readings"]
+    assert kept["points"] >= 120
+    assert kept["readings"] >= 60
+    assert kept["bytes_per_point"] == round(kept["bytes"] / kept["points"], 2)
+    assert told["points"] == kept["points"]
 
 
 async def test_the_probe_sees_the_store_come_back_and_opens_the_gate(

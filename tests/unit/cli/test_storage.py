@@ -19,7 +19,11 @@ def test_each_share_is_told_by_the_points_that_are_in_it_and_figures_by_all() ->
         (None, 2.0),
     ]
     assert described["bytes_per_point"] == 12.5
-    assert (described["compresses"], described["compress_after_days"], described["chunks_to_compress"]) == (True, 7, 1)
+    assert (described["compresses"], described["compress_after_days"], described["chunks_to_compress"]) == (
+        True,
+        7,
+        1,
+    )
 
 
 def test_a_store_without_readings_has_no_bytes_a_point() -> None:
