@@ -1,5 +1,6 @@
 """Readings in columns become what the same readings become one by one, whatever was there before."""
 
+import re
 from datetime import timedelta
 from functools import partial
 from uuid import uuid4
@@ -12,6 +13,7 @@ from iotsphere.kernel.times import EPOCH
 from iotsphere.telemetry.blocks import MICROSECOND, Block, Joined
 from iotsphere.telemetry.model import EARLIEST, Counts, Reading
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
+from tests.contract.telemetry.compression import CompressingTelemetryUnitOfWork
 from tests.contract.telemetry.test_append import stored
 from tests.factories.telemetry import FIRST_READING
 from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
@@ -46,6 +48,9 @@ def to_readings(parts: list[Part], devices: list[DeviceId]) -> Joined:
     return Joined([block if part[3] else [*block] for part, block in zip(parts, blocks, strict=True)])
 
 
+MINUS_ZERO = re.compile(r"-0\.0(?![0-9e])")
+
+
 async def append(
     unit_of_work: TelemetryUnitOfWorkFactory, readings: Joined | list[Reading], *, replace: bool
 ) -> list[Counts]:
@@ -71,5 +76,8 @@ async def test_columns_become_what_their_readings_become(
         expected = await append(model, [*readings], replace=replace)
         assert await append(unit_of_work, readings, replace=replace) == expected
 
+    # Where rows are kept by column, those that are equal are kept once, and -0.0 equals 0.0.
+    is_compressed = getattr(unit_of_work, "func", None) is CompressingTelemetryUnitOfWork
     for device_id in devices:
-        assert repr(await stored(unit_of_work, device_id)) == repr(await stored(model, device_id))
+        held, wanted = repr(await stored(unit_of_work, device_id)), repr(await stored(model, device_id))
+        assert held == wanted or (is_compressed and MINUS_ZERO.sub("0.0", held) == MINUS_ZERO.sub("0.0", wanted))
