@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
-from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, HTTPScope
+from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, ASGISendEvent, HTTPScope
 from quart import Quart, Request
 from quart.asgi import ASGIHTTPConnection
 from quart.typing import ResponseTypes
@@ -25,6 +25,8 @@ MAX_UNREAD_BYTES = 256 * 1024
 ALWAYS_TAKEN_BYTES = 32 * 1024
 # For a client that still sends what is of no use any more to come upon its answer.
 LINGER_SECONDS = 2.0
+# Who takes nothing of an answer for so long is hung up on.
+STALLED_SECONDS = 60.0
 NOT_ASCII = re.compile(rb"[\x80-\xff]")
 SCHEME_AND_HOST = re.compile(r"\A[a-z][a-z0-9+.-]*://[^/]*", re.IGNORECASE)
 
@@ -187,7 +189,7 @@ class RoutableConnection(ASGIHTTPConnection):
     async def _send_response(self, send: ASGISendCallable, response: ResponseTypes) -> None:
         body = response.response
         if not isinstance(body, DataBody):
-            await super()._send_response(send, response)
+            await super()._send_response(partial(_send_in_time, send), response)
             return
         # What is there whole goes out whole.
         headers = encode_headers(response.headers)
@@ -206,6 +208,12 @@ class RoutableConnection(ASGIHTTPConnection):
             return await receive()
 
         await super().handle_messages(request, receive_in_step)
+
+
+async def _send_in_time(send: ASGISendCallable, message: ASGISendEvent) -> None:
+    """Send a piece of an answer that is not there as a whole, unless the client does not take it."""
+    async with asyncio.timeout(STALLED_SECONDS):
+        await send(message)
 
 
 class UpgradeIgnored:

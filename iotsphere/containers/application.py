@@ -54,6 +54,7 @@ from iotsphere.telemetry.fleet import FleetTelemetryService
 from iotsphere.telemetry.keeping import KeepingService, RetentionService
 from iotsphere.telemetry.latest import EpochWatch, LatestValueService
 from iotsphere.telemetry.latest_intake import LatestIntake
+from iotsphere.telemetry.query_room import QueryRoom
 from iotsphere.telemetry.rollup_backlog import RollupBacklogReport
 from iotsphere.telemetry.rollups import GATHERING, RollupService
 from iotsphere.telemetry.service import TelemetryService
@@ -305,12 +306,13 @@ class Application(containers.DeclarativeContainer):
         epochs=latest_epochs,
     )
     # Whatever writes readings does it in units of work of this, which keep the latest values true.
-    telemetry = providers.Singleton(TelemetryService, unit_of_work=latest_intake, clock=clock)
+    query_room = providers.Singleton(QueryRoom)
+    telemetry = providers.Singleton(TelemetryService, unit_of_work=latest_intake, clock=clock, room=query_room)
     fleet_queries = providers.Singleton(
         FleetQueries,
         devices=registry.devices,
         telemetry=providers.Singleton(
-            FleetTelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock
+            FleetTelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock, room=query_room
         ),
         units=metric_units,
     )

@@ -9,6 +9,9 @@ from iotsphere.kernel.errors import (
 )
 from iotsphere.telemetry.model import IntakeReport
 
+# When queries that were under way are over.
+RETRY_AFTER_SECONDS = 2
+
 
 class TooManyValuesError(TooLargeError):
     code = "telemetry.batch.too_large"
@@ -59,6 +62,16 @@ class QueryTooCostlyError(RuleViolationError):
         super().__init__(
             "The query reads more points than the store can go through in time. "
             "Ask for a shorter range of time, for fewer metrics or with a smaller limit."
+        )
+
+
+class QueryBusyError(TooManyRequestsError):
+    code = "telemetry.query.busy"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Other queries of the organisation, or of many, are being answered. Try again shortly, or ask for less.",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
         )
 
 

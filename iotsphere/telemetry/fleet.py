@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from iotsphere.kernel.clock import Clock
-from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.telemetry.errors import TooManyIntervalsError
 from iotsphere.telemetry.filling import fill_gaps
 from iotsphere.telemetry.model import EARLIEST, FUTURE_TOLERANCE, Bucket, Fill, FleetSelection, Summary
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
+from iotsphere.telemetry.query_room import QueryRoom
 
 MAX_BUCKETS = 50_000
 MICROSECOND = timedelta(microseconds=1)
@@ -27,9 +28,12 @@ class FleetSeries:
 
 
 class FleetTelemetryService:
-    def __init__(self, *, unit_of_work: TelemetryUnitOfWorkFactory, clock: Clock) -> None:
+    def __init__(
+        self, *, unit_of_work: TelemetryUnitOfWorkFactory, clock: Clock, room: QueryRoom | None = None
+    ) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
+        self._room = room or QueryRoom()
 
     async def read_buckets(
         self,
@@ -39,9 +43,11 @@ class FleetTelemetryService:
         start: datetime | None,
         end: datetime | None,
         summary: Summary,
+        organisation_id: OrganisationId | None = None,
     ) -> list[FleetSeries]:
         """Give figures over all points of each group, by group and metric; what has no point is left out.
 
+        :raises QueryBusyError: too many others are being answered.
         :raises TooManyIntervalsError: there would be more than anybody can look at.
         :raises QueryTooCostlyError: it would take too long.
         :raises FigureOverflowError: a figure exceeds the largest double.
@@ -50,7 +56,7 @@ class FleetTelemetryService:
         selection = FleetSelection(
             groups, metrics, min(max(start or EARLIEST, EARLIEST), latest), min(max(end or latest, EARLIEST), latest)
         )
-        async with self._unit_of_work() as uow:
+        async with self._room.place(organisation_id), self._unit_of_work() as uow:
             found = await uow.fleet.aggregate(selection, summary.grid, summary.aggregates, limit=MAX_BUCKETS + 1)
         if len(found) > MAX_BUCKETS:
             raise TooManyIntervalsError(MAX_BUCKETS)

@@ -44,6 +44,7 @@ from iotsphere.telemetry.model import (
     Summary,
 )
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
+from iotsphere.telemetry.query_room import QueryRoom
 from iotsphere.telemetry.retention import without_expired
 from iotsphere.telemetry.turns import Sender
 
@@ -71,10 +72,12 @@ class TelemetryService:
         *,
         unit_of_work: TelemetryUnitOfWorkFactory,
         clock: Clock,
+        room: QueryRoom | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
+        self._room = room or QueryRoom()
         self._commits = GroupCommit(unit_of_work=unit_of_work)
         self._retention = RetentionMemory(unit_of_work=unit_of_work, clock=clock, monotonic=monotonic)
 
@@ -139,26 +142,32 @@ class TelemetryService:
         """Write the readings that were taken, before the store is let go of; it takes some seconds at the most."""
         await self._commits.close(within=FINISH_SECONDS)
 
-    async def read_points(self, *, query: SeriesQuery) -> SeriesPage[Point]:
+    async def read_points(
+        self, *, query: SeriesQuery, organisation_id: OrganisationId | None = None
+    ) -> SeriesPage[Point]:
         """Give points as they were sent; numbers come back as doubles.
 
         :raises CursorMalformedError: the cursor is not one of such a list.
+        :raises QueryBusyError: too many others are being answered.
         :raises QueryTooCostlyError: it would take too long.
         """
         selection, after = self._selection(query), _after(query.cursor)
-        async with self._unit_of_work() as uow:
+        async with self._room.place(organisation_id), self._unit_of_work() as uow:
             points = await uow.points.range(selection, order=query.order, after=after, limit=query.limit + 1)
         return _page(points, query)
 
-    async def read_samples(self, *, query: SeriesQuery, most: int) -> SeriesPage[Point]:
+    async def read_samples(
+        self, *, query: SeriesQuery, most: int, organisation_id: OrganisationId | None = None
+    ) -> SeriesPage[Point]:
         """Give of the numbers of each series ``most`` that show its curve, or all where there are no more.
 
         :raises CursorMalformedError: the cursor is not one of such a list.
+        :raises QueryBusyError: too many others are being answered.
         :raises TooManyPointsError: that would be more than anybody can look at.
         :raises QueryTooCostlyError: there are too many numbers, or it would take too long.
         """
         selection, after = self._selection(query), _after(query.cursor)
-        async with self._unit_of_work() as uow:
+        async with self._room.place(organisation_id), self._unit_of_work() as uow:
             series = await uow.points.numbers(selection, limit=MAX_NUMBERS)
         if sum(min(most, len(numbers.times)) for numbers in series.values()) > MAX_SAMPLES:
             raise TooManyPointsError(MAX_SAMPLES)
@@ -179,16 +188,19 @@ class TelemetryService:
         now = self._clock()
         return stretches_of(each for each in days if each.file.readings and not each.is_restored(now))
 
-    async def read_buckets(self, *, query: SeriesQuery, summary: Summary) -> SeriesPage[Bucket]:
+    async def read_buckets(
+        self, *, query: SeriesQuery, summary: Summary, organisation_id: OrganisationId | None = None
+    ) -> SeriesPage[Bucket]:
         """Give figures of the points in each interval.
 
         :raises CursorMalformedError: the cursor is not one of such a list.
+        :raises QueryBusyError: too many others are being answered.
         :raises TooManyIntervalsError: there would be more than anybody can look at.
         :raises QueryTooCostlyError: it would take too long.
         :raises FigureOverflowError: a figure exceeds the largest double.
         """
         selection, after = self._selection(query), _after(query.cursor)
-        async with self._unit_of_work() as uow:
+        async with self._room.place(organisation_id), self._unit_of_work() as uow:
             buckets = await uow.points.aggregate(selection, summary.grid, summary.aggregates, limit=MAX_BUCKETS + 1)
         if len(buckets) > MAX_BUCKETS:
             raise TooManyIntervalsError(MAX_BUCKETS)

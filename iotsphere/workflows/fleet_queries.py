@@ -57,6 +57,7 @@ class FleetQueries:
 
         :raises DeviceNotFoundError: one of the devices is not there, or not in this organisation.
         :raises TooManyDevicesError: more match than are gone through at once.
+        :raises QueryBusyError: too many others are being answered.
         :raises TooManyIntervalsError: there would be more than anybody can look at.
         :raises QueryTooCostlyError: it would take too long.
         :raises FigureOverflowError: a figure exceeds the largest double.
@@ -69,6 +70,7 @@ class FleetQueries:
             start=start,
             end=end,
             summary=summary,
+            organisation_id=organisation_id,
         )
         units = await self._units.find_units_of_types(
             organisation_id=organisation_id, device_types=set(types.values())

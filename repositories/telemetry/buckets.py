@@ -15,6 +15,7 @@ from repositories.telemetry.aggregating import aggregate_query, row_to_bucket
 from repositories.telemetry.merging import is_mergeable, merge_query
 from repositories.telemetry.reading import read
 from repositories.telemetry.staleness import find_stale_spans
+from repositories.telemetry.weighing import refuse_too_much
 
 
 class BucketReader:
@@ -32,11 +33,15 @@ class BucketReader:
         if any(stretch.resolution for stretch in stretches):
             # Where numbers are so large that sums of them are not kept, the readings may still have an answer.
             with suppress(FigureOverflowError):
+                for stretch in stretches:
+                    if stretch.resolution is None:
+                        await refuse_too_much(self._connection, self._selection, stretch.start, stretch.end)
                 return await self._read(*merge_query(self._selection, stretches, self._grid, self._aggregates), limit)
         return await self.read_from_readings(limit=limit)
 
     async def read_from_readings(self, *, limit: int) -> list[tuple[str, Bucket]]:
         """Give the same without what was worked out ahead."""
+        await refuse_too_much(self._connection, self._selection, self._selection.start, self._selection.end)
         return await self._read(*aggregate_query(self._selection, self._grid, self._aggregates), limit)
 
     async def _cut(self) -> list[Stretch]:

@@ -9,7 +9,7 @@ from quart import Blueprint, Response, request
 
 from iotsphere.api.errors import problem, status_of
 from iotsphere.api.fields import page_schema
-from iotsphere.api.operation import JSON, operation
+from iotsphere.api.operation import JSON, Admission, operation
 from iotsphere.api.recording import Change, record_change
 from iotsphere.api.telemetry.body import MAX_BODY_BYTES, decode_batch, encode_report, unpack
 from iotsphere.api.telemetry.formats import (
@@ -39,7 +39,7 @@ from iotsphere.api.telemetry.schemas import (
     SeriesParameters,
     write_latest,
 )
-from iotsphere.kernel.actor import Role
+from iotsphere.kernel.actor import Actor, Role
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import DomainError
 from iotsphere.kernel.identifiers import DeviceId
@@ -109,6 +109,8 @@ async def batch_problem(error: BatchRejectedError) -> Response:
 @inject
 async def read_series(
     device_id: DeviceId,
+    actor: Actor,
+    admission: Admission,
     query: dict[str, Any],
     telemetry: TelemetryService = Provide["telemetry"],
     metric_units: MetricUnits = Provide["metric_units"],
@@ -124,15 +126,15 @@ async def read_series(
     async def read(cursor: str | None) -> SeriesPage[Any]:
         behind = replace(asked, cursor=cursor)
         if summary:
-            return await telemetry.read_buckets(query=behind, summary=summary)
+            return await telemetry.read_buckets(query=behind, summary=summary, organisation_id=actor.organisation_id)
         if most:
-            return await telemetry.read_samples(query=behind, most=most)
-        return await telemetry.read_points(query=behind)
+            return await telemetry.read_samples(query=behind, most=most, organisation_id=actor.organisation_id)
+        return await telemetry.read_points(query=behind, organisation_id=actor.organisation_id)
 
     units = await metric_units.find_units(device_id=device_id)
     if media_type != JSON:
         table = (figures_table(summary.aggregates) if summary else POINTS).with_units(units)
-        answer = await table_answer(table, read, media_type, cursor=asked.cursor, is_whole=limit is None)
+        answer = await table_answer(table, read, media_type, admission, cursor=asked.cursor, is_whole=limit is None)
         return tell_archived(answer, await telemetry.find_archived(start=asked.start, end=asked.end))
     page = await read(asked.cursor)
     series = [
@@ -209,7 +211,10 @@ async def show_latest(
 )
 @inject
 async def show_ledger(
-    device_id: DeviceId, query: dict[str, Any], telemetry: TelemetryService = Provide["telemetry"]
+    device_id: DeviceId,
+    admission: Admission,
+    query: dict[str, Any],
+    telemetry: TelemetryService = Provide["telemetry"],
 ) -> Page[LedgerEntry] | Response:
     limit, cursor = query.pop("limit"), query.pop("cursor")
     media_type = wanted_type()
@@ -219,5 +224,5 @@ async def show_ledger(
         return await telemetry.read_ledger(device_id=device_id, limit=most, cursor=cursor, **query)
 
     if media_type != JSON:
-        return await table_answer(LEDGER, read, media_type, cursor=cursor, is_whole=limit is None)
+        return await table_answer(LEDGER, read, media_type, admission, cursor=cursor, is_whole=limit is None)
     return await read(cursor)

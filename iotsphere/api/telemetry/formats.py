@@ -1,5 +1,6 @@
 """Answers of queries as tables: CSV (RFC 4180) and streams of Arrow, a row a point, page by page as they are read."""
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -11,11 +12,13 @@ import pyarrow as pa
 from quart import Response, request
 
 from iotsphere.api.json_body import encode_json
-from iotsphere.api.operation import ARCHIVED, ARROW, CSV, JSON, NEXT_CURSOR
+from iotsphere.api.operation import ARCHIVED, ARROW, CSV, JSON, NEXT_CURSOR, Admission
 from iotsphere.api.streaming import content_type_of, streamed
+from iotsphere.api.telemetry.places import LongPlace, LongPlaces
 from iotsphere.api.telemetry.schemas import COUNTERS
 from iotsphere.kernel.times import format_time
 from iotsphere.telemetry.archived import ArchivedStretch
+from iotsphere.telemetry.errors import QueryBusyError
 from iotsphere.telemetry.model import Aggregate, Bucket, LedgerEntry, Point
 
 # In the order of preference where a client has none.
@@ -28,6 +31,9 @@ TIME = pa.timestamp("us", tz="UTC")
 NAME = pa.string()
 NUMBER = pa.float64()
 COUNT = pa.int64()
+
+# A page of one takes a process up to a twentieth of a second, in which it does nothing else.
+places = LongPlaces("long tables", most=8, most_of_one=4)
 
 Columns = list[list[Any]]
 
@@ -153,20 +159,26 @@ def wanted_type() -> str:
 
 
 async def table_answer(
-    table: Table, read: PageReader, media_type: str, *, cursor: str | None, is_whole: bool
+    table: Table, read: PageReader, media_type: str, admission: Admission, *, cursor: str | None, is_whole: bool
 ) -> Response:
     """Answer with the page behind the cursor or, where the whole is wanted, also with all that come after it.
 
     A header says how it goes on behind a page. Pages are read when the client has taken the one before: whoever reads
-    slowly keeps no transaction open, and whatever is stored meanwhile and lies ahead is still to come.
+    slowly keeps no transaction open, and whatever is stored meanwhile and lies ahead is still to come. Before each of
+    them the client is let in anew.
+
+    :raises StreamBusyError: it would be one long table too many.
     """
     # Asked for before anything is answered: a store that is down is then a problem like any other.
     first = await read(cursor)
     writer = _writer(table, media_type)
-    response = streamed(_pieces(writer, first, read if is_whole else None), media_type)
-    if first.next_cursor is not None and not is_whole:
-        response.headers[NEXT_CURSOR] = first.next_cursor
-    return response
+    if first.next_cursor is None or not is_whole:
+        answer = written_table(writer, first.items, media_type)
+        if first.next_cursor is not None:
+            answer.headers[NEXT_CURSOR] = first.next_cursor
+        return answer
+    place = places.take((await admission.renew()).caller.organisation_id)
+    return streamed(_pieces(writer, first, LetIn(read, admission), place), media_type)
 
 
 def tell_archived(response: Response, stretches: Sequence[ArchivedStretch]) -> Response:
@@ -179,7 +191,10 @@ def tell_archived(response: Response, stretches: Sequence[ArchivedStretch]) -> R
 
 def whole_table(table: Table, items: Sequence[Any], media_type: str) -> Response:
     """Answer with what is there already."""
-    writer = _writer(table, media_type)
+    return written_table(_writer(table, media_type), items, media_type)
+
+
+def written_table(writer: TableWriter, items: Sequence[Any], media_type: str) -> Response:
     return Response(writer.begin() + writer.write(items) + writer.end(), content_type=content_type_of(media_type))
 
 
@@ -187,9 +202,34 @@ def _writer(table: Table, media_type: str) -> TableWriter:
     return CsvWriter(table) if media_type == CSV else ArrowWriter(table)
 
 
-async def _pieces(writer: TableWriter, page: TablePage, read: PageReader | None) -> AsyncIterator[bytes]:
-    yield writer.begin() + writer.write(page.items)
-    while read is not None and page.next_cursor is not None:
-        page = await read(page.next_cursor)
-        yield writer.write(page.items)
-    yield writer.end()
+@dataclass(frozen=True, slots=True)
+class LetIn:
+    """Reads further pages for a client as long as it is let in."""
+
+    read: PageReader
+    admission: Admission
+
+    async def __call__(self, cursor: str) -> TablePage:
+        """Read when there is room for it, however long that takes.
+
+        :raises DomainError: why the client is not let in any more; or the page cannot be read.
+        """
+        while True:
+            refusal = await self.admission.find_refusal()
+            if refusal is not None:
+                raise refusal
+            try:
+                return await self.read(cursor)
+            except QueryBusyError as error:
+                await asyncio.sleep(error.retry_after_seconds)
+
+
+async def _pieces(writer: TableWriter, page: TablePage, read: LetIn, place: LongPlace) -> AsyncIterator[bytes]:
+    try:
+        yield writer.begin() + writer.write(page.items)
+        while page.next_cursor is not None:
+            page = await read(page.next_cursor)
+            yield writer.write(page.items)
+        yield writer.end()
+    finally:
+        place.leave()

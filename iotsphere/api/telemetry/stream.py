@@ -1,9 +1,8 @@
 """Readings of many devices in one request without an end in sight, as gateways send them: stored while they come."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,7 @@ from werkzeug.exceptions import RequestTimeout
 from iotsphere.api.errors import domain_problem, http_problem
 from iotsphere.api.operation import NDJSON, Admission, operation
 from iotsphere.api.telemetry.lines import Portion, read_portions
+from iotsphere.api.telemetry.places import LongPlaces
 from iotsphere.api.telemetry.schemas import (
     COUNTERS,
     GatewayReadingBody,
@@ -25,15 +25,12 @@ from iotsphere.api.telemetry.schemas import (
 from iotsphere.api.telemetry.unpacking import unpack_pieces
 from iotsphere.kernel.actor import Actor, Role
 from iotsphere.kernel.errors import DomainError
-from iotsphere.kernel.identifiers import OrganisationId
-from iotsphere.telemetry.errors import BatchRejectedError, StreamBusyError
+from iotsphere.telemetry.errors import BatchRejectedError
 from iotsphere.telemetry.model import Counts, IntakeReport, Rejection
 from iotsphere.workflows.telemetry_intake import TelemetryIntakeWorkflow
 
 # Each may hold two portions and a line, which is about 20 MiB at the worst.
-MAX_STREAMS = 32
-MAX_STREAMS_OF_ONE = 8
-RETRY_AFTER_SECONDS = 5
+places = LongPlaces("streams of readings", most=32, most_of_one=8)
 MAX_ERRORS = 100
 # With an idempotency key.
 MAX_REMEMBERED_BYTES = 64 * 1024 * 1024
@@ -104,10 +101,13 @@ async def record_stream(
         )
         report.add(portion, settled)
 
-    with _one_of_few(actor.organisation_id):
+    place = places.take(actor.organisation_id)
+    try:
         # From here on, whoever is refused is told how far it went.
         g.stream_report = report
         await _settle_all(read_portions(unpacked), settle)
+    finally:
+        place.leave()
     if report.counts.rejected and report.counts.rejected == report.counts.received:
         raise BatchRejectedError(IntakeReport(report.counts))
     return report
@@ -128,25 +128,6 @@ async def _settle_all(
         # Also if the next could not be read.
         if settling is not None:
             await settling
-
-
-_streams: Counter[OrganisationId] = Counter()
-
-
-@contextmanager
-def _one_of_few(organisation_id: OrganisationId) -> Iterator[None]:
-    """:raises StreamBusyError: there are as many streams as there may be at once."""
-    if _streams.total() >= MAX_STREAMS or _streams[organisation_id] >= MAX_STREAMS_OF_ONE:
-        raise StreamBusyError(
-            "Too many streams of readings are open. Try again shortly.", retry_after_seconds=RETRY_AFTER_SECONDS
-        )
-    _streams[organisation_id] += 1
-    try:
-        yield
-    finally:
-        _streams[organisation_id] -= 1
-        if not _streams[organisation_id]:
-            del _streams[organisation_id]
 
 
 @blueprint.errorhandler(DomainError)

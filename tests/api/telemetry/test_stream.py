@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -427,14 +426,14 @@ async def test_a_stream_that_is_sent_again_under_its_key_is_answered_as_the_firs
 
 
 async def test_only_so_many_streams_are_open_at_once(bench: ApiBench, data: TelemetryData) -> None:
-    async with AsyncExitStack() as opened:
-        for _ in range(stream.MAX_STREAMS_OF_ONE):
-            opened.enter_context(stream._one_of_few(bench.ours.id))
-        refused = await send(bench, b"")
-        assert (refused.refusal, refused.headers["Retry-After"]) == ((429, "telemetry.stream.busy"), "5")
+    open_ones = [stream.places.take(bench.ours.id) for _ in range(8)]
+    refused = await send(bench, b"")
+    assert (refused.refusal, refused.headers["Retry-After"]) == ((429, "telemetry.stream.busy"), "5")
 
+    open_ones[0].leave()
     assert (await send(bench, b"")).status == 201
-    assert stream._streams.total() == 0
+    del open_ones
+    assert stream.places.taken == {}
 
 
 async def slowly(*parts: bytes, then: Any = None) -> AsyncIterator[bytes]:
@@ -515,7 +514,7 @@ async def test_of_a_stream_that_breaks_off_what_came_is_stored(
             await http.post("/telemetry", content=break_off(), headers=NDJSON)
         assert (await http.get("/me")).status_code == 200
         async with asyncio.timeout(10):
-            while stream._streams.total():  # noqa: ASYNC110  # only a look tells
+            while stream.places.taken:  # noqa: ASYNC110  # only a look tells
                 await asyncio.sleep(0.01)
 
     assert [point.metric for point in data.points.values()] == ["a"]

@@ -1,12 +1,14 @@
 """A request takes the same course as through the framework alone, and ends when the client goes away."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from quart import Blueprint, Quart, Response, g, request
 from werkzeug.exceptions import NotFound
 
+from iotsphere.api import request as incoming
 from iotsphere.api.dispatch import DirectQuart
 from iotsphere.api.request import ALWAYS_TAKEN_BYTES, ReceivedHeaders
 
@@ -199,6 +201,43 @@ async def test_who_does_not_take_an_answer_is_not_waited_for_for_ever(size: int,
     await asyncio.wait_for(client.ask(), timeout=10)
 
     assert len(client.sent) == 1
+
+
+async def test_who_takes_nothing_of_a_long_answer_for_a_while_is_hung_up_on_and_who_reads_slowly_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(incoming, "STALLED_SECONDS", 0.2)
+    app = DirectQuart("direct")
+    ended: list[int] = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        given = 0
+        try:
+            while given < 3:
+                given += 1
+                yield b"x"
+        finally:
+            ended.append(given)
+
+    @app.get("/")
+    async def view() -> Response:
+        return Response(pieces())
+
+    class Slow(Client):
+        async def _take(self, message: Any) -> None:
+            await super()._take(message)
+            await asyncio.sleep(0.1)
+
+    class Stalled(Client):
+        async def _take(self, message: Any) -> None:
+            await super()._take(message)
+            if len(self.sent) == 2:
+                await asyncio.Event().wait()
+
+    for client in (Slow(app, "/"), Stalled(app, "/")):
+        await asyncio.wait_for(client.ask(), timeout=10)
+
+    assert ended == [3, 1]
 
 
 def test_headers_are_found_whatever_their_case_and_the_first_of_a_name_counts() -> None:
