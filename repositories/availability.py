@@ -11,6 +11,8 @@ from collections.abc import Callable
 from iotsphere.kernel.errors import UnavailableError
 
 CLOSED_SECONDS = 0.5
+# For so long it is worth saying that something found no room.
+FULL_SECONDS = 60.0
 
 
 class StoreGate:
@@ -21,6 +23,7 @@ class StoreGate:
         self._monotonic = monotonic
         self._closed_until: float | None = None
         self._trial_until = 0.0
+        self._full_until = 0.0
 
     def enter(self) -> None:
         """Let a request through to the store, or not.
@@ -51,7 +54,14 @@ class StoreGate:
 
     def full(self) -> UnavailableError:
         """Give the error for what found no room on the store's disk. What only reads goes on."""
+        self._full_until = self._monotonic() + FULL_SECONDS
         return UnavailableError(self.store, f"The {self.store} store has no room left on its disk.")
+
+    def find_remark(self) -> str | None:
+        """Give what is to be known of a store that answers."""
+        if self._monotonic() >= self._full_until:
+            return None
+        return "There was no room left on its disk a moment ago: what it has is given, what is sent may be refused."
 
     def unavailable(self, advice: str | None = None) -> UnavailableError:
         return UnavailableError(

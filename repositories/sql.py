@@ -273,8 +273,8 @@ class SqlAlchemyStoreProbe:
             return await self._engine_of(uow.connection)
 
     async def find_remark(self) -> str | None:
-        """There is nothing that the engine does not say."""
-        return None
+        """Tell if there was no room for what this process wanted to write."""
+        return self._gate.find_remark()
 
     @asynccontextmanager
     async def reach(self) -> AsyncIterator[AsyncConnection]:

@@ -74,6 +74,9 @@ async def test_what_is_stored_can_be_read_while_nothing_more_can_be_written(
         await eventually(is_refused, within=60)
         answer = await site.http.get(device + path, headers=site.headers)
         assert answer.status_code == 200, answer.text
+    store = (await site.http.get("/health/ready")).json()["stores"]["telemetry"]
+    assert store["status"] == "up"
+    assert "no room left on its disk" in store["detail"]
 
     disk.clear()
 

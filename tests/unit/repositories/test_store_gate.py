@@ -1,7 +1,7 @@
 import pytest
 
 from iotsphere.kernel.errors import UnavailableError
-from repositories.availability import CLOSED_SECONDS, StoreGate
+from repositories.availability import CLOSED_SECONDS, FULL_SECONDS, StoreGate
 
 
 class Bench:
@@ -108,3 +108,15 @@ def test_the_refusal_names_the_store_and_what_to_do(bench: Bench) -> None:
 
     assert (refusal.value.store, refusal.value.code) == ("registry", "registry.store.unavailable")
     assert refusal.value.detail == "The registry store does not answer. Try again shortly."
+
+
+def test_a_store_without_room_is_used_on_and_that_is_told_for_a_while(bench: Bench) -> None:
+    assert bench.gate.find_remark() is None
+
+    assert "no room left" in bench.gate.full().detail
+
+    assert bench.is_open()
+    bench.now += FULL_SECONDS - 1
+    assert "no room left" in (bench.gate.find_remark() or "")
+    bench.now += 1
+    assert bench.gate.find_remark() is None
