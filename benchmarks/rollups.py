@@ -99,7 +99,7 @@ class Bench:
         async with self._engine.begin() as connection:
             await connection.execute(sa.text("SET LOCAL statement_timeout = '10min'"))
             if self._is_partitioned:
-                await add_partitions(connection, [START + number * DAY for number in range(365)])
+                await add_partitions(connection, [(0, START + number * DAY) for number in range(365)])
             source = await find_source(connection, device_id)
             assert source is not None
             await connection.execute(sa.text("SET LOCAL statement_timeout = '10min'"))

@@ -51,10 +51,11 @@ from iotsphere.telemetry.archive import ArchiveService, ArchivingService
 from iotsphere.telemetry.compressing import CompressingService
 from iotsphere.telemetry.examination import TelemetryExamination
 from iotsphere.telemetry.fleet import FleetTelemetryService
-from iotsphere.telemetry.keeping import KeepingService, RetentionService
+from iotsphere.telemetry.keeping import KeepingService
 from iotsphere.telemetry.latest import EpochWatch, LatestValueService
 from iotsphere.telemetry.latest_intake import LatestIntake
 from iotsphere.telemetry.query_room import QueryRoom
+from iotsphere.telemetry.retention_classes import RetentionService
 from iotsphere.telemetry.rollup_backlog import RollupBacklogReport
 from iotsphere.telemetry.rollups import GATHERING, RollupService
 from iotsphere.telemetry.service import TelemetryService
@@ -307,7 +308,9 @@ class Application(containers.DeclarativeContainer):
     )
     # Whatever writes readings does it in units of work of this, which keep the latest values true.
     query_room = providers.Singleton(QueryRoom)
-    telemetry = providers.Singleton(TelemetryService, unit_of_work=latest_intake, clock=clock, room=query_room)
+    telemetry = providers.Singleton(
+        TelemetryService, unit_of_work=latest_intake, clock=clock, room=query_room, kinds=device_kinds
+    )
     fleet_queries = providers.Singleton(
         FleetQueries,
         devices=registry.devices,

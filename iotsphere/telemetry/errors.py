@@ -89,7 +89,21 @@ class RetentionClassNotFoundError(NotFoundError):
     code = "telemetry.retention_class.not_found"
 
     def __init__(self) -> None:
-        super().__init__("There is no such retention class. All readings are of the class 'default'.")
+        super().__init__("There is no such retention class.")
+
+
+class DefaultClassError(ConflictError):
+    code = "telemetry.retention_class.default"
+
+    def __init__(self) -> None:
+        super().__init__("The default class is for whatever no other class is for, and stays.")
+
+
+class TooManyClassesError(ConflictError):
+    code = "telemetry.retention_class.too_many"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} retention classes are the most, and those that were deleted count. Redefine one.")
 
 
 class ArchiveBusyError(ConflictError):

@@ -33,7 +33,13 @@ class TelemetryExamination:
     async def _examine_room(self) -> Finding:
         now = self._clock()
         async with self._unit_of_work() as uow:
-            missing = await uow.points.find_missing_room([now, now + ROOM_AHEAD - TIME_TO_MAKE_ROOM])
+            # A worker is given time to make room for a new class, too.
+            used = [
+                kept.number
+                for kept in await uow.retention.list()
+                if kept.is_default or (kept.deleted_at is None and kept.changed_at < now - TIME_TO_MAKE_ROOM)
+            ]
+            missing = await uow.points.find_missing_room([now, now + ROOM_AHEAD - TIME_TO_MAKE_ROOM], classes=used)
         if not missing:
             return _well("room", "there is room for readings of this month and the next")
         detail = f"Nobody has made {', '.join(missing)}: the first writer will have to. Is a worker running?"

@@ -2,15 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.decoding import TOO_MANY_METRICS, Batch, Refusal, read_batch
+from iotsphere.telemetry.decoding import Batch, Refusal, read_batch
 from iotsphere.telemetry.intake import Receipt, Submission
 from iotsphere.telemetry.model import EARLIEST, Counts, IntakeReport, Reading, Rejection
-from iotsphere.telemetry.retention import without_expired
+from iotsphere.telemetry.retention import refusals_of, without_expired
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -35,6 +35,11 @@ class Parcel:
     submission: Submission
     places: Sequence[int]
     rejections: Sequence[Rejection]
+
+    def on_terms(self, kept_since: Mapping[int, datetime], device_types: Mapping[DeviceId, str]) -> "Parcel":
+        """Say since when each class is kept, and of which type the device is."""
+        device_type = device_types.get(self.submission.device_id)
+        return replace(self, submission=replace(self.submission, kept_since=kept_since, device_type=device_type))
 
 
 def part_by_device(
@@ -95,10 +100,10 @@ def put_together(parcels: Sequence[Parcel], receipts: Sequence[Receipt]) -> Inta
     counts = sum((receipt.counts for receipt in receipts), Counts())
     rejections = [rejection for parcel in parcels for rejection in parcel.rejections]
     rejections += [
-        Rejection(parcel.places[number], *TOO_MANY_METRICS)
+        Rejection(parcel.places[number], *refusal)
         for parcel, receipt in zip(parcels, receipts, strict=True)
         for number, unsettled in receipt.unsettled.items()
-        if unsettled.rejected
+        for refusal in refusals_of(unsettled)
     ]
     latest = {
         parcel.submission.device_id: max(reading.ts for reading in parcel.submission.readings)

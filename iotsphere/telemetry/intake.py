@@ -7,7 +7,7 @@ and those who wait take turns.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 
@@ -16,6 +16,7 @@ from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.telemetry.blocks import Joined, count_values
 from iotsphere.telemetry.model import Arrival, Counts, Reading
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
+from iotsphere.telemetry.retention_rules import IntakeTerms
 from iotsphere.telemetry.turns import FairQueue, Sender, WaitingRoom
 
 # More in one statement gains nothing, and takes longer than a statement may.
@@ -38,12 +39,17 @@ UNSURE = (
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What one request hands in: its readings, and how many of its values could not be taken."""
+    """What one request hands in: its readings, and how many of its values could not be taken.
+
+    ``device_type`` is the device's where that is known, and ``kept_since`` tells of each class since when it is kept.
+    """
 
     device_id: DeviceId
     arrived_at: datetime
     readings: Sequence[Reading]
     rejected: int
+    device_type: str | None = None
+    kept_since: Mapping[int, datetime] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -191,7 +197,7 @@ class GroupCommit:
     async def _store(self, submissions: Sequence[Submission], *, replaces: bool) -> list[Receipt]:
         readings = Joined([submission.readings for submission in submissions])
         async with self._unit_of_work() as uow:
-            unsettled = await uow.points.append(readings, replace=replaces)
+            unsettled = await uow.points.append(readings, replace=replaces, terms=_terms_of(submissions))
             receipts = _part(submissions, unsettled)
             await uow.ledger.add(
                 [
@@ -201,6 +207,16 @@ class GroupCommit:
             )
             await uow.commit()
         return receipts
+
+
+def _terms_of(submissions: Sequence[Submission]) -> IntakeTerms:
+    latest = max(submissions, key=_arrival)
+    types = {each.device_id: each.device_type for each in submissions if each.device_type is not None}
+    return IntakeTerms(latest.arrived_at, latest.kept_since, types)
+
+
+def _arrival(submission: Submission) -> datetime:
+    return submission.arrived_at
 
 
 def _part(submissions: Sequence[Submission], unsettled: Mapping[int, Counts]) -> list[Receipt]:

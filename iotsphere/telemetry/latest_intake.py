@@ -43,6 +43,7 @@ from iotsphere.telemetry.ports import (
     TelemetryUnitOfWork,
     TelemetryUnitOfWorkFactory,
 )
+from iotsphere.telemetry.retention_rules import DEFAULT_NUMBER, IntakeTerms
 
 
 class LatestIntake:
@@ -160,8 +161,10 @@ class WatchedPointRepository:
         self._intake = intake
         self._writes = writes
 
-    async def append(self, readings: Sequence[Reading], *, replace: bool) -> dict[int, Counts]:
-        outcomes = await self._inner.append(readings, replace=replace)
+    async def append(
+        self, readings: Sequence[Reading], *, replace: bool, terms: IntakeTerms | None = None
+    ) -> dict[int, Counts]:
+        outcomes = await self._inner.append(readings, replace=replace, terms=terms)
         # Values that were not stored at all must not pass for the latest; whatever else was left out lies there as
         # it was, and has its time for itself.
         is_told = not any(counts.rejected for counts in outcomes.values())
@@ -176,11 +179,13 @@ class WatchedPointRepository:
         self._writes.add(self._intake.mark({selection.device_id}), None, replaces=False)
         return removal
 
-    async def prepare(self, times: Collection[datetime]) -> None:
-        await self._inner.prepare(times)
+    async def prepare(self, times: Collection[datetime], *, classes: Collection[int] = (DEFAULT_NUMBER,)) -> None:
+        await self._inner.prepare(times, classes=classes)
 
-    async def find_missing_room(self, times: Collection[datetime]) -> list[str]:
-        return await self._inner.find_missing_room(times)
+    async def find_missing_room(
+        self, times: Collection[datetime], *, classes: Collection[int] = (DEFAULT_NUMBER,)
+    ) -> list[str]:
+        return await self._inner.find_missing_room(times, classes=classes)
 
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
         return await self._inner.latest(device_id, metrics)

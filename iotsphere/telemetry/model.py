@@ -63,13 +63,14 @@ def is_same_value(one: Any, other: Any) -> bool:
 class Counts:
     """What became of all values of a reading, of a request or of a stretch of time.
 
-    A conflict left the stored value as it was.
+    A conflict left the stored value as it was. Of what was rejected, ``expired`` is of a time that is kept no longer.
     """
 
     stored: int = 0
     duplicates: int = 0
     conflicts: int = 0
     rejected: int = 0
+    expired: int = 0
 
     @property
     def received(self) -> int:
@@ -81,6 +82,7 @@ class Counts:
             self.duplicates + other.duplicates,
             self.conflicts + other.conflicts,
             self.rejected + other.rejected,
+            self.expired + other.expired,
         )
 
 

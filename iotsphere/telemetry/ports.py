@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
-from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.telemetry.archived import ArchivedDay, ArchiveFile, FoundFile, NotedRemoval
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import (
@@ -24,7 +24,8 @@ from iotsphere.telemetry.model import (
     Selection,
     StaleHour,
 )
-from iotsphere.telemetry.retention import ReadingChunk, RetentionClass
+from iotsphere.telemetry.retention import Holding, ReadingChunk, RetentionClass
+from iotsphere.telemetry.retention_rules import DEFAULT_NUMBER, IntakeTerms
 from iotsphere.telemetry.storage import ChunkContent, StoredChunk
 
 NO_TIME = timedelta(0)
@@ -33,18 +34,27 @@ NO_TIME = timedelta(0)
 class PointRepository(Protocol):
     """Every point is stored once, however many requests hand it in, and however many at once."""
 
-    async def append(self, readings: Sequence[Reading], *, replace: bool) -> dict[int, Counts]:
+    async def append(
+        self, readings: Sequence[Reading], *, replace: bool, terms: IntakeTerms | None = None
+    ) -> dict[int, Counts]:
         """Store readings, as if one after the other in the given order.
 
         Gives what became of the values of each reading that was not stored whole, by its place. With ``replace``
         another value for a stored point takes its place and counts as stored. Values of more metrics than a device
-        may have (MAX_METRICS) are rejected.
+        may have (MAX_METRICS) are rejected, and so are those that by the ``terms`` are of a time that their class
+        keeps no longer.
+
+        A metric is of the class that the rules say when it is first heard of. When they say otherwise later, it
+        moves from a midnight on behind which nothing can be stored yet. Without terms nothing is too old, and nothing
+        moves.
         """
 
-    async def prepare(self, times: Collection[datetime]) -> None:
-        """Make room for points of these times and for their figures, where that is not made by itself."""
+    async def prepare(self, times: Collection[datetime], *, classes: Collection[int] = (DEFAULT_NUMBER,)) -> None:
+        """Make room for points of these times and classes, and for their figures, where none is made by itself."""
 
-    async def find_missing_room(self, times: Collection[datetime]) -> list[str]:
+    async def find_missing_room(
+        self, times: Collection[datetime], *, classes: Collection[int] = (DEFAULT_NUMBER,)
+    ) -> list[str]:
         """Tell what ``prepare`` would make."""
 
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
@@ -78,6 +88,16 @@ class PointRepository(Protocol):
 
         :raises QueryTooCostlyError: it would take too long.
         :raises FigureOverflowError: a figure exceeds the largest double.
+        """
+
+
+class DeviceTypes(Protocol):
+    async def find_types(
+        self, organisation_id: OrganisationId, device_ids: Collection[DeviceId]
+    ) -> Mapping[DeviceId, str]:
+        """Give the type of each of the devices that is there in the organisation.
+
+        :raises UnavailableError: nobody can tell of one of them now.
         """
 
 
@@ -129,26 +149,38 @@ class RetentionRepository(Protocol):
         :raises RetentionClassNotFoundError: there is none of that name.
         """
 
+    async def list(self, *, for_update: bool = False) -> list[RetentionClass]:
+        """Give all there ever were, by name; there are few. With ``for_update`` nobody else changes one of them."""
+
+    async def add(self, retention: RetentionClass) -> None: ...
+
     async def save(self, retention: RetentionClass) -> None: ...
 
 
 class ChunkRepository(Protocol):
-    """The stretches of time that readings lie in. Each removal is done as soon as it is asked for."""
+    """The stretches of time that readings and figures lie in, each class's apart.
+
+    Each removal is done as soon as it is asked for.
+    """
 
     async def claim(self) -> bool:
         """Be the only one to remove chunks, for as long as the unit of work is open; tell whether that is so."""
 
-    async def list(self, *, before: datetime) -> list[ReadingChunk]:
-        """Give those that end by then, the oldest first, with those whose removal was broken off."""
+    async def list(
+        self, *, before: datetime, number: int = DEFAULT_NUMBER, holds: Holding = Holding.READINGS
+    ) -> list[ReadingChunk]:
+        """Give those of a class that end by then, the oldest first, with those whose removal was broken off."""
 
-    def read(self, start: datetime, end: datetime) -> AsyncIterator[builtins.list[Reading]]:
-        """Give all readings of the range, device by device, each in the order of time, some at a time."""
+    def read(
+        self, start: datetime, end: datetime, *, number: int = DEFAULT_NUMBER
+    ) -> AsyncIterator[builtins.list[Reading]]:
+        """Give all readings of a class in the range, device by device, each in the order of time, some at a time."""
 
     async def is_settled(self, chunk: ReadingChunk) -> bool:
         """Tell whether the figures of all its hours were worked out since their readings changed."""
 
     async def remove(self, chunk: ReadingChunk) -> None:
-        """Drop all readings of the chunk at once; neither readers nor writers of others wait.
+        """Drop all that is in the chunk at once; neither readers nor writers of others wait.
 
         :raises UnavailableError: on leaving the unit of work, for somebody was still reading it; try again later.
         """

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import msgspec
 
 from iotsphere.kernel.clock import Clock
-from iotsphere.kernel.errors import RuleViolationError
+from iotsphere.kernel.errors import RuleViolationError, UnavailableError
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 from iotsphere.kernel.times import EPOCH
 from iotsphere.telemetry.archived import ArchivedStretch, stretches_of
-from iotsphere.telemetry.decoding import TOO_MANY_METRICS, Refusal, read_batch
+from iotsphere.telemetry.decoding import Refusal, read_batch
 from iotsphere.telemetry.downsampling import downsample
 from iotsphere.telemetry.errors import BatchRejectedError, TooManyIntervalsError, TooManyPointsError
 from iotsphere.telemetry.filling import fill_gaps
@@ -43,9 +43,9 @@ from iotsphere.telemetry.model import (
     SeriesQuery,
     Summary,
 )
-from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
+from iotsphere.telemetry.ports import DeviceTypes, TelemetryUnitOfWorkFactory
 from iotsphere.telemetry.query_room import QueryRoom
-from iotsphere.telemetry.retention import without_expired
+from iotsphere.telemetry.retention import refusals_of, without_expired
 from iotsphere.telemetry.turns import Sender
 
 MAX_BUCKETS = MAX_SAMPLES = 50_000
@@ -74,8 +74,11 @@ class TelemetryService:
         clock: Clock,
         room: QueryRoom | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        kinds: DeviceTypes | None = None,
     ) -> None:
+        """``kinds`` knows of which type a device is; without it, classes for some type are for no device."""
         self._unit_of_work = unit_of_work
+        self._kinds = kinds
         self._clock = clock
         self._room = room or QueryRoom()
         self._commits = GroupCommit(unit_of_work=unit_of_work)
@@ -100,13 +103,17 @@ class TelemetryService:
         """
         arrived_at = self._clock()
         batch = read_batch(document, device_id=device_id, arrived_at=arrived_at)
-        batch = without_expired(batch, await self._retention.kept_since())
-        submission = Submission(device_id, arrived_at, batch.readings, batch.rejected)
+        kept_since = await self._retention.kept_since()
+        batch = without_expired(batch, min(kept_since.values()))
+        types = await self._find_types(organisation_id, {device_id})
+        submission = Submission(
+            device_id, arrived_at, batch.readings, batch.rejected, types.get(device_id), kept_since
+        )
         receipt = await self._commits.write(submission, replaces=replaces, organisation_id=organisation_id)
         refused = [
-            Rejection(batch.indexes[place], *TOO_MANY_METRICS)
+            Rejection(batch.indexes[place], *refusal)
             for place, counts in receipt.unsettled.items()
-            if counts.rejected
+            for refusal in refusals_of(counts)
         ]
         counts = receipt.counts
         report = IntakeReport(counts, sorted([*batch.rejections, *refused], key=_index))
@@ -128,11 +135,29 @@ class TelemetryService:
         of each by its place.
         """
         kept_since = await self._retention.kept_since()
-        parcels = part_by_device(given, refused=refused, arrived_at=self._clock(), kept_since=kept_since)
+        parted = part_by_device(given, refused=refused, arrived_at=self._clock(), kept_since=min(kept_since.values()))
+        types = await self._find_types(organisation_id, {parcel.submission.device_id for parcel in parted})
+        parcels = [parcel.on_terms(kept_since, types) for parcel in parted]
         submissions = [parcel.submission for parcel in parcels]
         sender = Sender(organisation_id, None)
         receipts = await self._commits.write_together(submissions, replaces=replaces, sender=sender)
         return put_together(parcels, receipts)
+
+    async def _find_types(
+        self, organisation_id: OrganisationId | None, device_ids: Collection[DeviceId]
+    ) -> Mapping[DeviceId, str]:
+        """Give the types that decide with the metrics for how long readings are kept.
+
+        :raises UnavailableError: they do decide, and nobody can tell them now.
+        """
+        if self._kinds is None or organisation_id is None:
+            return {}
+        try:
+            return await self._kinds.find_types(organisation_id, device_ids)
+        except UnavailableError:
+            if await self._retention.goes_by_types():
+                raise
+            return {}
 
     def take_no_more_readings(self) -> None:
         """Refuse readings from now on, and tell all who wait for theirs to send them again."""

@@ -9,9 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -19,8 +20,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.model import Counts, Reading, is_same_value
-from repositories.telemetry.rows import GIVEN_ROWS, NUMBERS, Row, pack_rows, to_row, to_values
-from repositories.telemetry.sources import Source, take_sources
+from iotsphere.telemetry.retention_rules import IntakeTerms
+from repositories.telemetry.partitions import Spot, execute_with_room
+from repositories.telemetry.portioning import Key, Kind, Placed, portion
+from repositories.telemetry.rows import GIVEN_ROWS, Row, pack_rows, to_row, to_values
+from repositories.telemetry.sources import CLASS_BITS, Source, take_sources
 from repositories.telemetry.staleness import MARKED
 
 # Looking a row up costs every chunk between the earliest and the latest of those that are looked up together, so
@@ -63,48 +67,7 @@ CROSS JOIN LATERAL (
 ) AS stored
 """).columns(others=JSONB)
 
-Kind = tuple[DeviceId, tuple[str, ...]]
-Key = tuple[int, datetime]
 IN_ORDER = itemgetter(0, 1)
-
-
-class Shape(NamedTuple):
-    """Where the values of readings with the same metrics go; ``refused`` metrics too many have the place 0.
-
-    Those of ``is_straight`` go side by side, in the order in which they come.
-    """
-
-    source: int
-    places: tuple[int, ...]
-    is_straight: bool
-    refused: int
-
-
-class Placed(NamedTuple):
-    """A reading and where its values go."""
-
-    shape: Shape
-    reading: Reading
-
-    @property
-    def key(self) -> Key:
-        return self.shape.source, self.reading.ts
-
-    @property
-    def values(self) -> dict[int, Any]:
-        """Its values by place, without those of metrics too many."""
-        values = dict(zip(self.shape.places, self.reading.values.values(), strict=True))
-        values.pop(0, None)
-        return values
-
-    def to_row(self) -> Row | None:
-        """Make the row of the reading; None if it has no value with a place."""
-        shape, ts = self.shape, self.reading.ts
-        numbers = list(self.reading.values.values())
-        if shape.is_straight and NUMBERS.issuperset(map(type, numbers)):
-            return Row(ts, shape.source, shape.places[0], numbers, None)
-        placed = self.values
-        return to_row(shape.source, ts, placed) if placed else None
 
 
 @dataclass(slots=True)
@@ -131,16 +94,34 @@ class Held:
 
 
 async def append_readings(
-    connection: AsyncConnection, readings: Sequence[Reading], *, replace: bool
+    connection: AsyncConnection, readings: Sequence[Reading], *, replace: bool, terms: IntakeTerms | None = None
 ) -> dict[int, Counts]:
-    """Write the readings, and tell of those that were not stored whole, by their place."""
-    placed = await _place(connection, readings)
+    """Write the readings, and tell of those that were not stored whole, by their place.
+
+    :raises RoomMissingError: nothing was written: make partitions and begin again.
+    """
+    kinds = dict.fromkeys((reading.device_id, tuple(reading.values)) for reading in readings)
+    portions = portion(readings, await take_sources_of(connection, kinds, terms=terms), terms)
+    return portions.gather(await _append(connection, portions.placed, replace=replace))
+
+
+async def take_sources_of(
+    connection: AsyncConnection, kinds: Iterable[Kind], *, terms: IntakeTerms | None
+) -> dict[DeviceId, Source]:
+    """Make places for metrics that have none, and keep others from writing readings of the devices."""
+    wanted: dict[DeviceId, dict[str, None]] = defaultdict(dict)
+    for device_id, metrics in kinds:
+        wanted[device_id] |= dict.fromkeys(metrics)
+    return await take_sources(connection, wanted, terms=terms)
+
+
+async def _append(connection: AsyncConnection, placed: Sequence[Placed], *, replace: bool) -> dict[int, Counts]:
     keys = [(shape.source, reading.ts) for shape, reading in placed]
     firsts: dict[Key, int] = {}
     for number, key in enumerate(keys):
         firsts.setdefault(key, number)
     again = [number for number, key in enumerate(keys) if firsts[key] != number] if len(firsts) < len(keys) else []
-    left_out = await _keep(connection, filter(None, [placed[number].to_row() for number in firsts.values()]))
+    left_out = await _keep(connection, [row for number in firsts.values() if (row := placed[number].to_row())])
     unsettled = sorted([*again, *(firsts[key] for key in left_out)])
     outcomes = {
         number: Counts(len(shape.places) - shape.refused, rejected=shape.refused)
@@ -155,35 +136,17 @@ async def append_readings(
     return outcomes
 
 
-async def _place(connection: AsyncConnection, readings: Sequence[Reading]) -> list[Placed]:
-    kinds = [(reading.device_id, tuple(reading.values)) for reading in readings]
-    shapes = await find_shapes(connection, kinds)
-    return [Placed(shapes[kind], reading) for kind, reading in zip(kinds, readings, strict=True)]
-
-
-async def find_shapes(connection: AsyncConnection, kinds: Iterable[Kind]) -> dict[Kind, Shape]:
-    """Make places for metrics that have none, and keep others from writing readings of the devices."""
-    # Mostly they have the same metrics, which are then gone through once.
-    wanted: dict[DeviceId, dict[str, None]] = defaultdict(dict)
-    different = dict.fromkeys(kinds)
-    for device_id, metrics in different:
-        wanted[device_id] |= dict.fromkeys(metrics)
-    sources = await take_sources(connection, wanted)
-    return {kind: _shape(sources[kind[0]], kind[1]) for kind in different}
-
-
-def _shape(source: Source, metrics: Sequence[str]) -> Shape:
-    places = tuple(source.places.get(metric, 0) for metric in metrics)
-    is_straight = places[0] > 0 and places == tuple(range(places[0], places[0] + len(places)))
-    return Shape(source.id, places, is_straight, places.count(0))
-
-
-async def _keep(connection: AsyncConnection, rows: Iterable[Row]) -> list[Key]:
+async def _keep(connection: AsyncConnection, rows: Sequence[Row]) -> list[Key]:
     """Write the rows of times that have none yet, and give the keys of the others."""
     left_out: list[Key] = []
     for chosen in _by_year(rows):
-        left_out += [(source, ts) for source, ts in await connection.execute(KEEP_AND_MARK, pack_rows(chosen))]
+        written = await execute_with_room(connection, KEEP_AND_MARK, pack_rows(chosen), partial(_spots, rows))
+        left_out += [(row.source, row.ts) for row in written]
     return left_out
+
+
+def _spots(rows: Sequence[Row]) -> set[Spot]:
+    return {(row.source >> CLASS_BITS, row.ts) for row in rows}
 
 
 async def _read(connection: AsyncConnection, keys: Iterable[Key]) -> Held:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.telemetry.storage import ChunkContent, StoredChunk
 from repositories.telemetry.chunks import ATTEMPTS, LOCK_NOT_AVAILABLE, WAIT_BRIEFLY
-from repositories.telemetry.partitions import IS_PARTITIONED
+from repositories.telemetry.partitions import IS_PARTITIONED, PARTED_BY
 from repositories.telemetry.probe import is_columnar
 from repositories.telemetry.reading import sqlstate
 from repositories.telemetry.rows import NUMBERS_COUNTED
@@ -68,7 +68,7 @@ SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND CAST(:me AS integer) =
 """)
 CANCEL = sa.text("SELECT pg_cancel_backend(CAST(:me AS integer))")
 
-TABLES = sa.bindparam("tables", ["readings", "rollups_1m", "rollups_1h"], type_=sa.ARRAY(sa.Text))
+TABLES = sa.bindparam("tables", list(PARTED_BY), type_=sa.ARRAY(sa.Text))
 CHUNKS = """
 SELECT stored.name AS "table", format('%I.%I', chunk_schema, chunk_name) AS name, total_bytes AS size, is_compressed
 FROM unnest(CAST(:tables AS text[])) AS stored (name)
@@ -81,9 +81,6 @@ FROM unnest(CAST(:tables AS text[])) AS stored (name)
 CROSS JOIN LATERAL pg_partition_tree(CAST(stored.name AS regclass))
 WHERE isleaf
 """
-# It is not parted on any engine.
-DAYS = "SELECT 'rollups_1d', 'rollups_1d', pg_total_relation_size('rollups_1d'), false"
-STORED = "{parted} UNION ALL {days}"
 COUNT = """
 SELECT count(*) AS readings, coalesce(sum(
     {numbers} + coalesce(jsonb_array_length(jsonb_path_query_array(others, '$.keyvalue()')), 0)
@@ -146,7 +143,7 @@ class SqlAlchemyColumnstore:
 
     async def find_stored(self) -> builtins.list[StoredChunk]:
         parted = PARTITIONS if await self._connection.scalar(IS_PARTITIONED) else CHUNKS
-        statement = sa.text(STORED.format(parted=parted, days=DAYS)).bindparams(TABLES)
+        statement = sa.text(parted).bindparams(TABLES)
         return [StoredChunk(*row) for row in await self._connection.execute(statement)]
 
     async def count(self, name: str) -> ChunkContent:

@@ -4,14 +4,17 @@ from typing import Any
 
 from iotsphere.telemetry.model import FleetSelection
 
-# ``wanted`` has a line for each metric of each device, and ``chosen`` one for each device; ``rank`` is the place of
-# the device's id among them. OFFSET, where statements look things up for one of the lines, makes them do so by key,
-# whatever the server believes of how many there are.
+# ``wanted`` has a line for each metric of each source of a device, and ``chosen`` one for each source; ``rank`` is
+# the place of the device's id among them. A metric is in one source at a time. OFFSET, where statements look things
+# up for one of the lines, makes them do so by key, whatever the server believes of how many there are.
 CHOSEN = """
 wanted AS MATERIALIZED (
-    SELECT asked.name, asked.rank, sources.id AS source, own.metric, CAST(own.place AS integer) AS place
+    SELECT
+        asked.name, asked.rank, part.number << 24 | sources.id AS source,
+        own.metric, CAST(own.place AS integer) AS place
     FROM unnest(CAST(:device_ids AS uuid[]), CAST(:names AS text[])) WITH ORDINALITY AS asked (device_id, name, rank)
     JOIN sources USING (device_id)
+    CROSS JOIN LATERAL unnest(sources.parts) AS part (number)
     CROSS JOIN LATERAL unnest(sources.metrics) WITH ORDINALITY AS own (metric, place)
     WHERE CAST(:metrics AS text[]) IS NULL OR own.metric = ANY(CAST(:metrics AS text[]))
 ), chosen AS MATERIALIZED (

@@ -51,13 +51,22 @@ async def read_numbers(
     """
     series: dict[str, Numbers] = {}
     deadline = time.monotonic() + seconds
-    for metric, place in source.places.items():
-        window = {"source": source.id, "place": place, "start": selection.start, "end": selection.end}
-        numbers = await _read_series(connection, window, limit=limit, deadline=deadline)
-        limit -= len(numbers.times)
-        if numbers.times:
-            series[metric] = numbers
+    for number, places in source.parts.items():
+        for metric, place in places.items():
+            window = {"source": number, "place": place, "start": selection.start, "end": selection.end}
+            numbers = await _read_series(connection, window, limit=limit, deadline=deadline)
+            limit -= len(numbers.times)
+            if numbers.times:
+                series[metric] = _joined(series[metric], numbers) if metric in series else numbers
     return series
+
+
+def _joined(one: Numbers, other: Numbers) -> Numbers:
+    """Put the numbers of a metric that has moved in the order of time; no two are of the same time."""
+    times, values = zip(
+        *sorted(zip((*one.times, *other.times), (*one.values, *other.values), strict=True)), strict=True
+    )
+    return Numbers(array("q", times), array("d", values))
 
 
 async def _read_series(

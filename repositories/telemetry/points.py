@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import product
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -25,18 +26,19 @@ from iotsphere.telemetry.model import (
     Removal,
     Selection,
 )
+from iotsphere.telemetry.retention_rules import DEFAULT_NUMBER, IntakeTerms
 from repositories.telemetry.adding import append_new
 from repositories.telemetry.appending import append_readings
 from repositories.telemetry.buckets import BucketReader
 from repositories.telemetry.numbers import read_numbers
 from repositories.telemetry.partitions import (
     IS_PARTITIONED,
-    PARTITIONED,
+    PARTED_BY,
+    RoomMissingError,
     add_partitions,
     find_missing,
-    is_partition_missing,
 )
-from repositories.telemetry.ranging import SeriesReader
+from repositories.telemetry.ranging import SeriesReader, in_order
 from repositories.telemetry.reading import read, sqlstate
 from repositories.telemetry.removing import remove_points
 from repositories.telemetry.rows import as_sent, number_at
@@ -69,17 +71,17 @@ class SqlAlchemyPointRepository:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def append(self, readings: Sequence[Reading], *, replace: bool) -> dict[int, Counts]:
+    async def append(
+        self, readings: Sequence[Reading], *, replace: bool, terms: IntakeTerms | None = None
+    ) -> dict[int, Counts]:
         # Mostly they are all new, which costs less where nothing else has to be thought of.
-        outcomes = await self._try(partial(append_new, readings=readings), readings)
+        outcomes = await self._try(partial(append_new, readings=readings, terms=terms))
         if outcomes is None:
-            append = partial(append_readings, readings=readings, replace=replace)
-            outcomes = await self._try(append, readings)
+            append = partial(append_readings, readings=readings, replace=replace, terms=terms)
+            outcomes = await self._try(append)
         return outcomes
 
-    async def _try(
-        self, append: Callable[[AsyncConnection], Awaitable[Outcomes]], readings: Sequence[Reading]
-    ) -> Outcomes:
+    async def _try(self, append: Callable[[AsyncConnection], Awaitable[Outcomes]]) -> Outcomes:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self._connection.begin_nested() as savepoint:
@@ -87,40 +89,48 @@ class SqlAlchemyPointRepository:
                     if outcomes is None:
                         await savepoint.rollback()
                     return outcomes
+            except RoomMissingError as error:
+                await add_partitions(self._connection, error.spots)
             except DBAPIError as error:
-                if is_partition_missing(error):
-                    await add_partitions(self._connection, (reading.ts for reading in readings))
-                elif sqlstate(error) not in CONTENTION or attempt == ATTEMPTS:
+                if sqlstate(error) not in CONTENTION or attempt == ATTEMPTS:
                     raise
         raise AssertionError("The last attempt returns or raises")
 
-    async def prepare(self, times: Collection[datetime]) -> None:
+    async def prepare(self, times: Collection[datetime], *, classes: Collection[int] = (DEFAULT_NUMBER,)) -> None:
         if await self._connection.scalar(IS_PARTITIONED):
-            for table in PARTITIONED:
-                await add_partitions(self._connection, times, table=table)
+            for table in PARTED_BY:
+                await add_partitions(self._connection, product(classes, times), table=table)
 
-    async def find_missing_room(self, times: Collection[datetime]) -> list[str]:
+    async def find_missing_room(
+        self, times: Collection[datetime], *, classes: Collection[int] = (DEFAULT_NUMBER,)
+    ) -> list[str]:
         if not await self._connection.scalar(IS_PARTITIONED):
             return []
-        return [name for table in PARTITIONED for name in await find_missing(self._connection, times, table=table)]
+        spots = list(product(classes, times))
+        return [name for table in PARTED_BY for name in await find_missing(self._connection, spots, table=table)]
 
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
         source = await self._find(device_id, metrics)
         if source is None:
             return []
-        parameters = {"source": source.id, "metrics": list(source.places), "places": list(source.places.values())}
-        rows = await read(self._connection, FIND_LATEST, parameters)
-        return [
-            Point(device_id, metric, ts, as_sent(other) if number is None else number)
-            for metric, ts, number, other in map(tuple, rows)
-        ]
+        latest: dict[str, Point] = {}
+        for number, places in source.parts.items():
+            parameters = {"source": number, "metrics": list(places), "places": list(places.values())}
+            for metric, ts, value, other in map(tuple, await read(self._connection, FIND_LATEST, parameters)):
+                # A metric that has moved has a latest value in each source that holds any of it.
+                if metric not in latest or latest[metric].ts < ts:
+                    latest[metric] = Point(device_id, metric, ts, as_sent(other) if value is None else value)
+        return [latest[metric] for metric in sorted(latest)]
 
     async def range(self, selection: Selection, *, order: Order, after: Position | None, limit: int) -> list[Point]:
         source = await self._find(selection.device_id, selection.metrics)
         if source is None:
             return []
-        reader = SeriesReader(self._connection, source.id, source.places, selection, order)
-        return await reader.read(after=after, limit=limit)
+        found: list[Point] = []
+        for number, places in source.parts.items():
+            reader = SeriesReader(self._connection, number, places, selection, order)
+            found += await reader.read(after=after, limit=limit)
+        return found if len(source.parts) == 1 else in_order(found, order)[:limit]
 
     async def numbers(self, selection: Selection, *, limit: int) -> dict[str, Numbers]:
         source = await self._find(selection.device_id, selection.metrics)
@@ -142,4 +152,4 @@ class SqlAlchemyPointRepository:
         if source is None or metrics is None:
             return source
         chosen = {metric: place for metric, place in source.places.items() if metric in set(metrics)}
-        return Source(source.id, chosen) if chosen else None
+        return source._replace(places=chosen) if chosen else None

@@ -81,3 +81,12 @@ class SeriesReader:
             return True
         place, last = (point.ts, point.metric), (after.ts, after.metric)
         return place < last if self._is_backward else place > last
+
+
+def in_order(points: Sequence[Point], order: Order) -> list[Point]:
+    """Sort points of several sources as each source's are sorted."""
+    return sorted(points, key=_place, reverse=order is Order.DESCENDING)
+
+
+def _place(point: Point) -> tuple[datetime, str]:
+    return point.ts, point.metric

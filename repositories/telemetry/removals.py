@@ -18,7 +18,8 @@ from repositories.telemetry.tables import TIME, archive_removals
 NOTE = sa.text("""
 WITH kept AS MATERIALIZED (SELECT dropped_before FROM retention_classes FOR SHARE)
 INSERT INTO archive_removals (device_id, metrics, "start", "end", removed_at)
-SELECT :device_id, :metrics, :start, least(:end, dropped_before), :removed_at FROM kept WHERE dropped_before > :start
+SELECT :device_id, :metrics, :start, least(:end, max(dropped_before)), :removed_at
+FROM kept HAVING max(dropped_before) > :start
 """).bindparams(
     sa.bindparam("device_id", type_=archive_removals.c.device_id.type),
     sa.bindparam("metrics", type_=archive_removals.c.metrics.type),

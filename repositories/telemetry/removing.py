@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,7 +13,7 @@ from repositories.telemetry.appending import overwrite
 from repositories.telemetry.ranging import FORWARD
 from repositories.telemetry.reading import read
 from repositories.telemetry.rows import NUMBERS_COUNTED, Row, to_row, to_values
-from repositories.telemetry.sources import Source, take_source
+from repositories.telemetry.sources import take_source
 from repositories.telemetry.staleness import mark_hours
 
 REST = sa.text("""
@@ -39,25 +40,35 @@ async def remove_points(connection: AsyncConnection, selection: Selection, *, li
     source = await take_source(connection, selection.device_id)
     if source is None:
         return Removal(0, None)
-    window = {"source": source.id, "start": selection.start, "end": selection.end}
-    found = await read(connection, REST, window | {"limit": limit})
-    rest: datetime | None = found[0].ts if found else None
-    window["end"] = rest or selection.end
+    windows = [
+        {"source": number, "start": selection.start, "end": selection.end, "limit": limit} for number in source.parts
+    ]
+    rests: list[datetime] = [row.ts for window in windows for row in await read(connection, REST, window)]
+    rest = min(rests, default=None)
+    places = None if selection.metrics is None else source.places_of(selection.metrics)
+    removed = [
+        await _remove(connection, places, window | {"end": rest or selection.end, "amount": limit})
+        for window in windows
+    ]
+    return Removal(sum(removed), rest)
+
+
+async def _remove(connection: AsyncConnection, places: Collection[int] | None, window: dict[str, Any]) -> int:
+    """Remove what lies in a window of a source, at some places alone or at all, and tell how much that was."""
     hours = (
         {row.hour: row.points for row in await read(connection, REMOVE, window)}
-        if selection.metrics is None
-        else await _remove_values(connection, source, selection.metrics, window | {"amount": limit})
+        if places is None
+        else await _remove_values(connection, places, window)
     )
     if hours:
-        await mark_hours(connection, source.id, hours)
-    return Removal(sum(hours.values()), rest)
+        await mark_hours(connection, window["source"], hours)
+    return sum(hours.values())
 
 
 async def _remove_values(
-    connection: AsyncConnection, source: Source, metrics: Collection[str], window: dict[str, object]
+    connection: AsyncConnection, places: Collection[int], window: dict[str, Any]
 ) -> Mapping[datetime, int]:
-    """Take the metrics' values out of the readings of a window, and tell how many of each hour those were."""
-    places = {source.places[metric] for metric in metrics if metric in source.places}
+    """Take the values at the places out of the readings of a window, and tell how many of each hour those were."""
     removed: Counter[datetime] = Counter()
     kept: list[Row] = []
     emptied: list[datetime] = []
@@ -66,7 +77,7 @@ async def _remove_values(
         left = {place: value for place, value in values.items() if place not in places}
         removed[ts.replace(minute=0, second=0, microsecond=0)] += len(values) - len(left)
         if left:
-            kept.append(to_row(source.id, ts, left))
+            kept.append(to_row(window["source"], ts, left))
         else:
             emptied.append(ts)
     await overwrite(connection, kept)

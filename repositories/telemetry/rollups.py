@@ -19,6 +19,7 @@ from iotsphere.telemetry.ports import NO_TIME
 from repositories.telemetry.partitions import add_partitions, is_partition_missing
 from repositories.telemetry.reading import REFUSALS, sqlstate
 from repositories.telemetry.rows import NUMBERED
+from repositories.telemetry.sources import CLASS_BITS
 
 DAY = timedelta(days=1)
 # Any number will do that no other advisory locks of this database have.
@@ -65,7 +66,7 @@ WITH {hours}
 DELETE FROM {table} USING (
     SELECT hours.source, hours.hour, place
     FROM hours
-    JOIN sources ON sources.id = hours.source
+    JOIN sources ON sources.id = hours.source & 16777215
     CROSS JOIN generate_series(1, cardinality(sources.metrics)) AS place
     OFFSET 0
 ) AS former
@@ -160,11 +161,12 @@ WITH {HOURS}, {READY_DAYS}
 DELETE FROM rollups_1d USING (
     SELECT ready.source, ready.day, place
     FROM ready
-    JOIN sources ON sources.id = ready.source
+    JOIN sources ON sources.id = ready.source & 16777215
     CROSS JOIN generate_series(1, cardinality(sources.metrics)) AS place
     OFFSET 0
 ) AS former
 WHERE rollups_1d.source = former.source AND rollups_1d.place = former.place AND rollups_1d.start = former.day
+    AND rollups_1d.start >= :earliest AND rollups_1d.start < :latest
 """)  # noqa: S608
 WORK_OUT_DAYS = sa.text(f"""
 WITH {HOURS}, {READY_DAYS}
@@ -179,7 +181,7 @@ SELECT
 FROM (
     SELECT ready.source, ready.day, place
     FROM ready
-    JOIN sources ON sources.id = ready.source
+    JOIN sources ON sources.id = ready.source & 16777215
     CROSS JOIN generate_series(1, cardinality(sources.metrics)) AS place
     OFFSET 0
 ) AS wanted
@@ -207,7 +209,7 @@ WHERE stale_hours.source = hours.source AND stale_hours.hour = hours.hour
 """)  # noqa: S608
 
 STEPS = (FORGET_MINUTES, FORGET_HOURS, WORK_OUT, FORGET_DAYS, WORK_OUT_DAYS, MARK_FRESH)
-PARTED_TABLES = ("rollups_1m", "rollups_1h")
+PARTED_TABLES = ("rollups_1m", "rollups_1h", "rollups_1d")
 
 
 class SqlAlchemyRollupRepository:
@@ -233,7 +235,8 @@ class SqlAlchemyRollupRepository:
             if not is_partition_missing(error):
                 raise
             for table in PARTED_TABLES:
-                await add_partitions(self._connection, (each.hour for each in hours), table=table)
+                spots = [(each.source >> CLASS_BITS, each.hour) for each in hours]
+                await add_partitions(self._connection, spots, table=table)
             await self._work_out(parameters)
 
     async def put_off(self, hours: Sequence[StaleHour]) -> None:

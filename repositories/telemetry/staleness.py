@@ -32,8 +32,10 @@ SELECT lower(span) AS start, upper(span) AS end
 FROM unnest((
     SELECT range_agg(tstzrange(hour, hour + interval '1 hour'))
     FROM sources
+    CROSS JOIN LATERAL unnest(parts) AS part (number)
     CROSS JOIN LATERAL (
-        SELECT hour FROM stale_hours WHERE source = sources.id AND hour > :earliest AND hour < :end OFFSET 0
+        SELECT hour FROM stale_hours
+        WHERE source = part.number << 24 | sources.id AND hour > :earliest AND hour < :end OFFSET 0
     ) AS own
     WHERE device_id = ANY(CAST(:device_ids AS uuid[]))
 )) AS span

@@ -11,15 +11,23 @@ TIME = sa.DateTime(timezone=True)
 # A device by a number that takes little room, and its metrics in the order in which they were first heard of: the
 # place of a metric, counted from 1, is where its values are found in a row.
 # Compared byte by byte: the order of metrics is then the same here, in Python, and on every machine.
+# ``classes`` are those of all places, a byte each, from the times of ``since`` on, by the rules as they were at their
+# revision ``rules``; where there are none, all are of the default class. ``parts`` are those that it ever had.
 sources = sa.Table(
     "sources",
     metadata,
     sa.Column("device_id", sa.Uuid, primary_key=True),
-    sa.Column("id", sa.Integer, sa.Identity(always=True), nullable=False, unique=True),
+    sa.Column("id", sa.Integer, sa.Identity(always=True, maxvalue=2**24 - 1), nullable=False, unique=True),
     sa.Column("metrics", ARRAY(sa.Text(collation="C")), nullable=False),
+    sa.Column("device_type", sa.Text),
+    sa.Column("rules", sa.BigInteger, server_default="0", nullable=False),
+    sa.Column("since", ARRAY(TIME), server_default="{}", nullable=False),
+    sa.Column("classes", ARRAY(sa.LargeBinary), server_default="{}", nullable=False),
+    sa.Column("parts", ARRAY(sa.Integer), server_default="{0}", nullable=False),
 )
 
-# All values of a device at one time: ``numbers`` from the metric at the place ``first`` on, null for each that has no
+# All values of a device at one time and of one retention class: the source is the class and the device's number in
+# one, ``class << 24 | number``. ``numbers`` from the metric at the place ``first`` on, null for each that has no
 # number; what is no number is in ``others``, by its place.
 # Numbers that lie far apart are kept in another way: see rows.py.
 readings = sa.Table(
@@ -133,12 +141,22 @@ archive_removals = sa.Table(
     sa.Column("removed_at", TIME, nullable=False),
 )
 
+# ``rules`` is the revision of all rules that last changed those of the class: the highest is the present one.
 retention_classes = sa.Table(
     "retention_classes",
     metadata,
     sa.Column("name", sa.Text(collation="C"), primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False, unique=True),
+    sa.Column("device_type", sa.Text),
+    sa.Column("metrics", sa.Text),
+    sa.Column("priority", sa.Integer, server_default="0", nullable=False),
+    sa.Column("rules", sa.BigInteger, server_default="0", nullable=False),
     sa.Column("raw_days", sa.Integer),
     sa.Column("archive_days", sa.Integer),
+    sa.Column("minute_rollup_days", sa.Integer),
+    sa.Column("hour_rollup_days", sa.Integer),
+    sa.Column("day_rollup_days", sa.Integer),
+    sa.Column("deleted_at", TIME),
     sa.Column("dropped_before", TIME, nullable=False),
     sa.Column("changed_at", TIME, nullable=False),
     sa.Column("version", sa.BigInteger, nullable=False),

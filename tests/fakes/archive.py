@@ -48,13 +48,13 @@ class InMemoryRemovalRepository:
 
     async def add(self, selection: Selection, *, removed_at: datetime) -> None:
         metrics = None if selection.metrics is None else frozenset(selection.metrics)
-        for kept in self._data.classes.values():
-            if kept.dropped_before > selection.start:
-                number = max(self._data.removals, default=0) + 1
-                end = min(selection.end, kept.dropped_before)
-                self._data.removals[number] = NotedRemoval(
-                    number, selection.device_id, metrics, selection.start, end, removed_at
-                )
+        dropped_before = max(kept.dropped_before for kept in self._data.classes.values())
+        if dropped_before > selection.start:
+            number = max(self._data.removals, default=0) + 1
+            end = min(selection.end, dropped_before)
+            self._data.removals[number] = NotedRemoval(
+                number, selection.device_id, metrics, selection.start, end, removed_at
+            )
 
     async def list(self, *, after: int, limit: int) -> builtins.list[NotedRemoval]:
         return [self._data.removals[number] for number in sorted(self._data.removals) if number > after][:limit]

@@ -9,9 +9,10 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.archive import ArchiveService, ArchivingService
 from iotsphere.telemetry.archived import ArchivedStretch
 from iotsphere.telemetry.examination import TelemetryExamination
-from iotsphere.telemetry.keeping import REMEMBERED_SECONDS, KeepingService, RetentionService
+from iotsphere.telemetry.keeping import REMEMBERED_SECONDS, KeepingService
 from iotsphere.telemetry.model import Point
 from iotsphere.telemetry.retention import DEFAULT_CLASS
+from iotsphere.telemetry.retention_classes import RetentionService
 from iotsphere.telemetry.rollups import RollupService
 from iotsphere.telemetry.service import TelemetryService
 from tests.fakes.archive import InMemoryArchiveFiles

@@ -5,11 +5,9 @@ begin.
 """
 
 import builtins
-import math
-import statistics
 from array import array
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
@@ -18,7 +16,7 @@ from typing import Self
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.archived import ArchivedDay, NotedRemoval
-from iotsphere.telemetry.errors import FigureOverflowError, QueryTooCostlyError, RetentionClassNotFoundError
+from iotsphere.telemetry.errors import QueryTooCostlyError, RetentionClassNotFoundError
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import (
     EARLIEST,
@@ -52,10 +50,11 @@ from iotsphere.telemetry.ports import (
     RetentionRepository,
     RollupRepository,
 )
-from iotsphere.telemetry.retention import DEFAULT_CLASS, ReadingChunk, RetentionClass
+from iotsphere.telemetry.retention import DEFAULT_CLASS, Holding, ReadingChunk, RetentionClass
+from iotsphere.telemetry.retention_rules import DEFAULT_NUMBER, IntakeTerms
 from tests.fakes.archive import InMemoryArchiveCatalogue, InMemoryRemovalRepository
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from tests.fakes.figures import EPOCH, figure, interval_start
+from tests.fakes.retention import Classing
 
 
 @dataclass
@@ -65,6 +64,9 @@ class TelemetryData:
     classes: dict[str, RetentionClass] = field(
         default_factory=lambda: {DEFAULT_CLASS: RetentionClass(DEFAULT_CLASS, changed_at=EARLIEST)}
     )
+    classing: Classing = field(default_factory=Classing)
+    # Figures are not kept here, but that there are some can be said.
+    figure_chunks: set[ReadingChunk] = field(default_factory=set)
     archived: dict[date, ArchivedDay] = field(default_factory=dict)
     removals: dict[int, NotedRemoval] = field(default_factory=dict)
     claimed: set[str] = field(default_factory=set)
@@ -90,22 +92,32 @@ class TelemetryData:
 
 
 class InMemoryPointRepository:
-    def __init__(self, stored: dict[tuple[DeviceId, str, datetime], Point]) -> None:
-        self._stored = stored
+    def __init__(self, data: TelemetryData) -> None:
+        self._stored = data.points
+        self._classes = data.classes
+        self._classing = data.classing
 
-    async def append(self, readings: Sequence[Reading], *, replace: bool) -> dict[int, Counts]:
+    async def append(
+        self, readings: Sequence[Reading], *, replace: bool, terms: IntakeTerms | None = None
+    ) -> dict[int, Counts]:
         self._metrics: dict[DeviceId, set[str]] = defaultdict(set)
         for device_id, metric, _ in self._stored:
             self._metrics[device_id].add(metric)
-        outcomes = {place: self._append(reading, replace=replace) for place, reading in enumerate(readings)}
+        for reading in readings:
+            self._classing.follow(reading, self._classes.values(), terms)
+        outcomes = {
+            place: self._append(reading, replace=replace, terms=terms) for place, reading in enumerate(readings)
+        }
         return {place: counts for place, counts in outcomes.items() if counts != Counts(len(readings[place].values))}
 
-    def _append(self, reading: Reading, *, replace: bool) -> Counts:
+    def _append(self, reading: Reading, *, replace: bool, terms: IntakeTerms | None) -> Counts:
         counts = Counts()
         for metric, value in reading.values.items():
-            counts += self._append_point(
-                _as_stored(Point(reading.device_id, metric, reading.ts, value)), replace=replace
-            )
+            point = _as_stored(Point(reading.device_id, metric, reading.ts, value))
+            if terms and terms.is_expired(self._classing.number_of(point), point.ts):
+                counts += Counts(rejected=1, expired=1)
+            else:
+                counts += self._append_point(point, replace=replace)
         return counts
 
     def _append_point(self, point: Point, *, replace: bool) -> Counts:
@@ -121,10 +133,12 @@ class InMemoryPointRepository:
         self._stored[key] = point
         return Counts(stored=1)
 
-    async def prepare(self, times: Collection[datetime]) -> None:
+    async def prepare(self, times: Collection[datetime], *, classes: Collection[int] = (DEFAULT_NUMBER,)) -> None:
         """There is room."""
 
-    async def find_missing_room(self, times: Collection[datetime]) -> list[str]:
+    async def find_missing_room(
+        self, times: Collection[datetime], *, classes: Collection[int] = (DEFAULT_NUMBER,)
+    ) -> list[str]:
         return []
 
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
@@ -175,9 +189,9 @@ class InMemoryPointRepository:
     ) -> list[Bucket]:
         groups: dict[tuple[datetime, str], list[Point]] = defaultdict(list)
         for point in self._selected(selection):
-            groups[_interval_start(point.ts, grid), point.metric].append(point)
+            groups[interval_start(point.ts, grid), point.metric].append(point)
         return [
-            Bucket(metric, start, {aggregate: _figure(aggregate, points) for aggregate in aggregates})
+            Bucket(metric, start, {aggregate: figure(aggregate, points) for aggregate in aggregates})
             for (start, metric), points in sorted(groups.items(), key=lambda group: group[0])
         ][:limit]
 
@@ -224,9 +238,9 @@ class InMemoryFleetRepository:
             name = selection.groups.get(point.device_id)
             is_wanted = selection.metrics is None or point.metric in selection.metrics
             if name is not None and is_wanted and selection.start <= point.ts < selection.end:
-                groups[_interval_start(point.ts, grid), point.metric, name].append(point)
+                groups[interval_start(point.ts, grid), point.metric, name].append(point)
         return [
-            (name, Bucket(metric, start, {aggregate: _figure(aggregate, points) for aggregate in aggregates}))
+            (name, Bucket(metric, start, {aggregate: figure(aggregate, points) for aggregate in aggregates}))
             for (start, metric, name), points in sorted(groups.items(), key=lambda group: group[0])
         ][:limit]
 
@@ -254,6 +268,13 @@ class InMemoryRetentionRepository:
             raise RetentionClassNotFoundError
         return self._classes[name]
 
+    async def list(self, *, for_update: bool = False) -> builtins.list[RetentionClass]:
+        return [self._classes[name] for name in sorted(self._classes)]
+
+    async def add(self, retention: RetentionClass) -> None:
+        assert retention.name not in self._classes
+        self._classes[retention.name] = retention
+
     async def save(self, retention: RetentionClass) -> None:
         self._classes[retention.name] = retention
 
@@ -272,25 +293,38 @@ class InMemoryChunkRepository:
         self.has_claimed = True
         return True
 
-    async def list(self, *, before: datetime) -> builtins.list[ReadingChunk]:
-        chunks = {month_of(point.ts) for point in self._data.points.values()}
-        return sorted(chunk for chunk in chunks if chunk.end <= before)
+    async def list(
+        self, *, before: datetime, number: int = DEFAULT_NUMBER, holds: Holding = Holding.READINGS
+    ) -> builtins.list[ReadingChunk]:
+        chunks = {month_of(point.ts, number) for point in self._data.points.values() if self._is_of(point, number)}
+        if holds is not Holding.READINGS:
+            chunks = {chunk for chunk in self._data.figure_chunks if (chunk.number, chunk.holds) == (number, holds)}
+        return sorted((chunk for chunk in chunks if chunk.end <= before), key=lambda chunk: chunk.start)
 
-    async def read(self, start: datetime, end: datetime) -> AsyncIterator[builtins.list[Reading]]:
+    async def read(
+        self, start: datetime, end: datetime, *, number: int = DEFAULT_NUMBER
+    ) -> AsyncIterator[builtins.list[Reading]]:
         times: dict[tuple[DeviceId, datetime], dict[str, object]] = defaultdict(dict)
         for point in self._data.points.values():
-            if start <= point.ts < end:
+            if start <= point.ts < end and self._is_of(point, number):
                 times[point.device_id, point.ts][point.metric] = point.value
         for (device_id, ts), values in sorted(times.items(), key=lambda item: item[0]):
             yield [Reading(device_id, ts, values)]
 
     async def is_settled(self, chunk: ReadingChunk) -> bool:
+        """Whatever class an hour is stale of: here figures are of all."""
         return not any(chunk.start <= hour < chunk.end for _, hour in self._data.stale)
 
     async def remove(self, chunk: ReadingChunk) -> None:
+        self._data.figure_chunks.discard(chunk)
+        if chunk.holds is not Holding.READINGS:
+            return
         for key, point in list(self._data.points.items()):
-            if chunk.start <= point.ts < chunk.end:
+            if chunk.start <= point.ts < chunk.end and self._is_of(point, chunk.number):
                 del self._data.points[key]
+
+    def _is_of(self, point: Point, number: int) -> bool:
+        return self._data.classing.number_of(point) == number
 
 
 class InMemoryKeepingUnitOfWork:
@@ -335,11 +369,12 @@ class InMemoryTelemetryUnitOfWork:
             points=dict(data.points),
             minutes=dict(data.minutes),
             classes=dict(data.classes),
+            classing=data.classing.copy(),
             archived=dict(data.archived),
             removals=dict(data.removals),
             epoch=data.epoch,
         )
-        self.points = InMemoryPointRepository(self._draft.points)
+        self.points = InMemoryPointRepository(self._draft)
         self.ledger = InMemoryLedgerRepository(self._draft.minutes)
         self.archive = InMemoryArchiveCatalogue(self._draft)
         self.removals = InMemoryRemovalRepository(self._draft)
@@ -353,6 +388,7 @@ class InMemoryTelemetryUnitOfWork:
         self._data.minutes, self._data.epoch = self._draft.minutes, self._draft.epoch
         self._data.classes, self._data.archived = self._draft.classes, self._draft.archived
         self._data.removals = self._draft.removals
+        self._data.classing = self._draft.classing
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -416,9 +452,9 @@ def _as_stored(point: Point) -> Point:
     return Point(point.device_id, point.metric, point.ts, float(point.value)) if is_number else point
 
 
-def month_of(ts: datetime) -> ReadingChunk:
+def month_of(ts: datetime, number: int = DEFAULT_NUMBER) -> ReadingChunk:
     end = datetime(ts.year + ts.month // 12, ts.month % 12 + 1, 1, tzinfo=UTC)
-    return ReadingChunk(datetime(ts.year, ts.month, 1, tzinfo=UTC), end)
+    return ReadingChunk(datetime(ts.year, ts.month, 1, tzinfo=UTC), end, number)
 
 
 def _place(point: Point) -> tuple[datetime, str]:
@@ -427,51 +463,3 @@ def _place(point: Point) -> tuple[datetime, str]:
 
 def _fleet_place(point: Point) -> tuple[datetime, DeviceId]:
     return point.ts, point.device_id
-
-
-def _interval_start(ts: datetime, grid: Grid) -> datetime:
-    length = grid.interval.length
-    if not grid.interval.is_calendar:
-        return ts - (ts - EPOCH) % length
-    day = ts.astimezone(grid.timezone).date()
-    first = day - timedelta(days=(day - date(1970, 1, 1)).days % length.days)
-    return datetime(first.year, first.month, first.day, tzinfo=grid.timezone).astimezone(UTC)
-
-
-def _figure(aggregate: Aggregate, points: Sequence[Point]) -> float | None:
-    if aggregate is Aggregate.COUNT:
-        return len(points)
-    numbers = [point.value for point in points if isinstance(point.value, float)]
-    if not numbers:
-        return None
-    try:
-        figure = FIGURES[aggregate](numbers)
-    except OverflowError as error:
-        raise FigureOverflowError from error
-    if figure is not None and not math.isfinite(figure):
-        raise FigureOverflowError
-    return figure
-
-
-def _percentile(share: float) -> Callable[[Sequence[float]], float]:
-    def compute(numbers: Sequence[float]) -> float:
-        ordered = sorted(numbers)
-        place = share * (len(ordered) - 1)
-        low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
-        return low + (high - low) * (place - math.floor(place))
-
-    return compute
-
-
-FIGURES: dict[Aggregate, Callable[[Sequence[float]], float | None]] = {
-    Aggregate.AVG: lambda numbers: math.fsum(numbers) / len(numbers),
-    Aggregate.MIN: min,
-    Aggregate.MAX: max,
-    Aggregate.SUM: math.fsum,
-    Aggregate.FIRST: lambda numbers: numbers[0],
-    Aggregate.LAST: lambda numbers: numbers[-1],
-    Aggregate.STDDEV: lambda numbers: statistics.stdev(numbers) if len(numbers) > 1 else None,
-    Aggregate.P50: _percentile(0.5),
-    Aggregate.P95: _percentile(0.95),
-    Aggregate.P99: _percentile(0.99),
-}

@@ -51,7 +51,7 @@ class Store:
 
 class GatedPoints(InMemoryPointRepository):
     def __init__(self, store: Store) -> None:
-        super().__init__(store.data.points)
+        super().__init__(store.data)
         self._store = store
 
     async def range(self, selection: Selection, **asked: Any) -> list[Point]:

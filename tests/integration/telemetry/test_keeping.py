@@ -30,7 +30,7 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 OLD, YOUNG = datetime(2026, 3, 15, tzinfo=UTC), datetime(2026, 11, 15, tzinfo=UTC)
 DEADLINE_SECONDS = 10
 READ_OLD = sa.text("SELECT count(*) FROM readings WHERE ts < '2026-05-01T00:00Z'")
-PARTITIONS = sa.text("SELECT relname FROM pg_class WHERE relname ~ '^readings_2[0-9_]+$' AND relkind = 'r'")
+PARTITIONS = sa.text("SELECT relname FROM pg_class WHERE relname ~ '^readings_00_[0-9_]+$' AND relkind = 'r'")
 
 
 @dataclass
@@ -107,7 +107,7 @@ async def partitions(store: Store) -> set[str]:
 async def test_room_is_made_for_this_month_and_the_next(store: Store, *, is_partitioned: bool) -> None:
     await store.worker.keep_readings()
 
-    ahead = {"readings_2026_11", "readings_2026_12"} if is_partitioned else set()
+    ahead = {"readings_00_2026_11", "readings_00_2026_12"} if is_partitioned else set()
     assert await partitions(store) == ahead
     if is_partitioned:
         # The writer finds it: making it would wait for this lock.
@@ -130,7 +130,7 @@ async def test_the_doctor_finds_room_that_nobody_has_made(store: Store, *, is_pa
 
     [room] = [finding for finding in await examination(later).examine() if finding.check == "room"]
     assert room.is_well != is_partitioned
-    for name in ("readings_2027_02", "readings_2027_03", "rollups_1m_2027_03", "rollups_1h_2027_03"):
+    for name in ("readings_00_2027_02", "readings_00_2027_03", "rollups_1m_00_2027_03", "rollups_1d_00_2027"):
         assert (name in room.detail) == is_partitioned
 
 
@@ -179,7 +179,7 @@ async def test_who_is_killed_while_waiting_for_a_reader_is_followed_by_another(s
 
     await store.keep_until_done()
     assert await store.times() == [YOUNG]
-    assert "readings_2026_03" not in await partitions(store)
+    assert "readings_00_2026_03" not in await partitions(store)
 
 
 async def test_who_breaks_off_between_detaching_and_dropping_is_followed_by_another(
@@ -187,12 +187,12 @@ async def test_who_breaks_off_between_detaching_and_dropping_is_followed_by_anot
 ) -> None:
     if is_partitioned:
         async with store.engine.begin() as connection:
-            await connection.execute(sa.text("ALTER TABLE readings DETACH PARTITION readings_2026_03"))
-        assert "readings_2026_03" in await partitions(store)
+            await connection.execute(sa.text("ALTER TABLE readings_00 DETACH PARTITION readings_00_2026_03"))
+        assert "readings_00_2026_03" in await partitions(store)
 
     await store.worker.keep_readings()
 
-    assert "readings_2026_03" not in await partitions(store)
+    assert "readings_00_2026_03" not in await partitions(store)
     assert await store.times() == [YOUNG]
 
 

@@ -168,4 +168,4 @@ async def test_there_is_no_other_class(name: str) -> None:
     with pytest.raises(RetentionClassNotFoundError):
         await house.retention.get_class(name=name)
     with pytest.raises(RetentionClassNotFoundError):
-        await house.retention.redefine_class(name=name, raw_days=1)
+        await house.retention.remove_class(name=name)
