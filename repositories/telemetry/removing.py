@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.telemetry.model import Removal, Selection
 from repositories.telemetry.appending import overwrite
+from repositories.telemetry.forgetting import forget_figures
 from repositories.telemetry.ranging import FORWARD
 from repositories.telemetry.reading import read
 from repositories.telemetry.rows import NUMBERS_COUNTED, Row, to_row, to_values
@@ -40,12 +41,16 @@ async def remove_points(connection: AsyncConnection, selection: Selection, *, li
     source = await take_source(connection, selection.device_id)
     if source is None:
         return Removal(0, None)
-    windows = [
+    windows: list[dict[str, Any]] = [
         {"source": number, "start": selection.start, "end": selection.end, "limit": limit} for number in source.parts
     ]
-    rests: list[datetime] = [row.ts for window in windows for row in await read(connection, REST, window)]
-    rest = min(rests, default=None)
     places = None if selection.metrics is None else source.places_of(selection.metrics)
+    rests: list[datetime] = [row.ts for window in windows for row in await read(connection, REST, window)]
+    end = min(rests, default=selection.end)
+    asked = source.places.values() if places is None else places
+    for window in windows:
+        rests += filter(None, [await forget_figures(connection, window["source"], [*asked], window | {"end": end})])
+    rest = min(rests, default=None)
     removed = [
         await _remove(connection, places, window | {"end": rest or selection.end, "amount": limit})
         for window in windows

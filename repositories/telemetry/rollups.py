@@ -168,16 +168,20 @@ DELETE FROM rollups_1d USING (
 WHERE rollups_1d.source = former.source AND rollups_1d.place = former.place AND rollups_1d.start = former.day
     AND rollups_1d.start >= :earliest AND rollups_1d.start < :latest
 """)  # noqa: S608
+# Of the hours of a day.
+DAY_FIGURES = """
+    sum(count), sum(numbers), sum(total), min(low), max(high),
+    (merged_moments(ARRAY[numbers, total, squares]) FILTER (WHERE numbers > 0))[3],
+    (array_agg(first ORDER BY start) FILTER (WHERE numbers > 0))[1], min(first_at),
+    (array_agg(last ORDER BY start DESC) FILTER (WHERE numbers > 0))[1], max(last_at)
+"""
 WORK_OUT_DAYS = sa.text(f"""
 WITH {HOURS}, {READY_DAYS}
 INSERT INTO rollups_1d (
     start, source, place, count, numbers, total, low, high, squares, first, first_at, last, last_at
 )
 SELECT
-    day, source, place, sum(count), sum(numbers), sum(total), min(low), max(high),
-    (merged_moments(ARRAY[numbers, total, squares]) FILTER (WHERE numbers > 0))[3],
-    (array_agg(first ORDER BY start) FILTER (WHERE numbers > 0))[1], min(first_at),
-    (array_agg(last ORDER BY start DESC) FILTER (WHERE numbers > 0))[1], max(last_at)
+    day, source, place, {DAY_FIGURES}
 FROM (
     SELECT ready.source, ready.day, place
     FROM ready
