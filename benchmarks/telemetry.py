@@ -33,10 +33,18 @@ JSON = {"Content-Type": "application/json"}
 console = Console()
 
 
-class Recordings:
-    """Requests that send readings, no time twice, each made by putting another stretch of time into a template."""
+def stretches_since(days_ago: int) -> Iterator[int]:
+    """Give one stretch of time after the other; a stretch for every request of a run should lie behind."""
+    return itertools.count((time.time_ns() // 1_000_000 - days_ago * 86_400_000) // 10**STRETCH_DIGITS)
 
-    def __init__(self, targets: list[tuple[str, dict[str, str]]], *, metrics: int, days_ago: int = 3650) -> None:
+
+class Recordings:
+    """Requests that send readings, each made by putting another stretch of time into a template.
+
+    Those that share ``stretches`` have no time in common: another reading of a device at a time would be merged.
+    """
+
+    def __init__(self, targets: list[tuple[str, dict[str, str]]], *, metrics: int, stretches: Iterator[int]) -> None:
         self._targets = targets
         values = random.Random(1)  # noqa: S311  # only to be numbers
         numbers = [
@@ -48,9 +56,7 @@ class Recordings:
             for number, each in enumerate(numbers)
         ]
         self._batch = b"[" + b",".join(readings) + b"]"
-        # So far back that a stretch for every request of a run lies behind.
-        start = time.time_ns() // 1_000_000 - days_ago * 86_400_000
-        self._stretches = itertools.count(start // 10**STRETCH_DIGITS)
+        self._stretches = stretches
 
     def batches(self) -> Iterator[bytes]:
         for (path, headers), stretch in zip(itertools.cycle(self._targets), self._stretches, strict=False):
@@ -64,20 +70,24 @@ class Recordings:
 
 
 def batch_contenders(
-    ours: int, devices: list[tuple[str, dict[str, str]]], bare: int, *, metrics: int
+    ours: int, devices: list[tuple[str, dict[str, str]]], bare: int, *, metrics: int, stretches: Iterator[int]
 ) -> list[Contender]:
-    plain = Recordings([("/unnest", {})], metrics=metrics)
-    recordings = Recordings(devices, metrics=metrics)
+    plain = Recordings([("/unnest", {})], metrics=metrics, stretches=stretches)
+    recordings = Recordings(devices, metrics=metrics, stretches=stretches)
     return [
         Contender(f"bare unnest, {metrics} metrics", bare, plain.batches(), connections=BATCHING),
         Contender(f"ours, {metrics} metrics", ours, recordings.batches(), connections=BATCHING),
     ]
 
 
-def single_contenders(ours: int, devices: list[tuple[str, dict[str, str]]], bare: int) -> list[Contender]:
+def single_contenders(
+    ours: int, devices: list[tuple[str, dict[str, str]]], bare: int, stretches: Iterator[int]
+) -> list[Contender]:
+    parsed = Recordings([("/parsed", {})], metrics=1, stretches=stretches)
+    recordings = Recordings(devices, metrics=1, stretches=stretches)
     return [
-        Contender("empty endpoint, single readings", bare, Recordings([("/parsed", {})], metrics=1).singles()),
-        Contender("ours, single readings", ours, Recordings(devices, metrics=1).singles()),
+        Contender("empty endpoint, single readings", bare, parsed.singles()),
+        Contender("ours, single readings", ours, recordings.singles()),
     ]
 
 
@@ -104,11 +114,12 @@ def measure(options: argparse.Namespace, platform: Platform) -> dict[str, dict[s
         devices.append((f"{path}/telemetry", {"X-API-Key": key}))
     bare = SecondProcess(platform, "benchmarks.intake_app")
     found: dict[str, dict[str, float]] = {}
+    stretches = stretches_since(days_ago=3650)
     try:
         contests = [
-            (batch_contenders(platform.port, devices, bare.port, metrics=1), READINGS),
-            (batch_contenders(platform.port, devices, bare.port, metrics=10), READINGS * 10),
-            (single_contenders(platform.port, devices, bare.port), 1),
+            (batch_contenders(platform.port, devices, bare.port, metrics=1, stretches=stretches), READINGS),
+            (batch_contenders(platform.port, devices, bare.port, metrics=10, stretches=stretches), READINGS * 10),
+            (single_contenders(platform.port, devices, bare.port, stretches), 1),
         ]
         for contenders, points in contests:
             # Keys, connections and chunks are there when it is measured.

@@ -27,7 +27,7 @@ from benchmarks.access import environment_of_serving
 from benchmarks.load import apply, request
 from benchmarks.rollups import METRICS, POINTS_OF_A_DEVICE, READINGS, STALE
 from benchmarks.run import Contender, Platform, compare, figures, memory_ofdescendants, prepare_device
-from benchmarks.telemetry import BATCHING, DEVICES, Recordings
+from benchmarks.telemetry import BATCHING, DEVICES, Recordings, stretches_since
 from benchmarks.telemetry import READINGS as READINGS_OF_A_BATCH
 from iotsphere.kernel.times import format_time
 from repositories.sql import create_store_engine
@@ -122,8 +122,9 @@ def measure_intake(platform: Platform, options: argparse.Namespace) -> dict[str,
         path, key = prepare_device(platform)
         targets.append((f"{path}/telemetry", {"X-API-Key": key}))
     rates = {}
+    stretches = stretches_since(days_ago=200)
     for metrics in (1, 10):
-        batches = Recordings(targets, metrics=metrics, days_ago=200 - 50 * metrics // 10).batches()
+        batches = Recordings(targets, metrics=metrics, stretches=stretches).batches()
         contender = Contender(f"intake, {metrics} metrics", platform.port, batches, connections=BATCHING)
         # Places and chunks are there when it is measured.
         asyncio.run(apply(contender.port, batches, seconds=1, connections=BATCHING))
