@@ -6,7 +6,7 @@ from iotsphere.kernel.errors import PreconditionFailedError, UnavailableError
 from iotsphere.telemetry.errors import BatchRejectedError, RetentionClassNotFoundError
 from iotsphere.telemetry.gathered import GivenReading
 from iotsphere.telemetry.model import EARLIEST, Counts, StaleHour
-from iotsphere.telemetry.retention import ReadingChunk
+from iotsphere.telemetry.retention import Holding, ReadingChunk, RollupDays, Scope
 from tests.fakes.keeping import CHANGED, DEVICE, House
 from tests.fakes.telemetry import InMemoryChunkRepository, InMemoryKeepingUnitOfWork
 
@@ -169,3 +169,69 @@ async def test_there_is_no_other_class(name: str) -> None:
         await house.retention.get_class(name=name)
     with pytest.raises(RetentionClassNotFoundError):
         await house.retention.remove_class(name=name)
+
+
+async def test_a_class_goes_by_its_own_ages() -> None:
+    house = House()
+    await house.retention.redefine_class(name="short", raw_days=30, scope=Scope(metrics="b"))
+    for days in (25, 5):
+        reading = {"ts": (CHANGED - days * DAY).isoformat(), "values": {"a": 1, "b": 1}}
+        await house.telemetry.record_readings(device_id=DEVICE, document=reading)
+    house.data.stale.clear()
+    house.clock.advance(days=60)
+
+    await house.keeping.keep_readings()
+
+    assert {metric for _, metric, _ in house.data.points} == {"a"}
+    assert len(house.data.points) == 2
+    assert house.dropped_before == EARLIEST
+    assert house.data.classes["short"].dropped_before > CHANGED - 5 * DAY
+
+
+async def test_of_a_reading_what_its_class_keeps_no_longer_is_rejected() -> None:
+    house = House()
+    await house.retention.redefine_class(name="short", raw_days=30, scope=Scope(metrics="b"))
+
+    reading = {"ts": (CHANGED - 31 * DAY).isoformat(), "values": {"a": 1, "b": 1}}
+    report = await house.telemetry.record_readings(device_id=DEVICE, document=reading)
+
+    assert report.counts == Counts(stored=1, rejected=1, expired=1)
+    assert [(rejection.index, rejection.code) for rejection in report.rejections] == [(0, "telemetry.point.expired")]
+
+
+async def test_figures_are_dropped_past_ages_of_their_own() -> None:
+    house = House()
+    days = RollupDays(minute=30, hour=60, day=None)
+    await house.retention.redefine_class(name="default", raw_days=7, rollup_days=days)
+    chunks = {
+        (holds, age): ReadingChunk(CHANGED - (age + 1) * DAY, CHANGED - age * DAY, 0, holds)
+        for holds in (Holding.MINUTES, Holding.HOURS, Holding.DAYS)
+        for age in (20, 40, 80)
+    }
+    house.data.figure_chunks = {*chunks.values(), ReadingChunk(EARLIEST, EARLIEST + DAY, 1, Holding.MINUTES)}
+    house.clock.advance(minutes=10)
+
+    await house.keeping.keep_readings()
+
+    left = {key for key, chunk in chunks.items() if chunk in house.data.figure_chunks}
+    assert left == {
+        (Holding.MINUTES, 20),
+        (Holding.HOURS, 20),
+        (Holding.HOURS, 40),
+        *((Holding.DAYS, age) for age in (20, 40, 80)),
+    }
+    assert len(house.data.figure_chunks) == len(left) + 1
+
+
+async def test_a_deleted_class_goes_by_its_ages_still() -> None:
+    house = House()
+    await house.retention.redefine_class(name="short", raw_days=30, scope=Scope(metrics="b"))
+    reading = {"ts": (CHANGED - 25 * DAY).isoformat(), "values": {"b": 1}}
+    await house.telemetry.record_readings(device_id=DEVICE, document=reading)
+    house.data.stale.clear()
+    await house.retention.remove_class(name="short")
+    house.clock.advance(days=40)
+
+    await house.keeping.keep_readings()
+
+    assert house.data.points == {}
