@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,7 +22,7 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.intervals import Grid, Interval
 from iotsphere.telemetry.model import EARLIEST, Aggregate, Counts, FleetSelection, Order, Reading, Selection
 from iotsphere.telemetry.ports import KeepingUnitOfWorkFactory, TelemetryUnitOfWorkFactory
-from iotsphere.telemetry.retention import RetentionClass, Scope
+from iotsphere.telemetry.retention import Holding, RetentionClass, Scope
 from iotsphere.telemetry.retention_rules import IntakeTerms
 from repositories.availability import StoreGate
 from repositories.telemetry.unit_of_work import (
@@ -218,6 +219,38 @@ async def test_of_a_class_chunks_go_by_themselves(store: Store, device_id: Devic
 
     assert await store.held(device_id) == {0: {("b", NOON)}}
     assert await store.append(device_id, NOON, (NOON, {"a": 2, "b": 1})) == {0: Counts(stored=1, duplicates=1)}
+
+
+@pytest.mark.parametrize("holds", [Holding.MINUTES, Holding.HOURS, Holding.DAYS])
+async def test_figures_of_a_class_go_by_themselves(store: Store, device_id: DeviceId, holds: Holding) -> None:
+    if store.engine is None:
+        pytest.skip("The double works no figures out")
+    await store.say(1, Scope(metrics="a"))
+    await store.append(device_id, NOON, (NOON, {"a": 1, "b": 1}))
+    await store.roll_up()
+    table, start = {
+        Holding.MINUTES: ("rollups_1m", "hour"),
+        Holding.HOURS: ("rollups_1h", "start"),
+        Holding.DAYS: ("rollups_1d", "start"),
+    }[holds]
+    count = sa.text(
+        f"SELECT source >> 24, count(*) FROM {table} WHERE {start} >= '2011-11-20Z' AND {start} < '2011-11-21Z' "  # noqa: S608
+        "AND source & 16777215 = (SELECT id FROM sources WHERE device_id = :device_id) GROUP BY 1"
+    )
+
+    async def figures() -> dict[int, int]:
+        assert store.engine is not None
+        async with store.engine.connect() as connection:
+            rows = await connection.execute(count, {"device_id": device_id})
+            return dict(map(tuple, rows))
+
+    assert await figures() == {0: 1, 1: 1}
+    async with store.keeping() as keeping:
+        listed = await keeping.chunks.list(before=END + 360 * DAY, number=1, holds=holds)
+        (chunk,) = [each for each in listed if each.start <= NOON < each.end]
+        await keeping.chunks.remove(chunk)
+
+    assert await figures() == {0: 1}
 
 
 SCOPES = st.one_of(
