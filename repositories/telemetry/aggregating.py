@@ -19,7 +19,7 @@ VALUES = """
 SELECT
     name, rank, wanted.metric, ts, {interval_start} AS interval_start,
     {number} AS number, others -> CAST(wanted.place AS text) AS other
-FROM chosen
+FROM {chosen}
 CROSS JOIN LATERAL (
     SELECT ts, first, numbers, others FROM readings
     WHERE source = chosen.source AND ts >= {start} AND ts < {end} OFFSET 0
@@ -69,10 +69,14 @@ def aggregate_query(
     return sa.text(statement), parameters | interval_parameters(grid, selection)
 
 
-def values_between(start: str, end: str, grid: Grid) -> str:
+def values_between(start: str, end: str, grid: Grid, *, chosen: str = "chosen") -> str:
     """Give the query for the values of what was chosen, between two moments."""
     return VALUES.format(
-        interval_start=interval_start(grid, "ts"), number=number_at("wanted.place"), start=start, end=end
+        interval_start=interval_start(grid, "ts"),
+        number=number_at("wanted.place"),
+        chosen=chosen,
+        start=start,
+        end=end,
     )
 
 

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from iotsphere.telemetry.errors import FigureOverflowError
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import Aggregate, Bucket, FleetSelection
-from iotsphere.telemetry.rollups import Stretch, coarsest_for, cut
+from iotsphere.telemetry.rollups import coarsest_for, cut
 from repositories.telemetry.aggregating import aggregate_query, row_to_bucket
-from repositories.telemetry.merging import is_mergeable, merge_query
+from repositories.telemetry.merging import Part, is_mergeable, merge_query
 from repositories.telemetry.reading import read
 from repositories.telemetry.staleness import find_stale_spans
 from repositories.telemetry.weighing import refuse_too_much
@@ -29,14 +29,14 @@ class BucketReader:
 
     async def read(self, *, limit: int) -> list[tuple[str, Bucket]]:
         """Give up to ``limit`` buckets by (ts, metric, group), and the name of the group of each."""
-        stretches = await self._cut() if is_mergeable(self._aggregates) else []
-        if any(stretch.resolution for stretch in stretches):
+        parts = await self._cut() if is_mergeable(self._aggregates) else []
+        if any(part.stretch.resolution for part in parts):
             # Where numbers are so large that sums of them are not kept, the readings may still have an answer.
             with suppress(FigureOverflowError):
-                for stretch in stretches:
+                for _, stretch in parts:
                     if stretch.resolution is None:
                         await refuse_too_much(self._connection, self._selection, stretch.start, stretch.end)
-                return await self._read(*merge_query(self._selection, stretches, self._grid, self._aggregates), limit)
+                return await self._read(*merge_query(self._selection, parts, self._grid, self._aggregates), limit)
         return await self.read_from_readings(limit=limit)
 
     async def read_from_readings(self, *, limit: int) -> list[tuple[str, Bucket]]:
@@ -44,13 +44,17 @@ class BucketReader:
         await refuse_too_much(self._connection, self._selection, self._selection.start, self._selection.end)
         return await self._read(*aggregate_query(self._selection, self._grid, self._aggregates), limit)
 
-    async def _cut(self) -> list[Stretch]:
+    async def _cut(self) -> list[Part]:
         start, end = self._selection.start, self._selection.end
         coarsest = coarsest_for(self._grid, start, end)
         if coarsest is None:
             return []
         stale = await find_stale_spans(self._connection, list(self._selection.groups), start, end)
-        return cut(start, end, stale, coarsest)
+        return [
+            Part(number if len(stale) > 1 else None, stretch)
+            for number, spans in stale.items()
+            for stretch in cut(start, end, spans, coarsest)
+        ]
 
     async def _read(self, query: sa.TextClause, parameters: dict[str, Any], limit: int) -> list[tuple[str, Bucket]]:
         rows = await read(self._connection, query, parameters | {"limit": limit})

@@ -1,11 +1,12 @@
 """How figures that were worked out ahead become those of a query's intervals (ADR 0027).
 
 A part is what one stretch of time gives to one interval: figures of a day, of an hour or of a minute, or those of the
-readings where nothing else is exact. An interval's figures are merged from its parts.
+readings where nothing else is exact. An interval's figures are merged from its parts. Where what was asked for is of
+several classes, each has parts of its own.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -15,6 +16,7 @@ from iotsphere.telemetry.rollups import Resolution, Stretch
 from repositories.telemetry.aggregating import values_between
 from repositories.telemetry.grids import interval_parameters, interval_start
 from repositories.telemetry.groups import CHOSEN, chosen_parameters
+from repositories.telemetry.sources import CLASS_BITS
 
 MERGE = """
 WITH {chosen}
@@ -51,7 +53,7 @@ NEEDED = {
 
 LONGER = """
 SELECT name, rank, metric, {interval_start} AS interval_start, {columns}
-FROM wanted CROSS JOIN LATERAL (
+FROM {wanted} CROSS JOIN LATERAL (
     SELECT * FROM {table}
     WHERE source = wanted.source AND place = wanted.place AND start >= :start_{number} AND start < :end_{number}
     OFFSET 0
@@ -65,7 +67,7 @@ MINUTES = """
 SELECT name, rank, metric, {interval_start} AS interval_start, {columns}
 FROM (
     SELECT name, rank, metric, hour + minute * interval '1 minute' AS ts, by_minute.*
-    FROM wanted CROSS JOIN LATERAL (
+    FROM {wanted} CROSS JOIN LATERAL (
         SELECT * FROM rollups_1m
         WHERE source = wanted.source AND place = wanted.place
             AND hour >= date_bin('1 hour', CAST(:start_{number} AS timestamptz), '1970-01-01T00:00Z')
@@ -126,41 +128,60 @@ GROUP BY name, rank, metric, interval_start
 """
 
 
+class Part(NamedTuple):
+    """A stretch of what is of one class, by its number, or of all where that is None."""
+
+    retention_class: int | None
+    stretch: Stretch
+
+
 def is_mergeable(aggregates: Collection[Aggregate]) -> bool:
     return FIGURES.keys() >= set(aggregates)
 
 
 def merge_query(
-    selection: FleetSelection, stretches: Sequence[Stretch], grid: Grid, aggregates: Collection[Aggregate]
+    selection: FleetSelection, parts: Sequence[Part], grid: Grid, aggregates: Collection[Aggregate]
 ) -> tuple[sa.TextClause, dict[str, Any]]:
-    """Give the statement for the stretches of a selection and its parameters, but for the limit."""
+    """Give the statement for the parts of a selection and its parameters, but for the limit."""
     parameters = chosen_parameters(selection)
-    for number, stretch in enumerate(stretches):
+    for number, (retention_class, stretch) in enumerate(parts):
         parameters |= {f"start_{number}": stretch.start, f"end_{number}": stretch.end}
+        if retention_class is not None:
+            parameters[f"class_{number}"] = retention_class
     columns = list(dict.fromkeys(column for aggregate in aggregates for column in NEEDED[aggregate]))
-    parts = [_part(stretch.resolution, number, columns, grid) for number, stretch in enumerate(stretches)]
     figures = _listed(FIGURES[aggregate] for aggregate in aggregates)
-    statement = MERGE.format(chosen=CHOSEN, figures=figures, parts="UNION ALL".join(parts))
+    written = [_written(part, number, columns, grid) for number, part in enumerate(parts)]
+    statement = MERGE.format(chosen=CHOSEN, figures=figures, parts="UNION ALL".join(written))
     return sa.text(statement), parameters | interval_parameters(grid, selection)
 
 
-def _part(resolution: Resolution | None, number: int, columns: Sequence[str], grid: Grid) -> str:
+def _written(part: Part, number: int, columns: Sequence[str], grid: Grid) -> str:
+    resolution = part.stretch.resolution
     if resolution is None:
         return READINGS.format(
             columns=_listed(f"{FROM_READINGS[column]} AS {column}" for column in columns),
-            values=values_between(f":start_{number}", f":end_{number}", grid),
+            values=values_between(
+                f":start_{number}", f":end_{number}", grid, chosen=_of_class("chosen", part, number)
+            ),
         )
     if resolution is Resolution.MINUTE:
-        return _minutes(number, columns, grid)
+        return _minutes(part, number, columns, grid)
     return LONGER.format(
         interval_start=interval_start(grid, "start"),
         columns=_listed(MOMENTS_OF_LONGER.get(column, column) for column in columns),
         table=TABLES[resolution],
+        wanted=_of_class("wanted", part, number),
         number=number,
     )
 
 
-def _minutes(number: int, columns: Sequence[str], grid: Grid) -> str:
+def _of_class(name: str, part: Part, number: int) -> str:
+    if part.retention_class is None:
+        return name
+    return f"(SELECT * FROM {name} WHERE source >> {CLASS_BITS} = :class_{number}) AS {name}"  # noqa: S608
+
+
+def _minutes(part: Part, number: int, columns: Sequence[str], grid: Grid) -> str:
     # Each array that is unfolded takes its time.
     names = list(dict.fromkeys(["minute", *(name for column in columns for name in FROM_MINUTES[column])]))
     return MINUTES.format(
@@ -168,6 +189,7 @@ def _minutes(number: int, columns: Sequence[str], grid: Grid) -> str:
         columns=_listed(f"{_of_minute(column)} AS {column}" for column in columns),
         arrays=_listed(ARRAYS[name] for name in names),
         names=_listed(names),
+        wanted=_of_class("wanted", part, number),
         number=number,
     )
 

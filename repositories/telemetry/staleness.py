@@ -28,18 +28,23 @@ ON CONFLICT (source, hour) DO UPDATE SET revision = DEFAULT, is_put_off = false
 
 # Hours beside each other make one span, whichever devices they are of.
 FIND = sa.text("""
-SELECT lower(span) AS start, upper(span) AS end
-FROM unnest((
-    SELECT range_agg(tstzrange(hour, hour + interval '1 hour'))
+SELECT number, starts, ends
+FROM (
+    SELECT part.number, range_agg(tstzrange(hour, hour + interval '1 hour')) FILTER (WHERE hour IS NOT NULL) AS stale
     FROM sources
     CROSS JOIN LATERAL unnest(parts) AS part (number)
-    CROSS JOIN LATERAL (
+    LEFT JOIN LATERAL (
         SELECT hour FROM stale_hours
         WHERE source = part.number << 24 | sources.id AND hour > :earliest AND hour < :end OFFSET 0
-    ) AS own
+    ) AS own ON true
     WHERE device_id = ANY(CAST(:device_ids AS uuid[]))
-)) AS span
-ORDER BY span
+    GROUP BY part.number
+) AS of_class
+CROSS JOIN LATERAL (
+    SELECT array_agg(lower(span) ORDER BY span) AS starts, array_agg(upper(span) ORDER BY span) AS ends
+    FROM unnest(stale) AS span
+) AS spans
+ORDER BY number
 """)
 # Where there are more, whatever is between the first and the last is asked of the readings, which is exact as well.
 MOST_SPANS = 64
@@ -48,12 +53,18 @@ HOUR = timedelta(hours=1)
 
 async def find_stale_spans(
     connection: AsyncConnection, device_ids: Sequence[DeviceId], start: datetime, end: datetime
-) -> list[Span]:
-    """Give the time in between of which readings have to be asked, for figures of some of the devices are stale."""
+) -> dict[int, list[Span]]:
+    """Give for each class that holds something of the devices when its readings have to be asked.
+
+    There figures of some of the devices are stale. Of another class, readings of that time may have been dropped.
+    """
     window = {"earliest": start - HOUR, "end": end}
     rows = await read(connection, FIND, window | {"device_ids": device_ids})
-    spans = [Span(row.start, row.end) for row in rows]
-    return [Span(spans[0].start, spans[-1].end)] if len(spans) > MOST_SPANS else spans
+    return {row.number: _spans(row.starts or [], row.ends or [], most=MOST_SPANS // len(rows)) for row in rows}
+
+
+def _spans(starts: Sequence[datetime], ends: Sequence[datetime], *, most: int) -> list[Span]:
+    return [Span(starts[0], ends[-1])] if len(starts) > most else list(map(Span, starts, ends))
 
 
 async def mark_hours(connection: AsyncConnection, source: int, hours: Collection[datetime]) -> None:

@@ -22,7 +22,8 @@ VALUES_OF_READING = 3
 UNWEIGHED = timedelta(days=90)
 
 SOURCES = sa.text("""
-SELECT id, cardinality(metrics) AS metrics FROM sources WHERE device_id = ANY(CAST(:device_ids AS uuid[]))
+SELECT part.number << 24 | id AS id, cardinality(metrics) AS metrics
+FROM sources CROSS JOIN LATERAL unnest(parts) AS part (number) WHERE device_id = ANY(CAST(:device_ids AS uuid[]))
 """)
 WITHIN = "FROM readings WHERE source = ANY(CAST(:sources AS integer[])) AND ts >= :start AND ts < :end"
 ESTIMATE = sa.text(f"EXPLAIN (FORMAT JSON) SELECT {WITHIN}")
