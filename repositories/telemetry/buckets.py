@@ -12,7 +12,7 @@ from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import Aggregate, Bucket, FleetSelection
 from iotsphere.telemetry.rollups import coarsest_for, cut
 from repositories.telemetry.aggregating import aggregate_query, row_to_bucket
-from repositories.telemetry.merging import Part, is_mergeable, merge_query
+from repositories.telemetry.merging import AnswerPart, is_mergeable, merge_query
 from repositories.telemetry.reading import read
 from repositories.telemetry.staleness import find_stale_spans
 from repositories.telemetry.weighing import refuse_too_much
@@ -44,14 +44,14 @@ class BucketReader:
         await refuse_too_much(self._connection, self._selection, self._selection.start, self._selection.end)
         return await self._read(*aggregate_query(self._selection, self._grid, self._aggregates), limit)
 
-    async def _cut(self) -> list[Part]:
+    async def _cut(self) -> list[AnswerPart]:
         start, end = self._selection.start, self._selection.end
         coarsest = coarsest_for(self._grid, start, end)
         if coarsest is None:
             return []
         stale = await find_stale_spans(self._connection, list(self._selection.groups), start, end)
         return [
-            Part(number if len(stale) > 1 else None, stretch)
+            AnswerPart(number if len(stale) > 1 else None, stretch)
             for number, spans in stale.items()
             for stretch in cut(start, end, spans, coarsest)
         ]

@@ -128,7 +128,7 @@ GROUP BY name, rank, metric, interval_start
 """
 
 
-class Part(NamedTuple):
+class AnswerPart(NamedTuple):
     """A stretch of what is of one class, by its number, or of all where that is None."""
 
     retention_class: int | None
@@ -140,7 +140,7 @@ def is_mergeable(aggregates: Collection[Aggregate]) -> bool:
 
 
 def merge_query(
-    selection: FleetSelection, parts: Sequence[Part], grid: Grid, aggregates: Collection[Aggregate]
+    selection: FleetSelection, parts: Sequence[AnswerPart], grid: Grid, aggregates: Collection[Aggregate]
 ) -> tuple[sa.TextClause, dict[str, Any]]:
     """Give the statement for the parts of a selection and its parameters, but for the limit."""
     parameters = chosen_parameters(selection)
@@ -155,7 +155,7 @@ def merge_query(
     return sa.text(statement), parameters | interval_parameters(grid, selection)
 
 
-def _written(part: Part, number: int, columns: Sequence[str], grid: Grid) -> str:
+def _written(part: AnswerPart, number: int, columns: Sequence[str], grid: Grid) -> str:
     resolution = part.stretch.resolution
     if resolution is None:
         return READINGS.format(
@@ -175,13 +175,13 @@ def _written(part: Part, number: int, columns: Sequence[str], grid: Grid) -> str
     )
 
 
-def _of_class(name: str, part: Part, number: int) -> str:
+def _of_class(name: str, part: AnswerPart, number: int) -> str:
     if part.retention_class is None:
         return name
     return f"(SELECT * FROM {name} WHERE source >> {CLASS_BITS} = :class_{number}) AS {name}"  # noqa: S608
 
 
-def _minutes(part: Part, number: int, columns: Sequence[str], grid: Grid) -> str:
+def _minutes(part: AnswerPart, number: int, columns: Sequence[str], grid: Grid) -> str:
     # Each array that is unfolded takes its time.
     names = list(dict.fromkeys(["minute", *(name for column in columns for name in FROM_MINUTES[column])]))
     return MINUTES.format(
