@@ -1,14 +1,19 @@
 """Readings in columns: what devices mostly send, numbers of the same metrics time after time, costs little then."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import overload
+from typing import Any, overload
+
+import msgspec
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.times import EPOCH
 from iotsphere.telemetry.model import Reading
 
 MICROSECOND = timedelta(microseconds=1)
+NUMBERS = frozenset({int, float})
+# What a number costs while it waits and is written, in bytes of a text or an object.
+BYTES_OF_NUMBER = 512
 
 
 class Block(Sequence[Reading]):
@@ -95,6 +100,19 @@ def count_values(readings: Sequence[Reading]) -> int:
     if isinstance(readings, Block):
         return len(readings) * len(readings.metrics)
     return sum([len(reading.values) for reading in readings])
+
+
+def weigh(readings: Sequence[Reading]) -> int:
+    """Tell how much the readings hold: as much as so many numbers, where half a KiB of anything else is one more."""
+    if isinstance(readings, Block):
+        return count_values(readings)
+    return sum([_weigh_values(reading.values.values()) for reading in readings])
+
+
+def _weigh_values(values: Collection[Any]) -> int:
+    if NUMBERS.issuperset(map(type, values)):
+        return len(values)
+    return len(values) + sum([len(msgspec.json.encode(value)) for value in values]) // BYTES_OF_NUMBER
 
 
 def earliest_of(readings: Sequence[Reading], default: datetime) -> datetime:

@@ -16,7 +16,7 @@ import msgspec
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.times import EPOCH, parse_time
-from iotsphere.telemetry.blocks import MICROSECOND, Block
+from iotsphere.telemetry.blocks import MICROSECOND, NUMBERS, Block
 from iotsphere.telemetry.errors import TooManyValuesError
 from iotsphere.telemetry.model import (
     EARLIEST,
@@ -70,8 +70,6 @@ TOO_OLD = Refusal("telemetry.point.too_old", "The time lies before 2000-01-01.")
 TOO_MANY_METRICS = Refusal(
     "telemetry.device.too_many_metrics", f"A device may have {MAX_METRICS} metrics at the most."
 )
-
-NUMBERS = frozenset({int, float})
 
 
 class PlainReading(msgspec.Struct, forbid_unknown_fields=True):

@@ -13,13 +13,14 @@ from itertools import islice
 
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
-from iotsphere.telemetry.blocks import Joined, count_values
+from iotsphere.telemetry.blocks import Joined, count_values, weigh
 from iotsphere.telemetry.model import Arrival, Counts, Reading
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from iotsphere.telemetry.retention_rules import IntakeTerms
 from iotsphere.telemetry.turns import FairQueue, Sender, WaitingRoom
 
-# More in one statement gains nothing, and takes longer than a statement may.
+# More in one statement gains nothing, and takes longer than a statement may. All of these count numbers, and what is
+# no number by its bytes.
 MOST_POINTS_AT_ONCE = 10_000
 # While the store is busy with one transaction, the next is made ready, where as many wait: fewer share one commit.
 TRANSACTIONS = 2
@@ -55,6 +56,10 @@ class Submission:
     def size(self) -> int:
         return count_values(self.readings)
 
+    @property
+    def weight(self) -> int:
+        return weigh(self.readings)
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -70,7 +75,7 @@ class PendingSubmissions:
 
     submissions: Sequence[Submission]
     sender: Sender
-    size: int
+    weight: int
     receipts: asyncio.Future[list[Receipt]]
 
     def settle(self, receipts: list[Receipt]) -> None:
@@ -116,13 +121,13 @@ class GroupCommit:
         """Do the same for several, which are stored together or not at all, and take turns as one sender."""
         if self._is_closed:
             raise UnavailableError("telemetry", ENDING)
-        size = sum(submission.size for submission in submissions)
-        if not self._room.enter(sender, size):
+        weight = sum(submission.weight for submission in submissions)
+        if not self._room.enter(sender, weight):
             raise UnavailableError("telemetry", NO_ROOM)
-        waiting = PendingSubmissions(submissions, sender, size, asyncio.get_running_loop().create_future())
+        waiting = PendingSubmissions(submissions, sender, weight, asyncio.get_running_loop().create_future())
         self._waiting.add(waiting)
-        self._queues[replaces].put(sender, size, waiting)
-        self._points_waiting += size
+        self._queues[replaces].put(sender, weight, waiting)
+        self._points_waiting += weight
         if not self._writing or self._is_another_worth_it():
             self._writing.add(asyncio.create_task(self._write_all()))
         try:
@@ -165,12 +170,12 @@ class GroupCommit:
     def _next_group(self, queue: FairQueue[PendingSubmissions]) -> list[PendingSubmissions]:
         group: list[PendingSubmissions] = []
         room = MOST_POINTS_AT_ONCE
-        # The first goes in whatever its size.
+        # The first goes in whatever its weight.
         while (found := queue.pop(room if group else None)) is not None:
-            size, waiting = found
+            weight, waiting = found
             group.append(waiting)
-            room -= size
-            self._points_waiting -= size
+            room -= weight
+            self._points_waiting -= weight
         return group
 
     async def _commit(self, group: Sequence[PendingSubmissions], *, replaces: bool) -> None:
@@ -184,7 +189,7 @@ class GroupCommit:
             await asyncio.wait({storing})
             for waiting in group:
                 # Not when the client goes away: its points are held until now.
-                self._room.leave(waiting.sender, waiting.size)
+                self._room.leave(waiting.sender, waiting.weight)
                 self._waiting.discard(waiting)
         error = storing.exception()
         receipts = iter(() if error else storing.result())

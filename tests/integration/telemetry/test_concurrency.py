@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from secrets import token_urlsafe
 from typing import Any
 from uuid import uuid4
 
@@ -156,3 +157,19 @@ async def test_what_arrives_while_others_delete_is_stored_or_deleted_and_counted
     assert arrived - deleted == len(await stored(service, device_id))
     assert deleted >= 238
     assert all(report.counts.conflicts == 0 for report in reports)
+
+
+async def test_requests_full_of_text_are_stored_and_keep_no_other_device_out(service: TelemetryService) -> None:
+    async def send_texts() -> int:
+        readings = [reading(NOW - timedelta(seconds=number), a=[token_urlsafe(6000)]) for number in range(600)]
+        report = await service.record_readings(device_id=DeviceId(uuid4()), document=readings)
+        return report.counts.stored
+
+    async def send_number(number: int) -> int:
+        await asyncio.sleep(0.1 * number)
+        report = await service.record_readings(device_id=DeviceId(uuid4()), document=reading(NOW, a=number))
+        return report.counts.stored
+
+    stored = await asyncio.gather(*(send_texts() for _ in range(12)), *map(send_number, range(20)))
+
+    assert stored == [600] * 12 + [1] * 20

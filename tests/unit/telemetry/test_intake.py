@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 import pytest
@@ -83,7 +83,7 @@ def submission(*points: Point, rejected: int = 0) -> Submission:
     return Submission(device_id, NOW, as_readings(points), rejected)
 
 
-def point(value: float = 1, **given: object) -> Point:
+def point(value: Any = 1, **given: object) -> Point:
     return build_point(**{"device_id": DEVICE, "value": value} | given)
 
 
@@ -169,6 +169,24 @@ async def test_a_group_takes_no_more_than_a_statement_should(
     await write_together(commits, store, *(submission(point(), point()) for _ in range(3)))
 
     assert store.commits == 4
+
+
+async def test_what_is_no_number_counts_by_its_bytes(
+    commits: GroupCommit, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MOST_POINTS_AT_ONCE", 3)
+    long, large = "x" * 600, {"n": ["x" * 300] * 2}
+
+    await write_together(commits, store, *(submission(point(value)) for value in (long, large, 1.5, "short")))
+
+    assert store.commits == 1 + 3
+
+
+async def test_no_more_bytes_wait_than_there_is_room_for(small: GroupCommit, store: Store) -> None:
+    with pytest.raises(UnavailableError, match="More readings wait"):
+        await small.write(submission(point("x" * 1200)), replaces=False)
+
+    assert (await small.write(submission(point("x" * 300)), replaces=False)).counts == STORED
 
 
 async def test_what_is_too_much_to_wait_is_told_to_come_again(small: GroupCommit, store: Store) -> None:
