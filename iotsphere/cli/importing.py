@@ -58,10 +58,11 @@ def import_file(  # noqa: PLR0913, PLR0917  # every option of the command is a p
 
 
 class Whereabouts(msgspec.Struct):
-    """How far the import of a file came; ``file`` and ``url`` say of which, to where."""
+    """How far the import of a file came; the first three say of which, to where and for whom, and understood how."""
 
     file: tuple[int, int]
-    url: str
+    account: tuple[str, str]
+    layout: TableLayout
     rows: int = 0
     counts: dict[str, int] = {}
     first_rejection: str | None = None
@@ -105,7 +106,7 @@ class Importing:
         :raises CommandError: a device is not there.
         """
         notebook = self.file.path.with_name(f"{self.file.path.name}.importing")
-        at = self._begin(notebook, settings.url)
+        at = self._begin(notebook, (settings.url, settings.email))
         task = progress.add_task("Importing", total=None)
         try:
             async with connect(settings) as platform:
@@ -123,18 +124,18 @@ class Importing:
         finally:
             self._tell(at)
 
-    def _begin(self, notebook: Path, url: str) -> Whereabouts:
-        """Go on from where an import of the same file to the same platform was, or begin."""
+    def _begin(self, notebook: Path, account: tuple[str, str]) -> Whereabouts:
+        """Go on from where the same import of the same file was, or begin."""
         try:
             about = self.file.path.stat()
         except OSError as error:
             raise CommandError(f"{self.file.path} cannot be read: {error.strerror}.") from error
-        begin = Whereabouts((about.st_size, about.st_mtime_ns), url)
+        begin = Whereabouts((about.st_size, about.st_mtime_ns), account, self.layout)
         try:
             found = msgspec.json.decode(notebook.read_bytes(), type=Whereabouts)
         except (OSError, msgspec.DecodeError):
             return begin
-        if (found.file, found.url) != (begin.file, begin.url):
+        if (found.file, found.account, found.layout) != (begin.file, begin.account, begin.layout):
             return begin
         self.report.notes.append(f"Went on behind row {found.rows:,}, up to which an earlier run had come.")
         return found

@@ -151,6 +151,33 @@ def test_a_file_that_has_changed_meanwhile_is_begun_anew(platform: InMemoryPlatf
     assert (status, told["totals"]["stored"]) == (0, 4)
 
 
+def test_an_import_for_another_device_does_not_go_on_where_one_for_the_first_was(
+    platform: InMemoryPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "CHUNK_VALUES", 2)
+    platform.devices["2"] = {"id": "2", "serial_number": "SN-2", "device_type": "pump"}
+    file = tmp_path / "wide.csv"
+    file.write_text("ts,a\n" + "".join(f"2024-01-01T12:0{minute}:00Z,{minute}\n" for minute in range(4)))
+    sent: list[httpx.Request] = []
+
+    def break_second(request: httpx.Request) -> None:
+        if request.url.path == "/api/v1/telemetry":
+            sent.append(request)
+            if len(sent) == 2:
+                platform.ahead = [problem(403, "identity.role.too_low")]
+
+    platform.seen.append(break_second)
+    with serving(platform) as url:
+        app = typer.Typer()
+        app.command()(import_file)
+        arguments = [str(file), "--json", "--url", url, *LOGIN]
+        broken = CliRunner().invoke(app, [*arguments, "--device", "SN-1"])
+        other = CliRunner().invoke(app, [*arguments, "--device", "SN-2"])
+
+    assert [broken.exit_code, other.exit_code] == [1, 0]
+    assert len([at for owner, _, at in platform.points if owner == "2"]) == 4
+
+
 def test_a_platform_that_is_busy_is_asked_again(platform: InMemoryPlatform, tmp_path: Path) -> None:
     busy = [problem(503, "telemetry.store.unavailable", **{"Retry-After": "0"})]
 
