@@ -1,5 +1,6 @@
 """Readings come and go by stretches of time: room is made before they come, and what is too old is dropped."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ class RetentionMemory:
         self._monotonic = monotonic
         self._known: Sequence[RetentionClass] = ()
         self._known_until = 0.0
+        self._asking: asyncio.Task[None] | None = None
 
     async def kept_since(self) -> Mapping[int, datetime]:
         """Give the time before which no reading of a class, by its number, is taken.
@@ -51,11 +53,20 @@ class RetentionMemory:
 
     async def _recall(self) -> Sequence[RetentionClass]:
         if not self._known or self._monotonic() >= self._known_until:
-            began = self._monotonic()
+            # All who come meanwhile wait for one answer, and leave the connections to those who write.
+            self._asking = self._asking or asyncio.create_task(self._ask())
+            # Who goes away takes it not along.
+            await asyncio.shield(self._asking)
+        return self._known
+
+    async def _ask(self) -> None:
+        began = self._monotonic()
+        try:
             async with self._unit_of_work() as uow:
                 self._known = await uow.retention.list()
             self._known_until = began + REMEMBERED_SECONDS
-        return self._known
+        finally:
+            self._asking = None
 
 
 class KeepingService:
@@ -99,7 +110,7 @@ class KeepingService:
             for chunk in await keeping.chunks.list(before=before, number=kept.number, holds=holds):
                 if holds is Holding.READINGS:
                     await self._drop_readings(keeping, chunk, kept.name)
-                else:
+                elif not await _has_readings(keeping, chunk):
                     await keeping.chunks.remove(chunk)
         if kept.is_default:
             await self._archiving.forget_days(keeping=keeping, before=kept.archive_kept_since(now))
@@ -139,3 +150,9 @@ class KeepingService:
                 await uow.retention.save(present)
                 await uow.commit()
         return present
+
+
+async def _has_readings(keeping: KeepingUnitOfWork, figures: ReadingChunk) -> bool:
+    """Tell whether readings of that time are there still, or again: their figures answer for them."""
+    before = await keeping.chunks.list(before=figures.end, number=figures.number)
+    return any(chunk.end > figures.start for chunk in before)

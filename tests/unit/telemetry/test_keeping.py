@@ -1,14 +1,18 @@
+import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Self
 
 import pytest
 
 from iotsphere.kernel.errors import PreconditionFailedError, UnavailableError
 from iotsphere.telemetry.errors import BatchRejectedError, RetentionClassNotFoundError
 from iotsphere.telemetry.gathered import GivenReading
+from iotsphere.telemetry.keeping import RetentionMemory
 from iotsphere.telemetry.model import EARLIEST, Counts, StaleHour
 from iotsphere.telemetry.retention import Holding, ReadingChunk, RollupDays, Scope
 from tests.fakes.keeping import CHANGED, DEVICE, House
-from tests.fakes.telemetry import InMemoryChunkRepository, InMemoryKeepingUnitOfWork
+from tests.fakes.telemetry import InMemoryChunkRepository, InMemoryKeepingUnitOfWork, InMemoryTelemetryUnitOfWork
 
 DAY = timedelta(days=1)
 
@@ -133,6 +137,52 @@ async def test_who_takes_readings_hears_of_a_change_within_half_a_minute() -> No
     house.seconds = 30.0
     with pytest.raises(BatchRejectedError):
         await house.telemetry.record_readings(device_id=DEVICE, document=old)
+
+
+async def test_many_who_take_readings_at_once_ask_once() -> None:
+    house = House()
+    asked = 0
+
+    class CountedUnitOfWork(InMemoryTelemetryUnitOfWork):
+        async def __aenter__(self) -> Self:
+            nonlocal asked
+            asked += 1
+            await asyncio.sleep(0)
+            return await super().__aenter__()
+
+    memory = RetentionMemory(
+        unit_of_work=partial(CountedUnitOfWork, house.data), clock=house.clock, monotonic=lambda: house.seconds
+    )
+
+    gone, *others = [asyncio.create_task(memory.kept_since()) for _ in range(20)]
+    await asyncio.sleep(0)
+    gone.cancel()
+
+    assert await asyncio.gather(*others) == [{0: EARLIEST}] * 19
+    assert asked == 1
+    house.seconds = 30.0
+    await memory.kept_since()
+    assert asked == 2
+
+
+async def test_figures_stay_as_long_as_readings_of_their_time_do() -> None:
+    house = House()
+    house.store(8)
+    await house.retention.redefine_class(name="default", raw_days=30, rollup_days=RollupDays(minute=30))
+    house.clock.advance(minutes=10)
+    hour = datetime(2026, 8, 31, 23, tzinfo=UTC)
+    figures = ReadingChunk(
+        datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC), holds=Holding.MINUTES
+    )
+    house.data.figure_chunks.add(figures)
+    house.data.stale[1, hour] = StaleHour(1, hour, 0)
+
+    await house.keeping.keep_readings()
+    assert (house.months, house.data.figure_chunks) == ([8], {figures})
+
+    house.data.stale.clear()
+    await house.keeping.keep_readings()
+    assert (house.months, house.data.figure_chunks) == ([], set())
 
 
 async def test_a_longer_age_brings_nothing_back() -> None:
