@@ -160,8 +160,9 @@ async def test_what_arrives_while_others_delete_is_stored_or_deleted_and_counted
 
 
 async def test_requests_full_of_text_are_stored_and_keep_no_other_device_out(service: TelemetryService) -> None:
+    readings = [reading(NOW - timedelta(seconds=number), a=[token_urlsafe(6000)]) for number in range(600)]
+
     async def send_texts() -> int:
-        readings = [reading(NOW - timedelta(seconds=number), a=[token_urlsafe(6000)]) for number in range(600)]
         report = await service.record_readings(device_id=DeviceId(uuid4()), document=readings)
         return report.counts.stored
 
