@@ -171,9 +171,7 @@ async def test_figures_stay_as_long_as_readings_of_their_time_do() -> None:
     await house.retention.redefine_class(name="default", raw_days=30, rollup_days=RollupDays(minute=30))
     house.clock.advance(minutes=10)
     hour = datetime(2026, 8, 31, 23, tzinfo=UTC)
-    figures = ReadingChunk(
-        datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC), holds=Holding.MINUTES
-    )
+    figures = ReadingChunk(datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC), holds=Holding.MINUTES)
     house.data.figure_chunks.add(figures)
     house.data.stale[1, hour] = StaleHour(1, hour, 0)
 
