@@ -12,6 +12,7 @@ from iotsphere.telemetry.filling import fill_gaps
 from iotsphere.telemetry.model import EARLIEST, FUTURE_TOLERANCE, Bucket, Fill, FleetSelection, Summary
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from iotsphere.telemetry.query_room import QueryRoom
+from iotsphere.telemetry.service import LATEST_END
 
 MAX_BUCKETS = 50_000
 MICROSECOND = timedelta(microseconds=1)
@@ -68,7 +69,8 @@ class FleetTelemetryService:
             return series
         times = [bucket.ts for _, bucket in found]
         first = min(times) if start is None else selection.start
-        last = max(times) if end is None else selection.end - MICROSECOND
+        # Not as far as there may be points, but as far as was asked.
+        last = max(times) if end is None else min(end, LATEST_END) - MICROSECOND
         return _filled(series, summary, first, last)
 
 

@@ -215,6 +215,10 @@ async def test_gaps_are_filled_within_what_was_asked_for(api: FleetApi) -> None:
     (series,) = await api.ask(devices=[device], start=start, end=end, fill="null", aggregates=["avg", "count"])
     assert [(point["avg"], point["count"]) for point in series["points"]] == [(None, 0), (1.5, 2), (None, 0)]
     assert await api.figures(devices=[device], fill="previous") == {device: [1.5]}
+    days = await api.figures(
+        devices=[device], start="2026-11-20T00:00:00Z", end="2026-11-25T00:00:00Z", interval="1d", fill="previous"
+    )
+    assert days == {device: [1.5] * 5}
     problem = await api.ask(status=422, devices=[device], start="2000-01-01T00:00:00Z", interval="1s", fill="null")
     assert problem["code"] == "telemetry.query.too_many_intervals"
 
