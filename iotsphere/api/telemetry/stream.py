@@ -79,7 +79,7 @@ REFUSED = RefusedStreamAnswer()
     answer=StreamReportAnswer(),
     status=201,
     creates=True,
-    also=dict.fromkeys((400, 401, 403, 408, 422, 503), REFUSED),
+    also=dict.fromkeys((400, 401, 403, 408, 413, 422, 503), REFUSED),
 )
 @inject
 async def record_stream(

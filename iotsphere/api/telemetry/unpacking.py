@@ -1,4 +1,4 @@
-"""The body of a stream, unpacked as it comes: never much more at once than has come."""
+"""The body of a stream, unpacked as it comes: never much more at once than has come, nor more work than befits it."""
 
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -7,23 +7,56 @@ import zstandard
 
 from iotsphere.api.errors import MediaTypeUnsupportedError
 from iotsphere.api.telemetry.body import GZIP_FORMAT, MAX_WINDOW_BYTES, BodyMalformedError
+from iotsphere.kernel.errors import TooLargeError
 
 UNPACKED_AT_ONCE = 256 * 1024
 # Four bytes of zstd may say 128 KiB, and the library unpacks whatever it is given: so many say 8 MiB at the most.
 ZSTD_AT_ONCE = 256
+# Every line is work, an empty one too, and half a KiB of zstd may say sixteen million. What devices send whose values
+# never change is packed into half a byte a line at the least, as long as times are told.
+LINES_A_BYTE = 4
+LINES_ALLOWED = 100_000
 
 Pieces = AsyncIterator[bytes]
 
 
+class BodyOverpackedError(TooLargeError):
+    code = "request.body.overpacked"
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"The body unpacks to more than {LINES_ALLOWED:,} lines and {LINES_A_BYTE} for each byte of it. "
+            "Send such lines unpacked, or in several requests."
+        )
+
+
 def unpack_pieces(pieces: Pieces, content_encoding: str | None) -> Pieces:
     """Undo the encoding of a body that is read piece by piece; a damage shows when it is come upon.
+
+    What holds lines in no proportion to its bytes is a damage too.
 
     :raises MediaTypeUnsupportedError: it is neither gzip nor zstd nor none.
     """
     unpacker = STREAM_UNPACKERS.get((content_encoding or "identity").strip().lower())
     if unpacker is None:
         raise MediaTypeUnsupportedError("Send the body as it is, or with Content-Encoding: gzip or zstd.")
-    return unpacker(pieces)
+    return _in_proportion(unpacker, pieces)
+
+
+async def _in_proportion(unpacker: Callable[[Pieces], Pieces], pieces: Pieces) -> AsyncGenerator[bytes, None]:
+    allowed, lines = LINES_ALLOWED, 0
+
+    async def weighed() -> AsyncGenerator[bytes, None]:
+        nonlocal allowed
+        async for piece in pieces:
+            allowed += LINES_A_BYTE * len(piece)
+            yield piece
+
+    async for unpacked in unpacker(weighed()):
+        lines += unpacked.count(b"\n")
+        if lines > allowed:
+            raise BodyOverpackedError
+        yield unpacked
 
 
 async def _from_gzip(pieces: Pieces) -> AsyncGenerator[bytes, None]:

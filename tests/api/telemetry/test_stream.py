@@ -355,6 +355,20 @@ async def test_a_bomb_is_unpacked_piece_by_piece(bench: ApiBench, data: Telemetr
     assert (answer.status, answer.json["errors"][0]["code"]) == (422, "request.line.too_long")
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+async def test_a_bomb_of_lines_is_given_up_and_what_came_before_is_stored(
+    bench: ApiBench, data: TelemetryData, encoding: str
+) -> None:
+    device = bench.add_device()
+    readings = b"".join(line(device.id, 1_700_000_000_000 + number, a=str(uuid4())) for number in range(6_000))
+
+    answer = await send(bench, **packed(readings + b"\n" * 4 * MEBIBYTE, encoding))
+
+    assert (answer.status, answer.json["code"]) == (413, "request.body.overpacked")
+    assert 0 < answer.json["stored"] == len(data.points)
+    assert answer.json["stored"] <= answer.json["lines"] < 2 * MEBIBYTE
+
+
 @pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip"])
 async def test_other_packings_are_refused(bench: ApiBench, data: TelemetryData, encoding: str) -> None:
     answer = await send(bench, b"", headers={"Content-Encoding": encoding})
