@@ -121,6 +121,12 @@ def earliest_of(readings: Sequence[Reading], default: datetime) -> datetime:
     return min((reading.ts for reading in readings), default=default)
 
 
+def latest_of(readings: Sequence[Reading]) -> datetime:
+    if isinstance(readings, Block):
+        return EPOCH + max(readings.times) * MICROSECOND
+    return max(reading.ts for reading in readings)
+
+
 def candidates(readings: Sequence[Reading], devices: Iterable[DeviceId], *, replaces: bool) -> Iterator[Reading]:
     """Give those readings of the devices that may have a latest value."""
     chosen = frozenset(devices)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -32,6 +33,8 @@ MAX_VALUES = 10_000
 MAX_TEXT_BYTES = 4096
 MAX_NESTED_BYTES = 8192
 MAX_DEPTH = 64
+# Of one kind of readings; those of a thousand kinds are a few MiB.
+MOST_REMEMBERED_NAMES = 50
 
 
 def _milliseconds(moment: datetime) -> int:
@@ -78,6 +81,11 @@ class PlainReading(msgspec.Struct, forbid_unknown_fields=True):
     values: dict[str, float]
     ts: int | str | msgspec.UnsetType = msgspec.UNSET
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """Give it as it is decoded where nothing is known of it."""
+        return {"values": self.values} if self.ts is msgspec.UNSET else {"values": self.values, "ts": self.ts}
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -102,7 +110,7 @@ def read_batch(document: Any, *, device_id: DeviceId, arrived_at: datetime) -> B
         plain = _read_plain(given, device_id, arrived_at)
         if plain is not None:
             return plain
-        given = msgspec.to_builtins(given)
+        given = [reading.document for reading in given]
     latest = arrived_at + FUTURE_TOLERANCE
     count = sum(map(_count, given))
     if count > MAX_VALUES:
@@ -138,7 +146,7 @@ def _read_plain(given: Sequence[PlainReading], device_id: DeviceId, arrived_at: 
         return None
     times = _read_plain_times([reading.ts for reading in given], arrived_at)
     kinds = dict.fromkeys(map(tuple, values))
-    if times is None or not all(kind and all(map(is_metric_name, kind)) for kind in kinds):
+    if times is None or not all(kind and _are_well_named(kind) for kind in kinds):
         return None
     readings: Sequence[Reading]
     if len(kinds) == 1:
@@ -149,6 +157,18 @@ def _read_plain(given: Sequence[PlainReading], device_id: DeviceId, arrived_at: 
             Reading(device_id, EPOCH + ts * MICROSECOND, numbers) for ts, numbers in zip(times, values, strict=True)
         ]
     return Batch(readings, [*range(len(readings))])
+
+
+def _are_well_named(metrics: tuple[str, ...]) -> bool:
+    if len(metrics) > MOST_REMEMBERED_NAMES:
+        return all(map(is_metric_name, metrics))
+    return _are_remembered(metrics)
+
+
+# Devices of a kind have the same metrics.
+@lru_cache(maxsize=1024)
+def _are_remembered(metrics: tuple[str, ...]) -> bool:
+    return all(map(is_metric_name, metrics))
 
 
 def _read_plain_times(given: Sequence[int | str | msgspec.UnsetType], arrived_at: datetime) -> list[int] | None:

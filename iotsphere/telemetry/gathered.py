@@ -3,28 +3,28 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.decoding import Batch, Refusal, read_batch
+from iotsphere.telemetry.blocks import MICROSECOND, latest_of
+from iotsphere.telemetry.decoding import Batch, PlainReading, Refusal, read_batch
 from iotsphere.telemetry.intake import Receipt, Submission
-from iotsphere.telemetry.model import EARLIEST, Counts, IntakeReport, Reading, Rejection
+from iotsphere.telemetry.model import EARLIEST, Counts, IntakeReport, Rejection
 from iotsphere.telemetry.retention import refusals_of, without_expired
 
-MICROSECOND = timedelta(microseconds=1)
 
-
-@dataclass(frozen=True, slots=True)
-class GivenReading:
-    """A reading as decoded JSON, an object without the device; ``place`` tells it from the others.
+class GivenReading(NamedTuple):
+    """A reading as decoded JSON, an object without the device, or plain; ``place`` tells it from the others.
 
     ``size`` counts its values, and is one at the least.
     """
 
     place: int
     device_id: DeviceId
-    document: dict[str, Any]
+    document: dict[str, Any] | PlainReading
     size: int
 
 
@@ -68,31 +68,38 @@ def _refuse(own: Sequence[GivenReading], refusal: Refusal, arrived_at: datetime)
 
 
 def _read(own: Sequence[GivenReading], arrived_at: datetime, kept_since: datetime) -> Parcel:
-    readings: list[Reading] = []
-    places: list[int] = []
-    rejections: list[Rejection] = []
-    rejected = 0
-    for part, every in _batches(own, arrived_at):
-        batch = without_expired(every, kept_since)
-        readings += batch.readings
-        places += [part[index].place for index in batch.indexes]
-        rejections += [
-            Rejection(part[rejection.index].place, rejection.code, rejection.detail, rejection.metric)
-            for rejection in batch.rejections
-        ]
-        rejected += batch.rejected
+    parts = [(part, without_expired(batch, kept_since)) for part, batch in _batches(own, arrived_at)]
+    places = [part[index].place for part, batch in parts for index in batch.indexes]
+    rejections = [
+        Rejection(part[rejection.index].place, rejection.code, rejection.detail, rejection.metric)
+        for part, batch in parts
+        for rejection in batch.rejections
+    ]
+    rejected = sum(batch.rejected for _, batch in parts)
+    # What is in columns stays there.
+    readings = parts[0][1].readings if len(parts) == 1 else [each for _, batch in parts for each in batch.readings]
     return Parcel(Submission(own[0].device_id, arrived_at, readings, rejected), places, rejections)
 
 
 def _batches(own: Sequence[GivenReading], arrived_at: datetime) -> Iterator[tuple[Sequence[GivenReading], Batch]]:
     device_id = own[0].device_id
-    if all("ts" in reading.document for reading in own):
-        documents = [reading.document for reading in own]
+    documents = _alike([reading.document for reading in own])
+    if all(map(_tells_time, documents)):
         yield own, read_batch(documents, device_id=device_id, arrived_at=arrived_at)
         return
     for number, reading in enumerate(own):
         moment = arrived_at + number * MICROSECOND
-        yield [reading], read_batch(reading.document, device_id=device_id, arrived_at=moment)
+        yield [reading], read_batch(documents[number], device_id=device_id, arrived_at=moment)
+
+
+def _alike(documents: Sequence[dict[str, Any] | PlainReading]) -> Sequence[dict[str, Any] | PlainReading]:
+    if all(isinstance(each, PlainReading) for each in documents):
+        return documents
+    return [each.document if isinstance(each, PlainReading) else each for each in documents]
+
+
+def _tells_time(document: dict[str, Any] | PlainReading) -> bool:
+    return document.ts is not msgspec.UNSET if isinstance(document, PlainReading) else "ts" in document
 
 
 def put_together(parcels: Sequence[Parcel], receipts: Sequence[Receipt]) -> IntakeReport:
@@ -106,7 +113,7 @@ def put_together(parcels: Sequence[Parcel], receipts: Sequence[Receipt]) -> Inta
         for refusal in refusals_of(unsettled)
     ]
     latest = {
-        parcel.submission.device_id: max(reading.ts for reading in parcel.submission.readings)
+        parcel.submission.device_id: latest_of(parcel.submission.readings)
         for parcel in parcels
         if parcel.submission.readings
     }

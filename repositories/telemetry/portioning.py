@@ -101,8 +101,16 @@ def _place_whole(readings: Sequence[Reading], sources: Mapping[DeviceId, Source]
 
 def shapes_of(kinds: Iterable[Kind], sources: Mapping[DeviceId, Source]) -> dict[Kind, Shape]:
     """Give the shapes of readings that are of the default class alone."""
-    # Mostly they have the same metrics, which are then gone through once.
-    return {kind: _shape(sources[kind[0]].id, sources[kind[0]], kind[1]) for kind in dict.fromkeys(kinds)}
+    # Mostly they have the same metrics, which are then gone through once; also where they are of many devices.
+    shapes: dict[Kind, Shape] = {}
+    known: dict[tuple[int, tuple[str, ...]], Shape] = {}
+    for kind in dict.fromkeys(kinds):
+        source = sources[kind[0]]
+        alike = known.get((id(source.places), kind[1]))
+        if alike is None:
+            alike = known[id(source.places), kind[1]] = _shape(source.id, source, kind[1])
+        shapes[kind] = Shape(source.id, *alike[1:])
+    return shapes
 
 
 def _shape(number: int, source: Source, metrics: Sequence[str]) -> Shape:

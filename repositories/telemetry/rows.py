@@ -79,7 +79,10 @@ class Pack:
 
     def __init__(self) -> None:
         self.times: dict[int, set[int]] = defaultdict(set)
-        self._columns: tuple[list[str], list[str], list[str], list[str]] = ([], [], [], [])
+        self._times: list[int] = []
+        self._sources: list[int] = []
+        self._firsts: list[int] = []
+        self._numbers: list[Sequence[float | None]] = []
         self._others: list[str | None] = []
 
     def __len__(self) -> int:
@@ -90,7 +93,10 @@ class Pack:
         times = [(moment - EPOCH) // MICROSECOND for moment in moments]
         for source, time in zip(sources, times, strict=True):
             self.times[source].add(time)
-        self._write(_listed(times), _listed(sources), _listed(firsts), _arrays(numbers))
+        self._times += times
+        self._sources += sources
+        self._firsts += firsts
+        self._numbers += numbers
         self._others += others
 
     def add_block(self, source: int, places: Sequence[int], block: Block) -> None:
@@ -98,20 +104,19 @@ class Pack:
         count = len(block)
         first, rows = _lay_out_block(places, block)
         self.times[source].update(block.times)
-        self._write(_listed(block.times), _listed([source] * count), _listed([first] * count), _arrays(rows))
+        self._times += block.times
+        self._sources += [source] * count
+        self._firsts += [first] * count
+        self._numbers += rows
         self._others += [None] * count
 
-    def _write(self, *texts: str) -> None:
-        for column, text in zip(self._columns, texts, strict=True):
-            column.append(text)
-
     def parameters(self) -> dict[str, str | list[str | None]]:
-        times, sources, firsts, numbers = self._columns
+        # All at once: readings of ten thousand devices are as many blocks.
         return {
-            "times": ",".join(times),
-            "sources": ",".join(sources),
-            "firsts": ",".join(firsts),
-            "numbers": "{" + "};{".join(numbers) + "}",
+            "times": _listed(self._times),
+            "sources": _listed(self._sources),
+            "firsts": _listed(self._firsts),
+            "numbers": "{" + _arrays(self._numbers) + "}",
             "others": self._others if any(self._others) else [],
         }
 

@@ -1,7 +1,7 @@
 """The body of a telemetry request: unpacked within bounds, and decoded so that a bad number spoils itself alone."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import astuple
 from typing import Any
 
@@ -96,9 +96,12 @@ def decode_batch(body: bytes) -> Any:
         return decode_readings(body)
     given = readings if isinstance(readings, list) else [readings]
     numbers = [number for reading in given for number in reading.values.values()]
-    # As doubles, integers beyond the limit cannot be told from others any more.
-    is_exact = not numbers or (min(numbers) > -MAX_INTEGER and max(numbers) < MAX_INTEGER)
-    return readings if is_exact else decode_readings(body)
+    return readings if are_exact(numbers) else decode_readings(body)
+
+
+def are_exact(numbers: Collection[float]) -> bool:
+    """Tell whether none was an integer that is beyond the limit: as doubles they cannot be told from others."""
+    return not numbers or (min(numbers) > -MAX_INTEGER and max(numbers) < MAX_INTEGER)
 
 
 def decode_readings(body: bytes) -> Any:

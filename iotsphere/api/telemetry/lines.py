@@ -15,10 +15,10 @@ import msgspec
 from werkzeug.exceptions import RequestTimeout
 
 from iotsphere.api.errors import LineTooLongError
-from iotsphere.api.telemetry.body import MAX_BODY_BYTES, decode_readings
+from iotsphere.api.telemetry.body import MAX_BODY_BYTES, are_exact, decode_readings
 from iotsphere.kernel.errors import DomainError
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.decoding import MAX_VALUES, Refusal
+from iotsphere.telemetry.decoding import MAX_VALUES, PlainReading, Refusal
 from iotsphere.telemetry.errors import TooManyValuesError
 from iotsphere.telemetry.gathered import GivenReading
 from iotsphere.telemetry.model import Rejection
@@ -40,6 +40,13 @@ LINE_INVALID = Refusal(
     "telemetry.reading.invalid", 'A line is an object {"device_id", "ts"?, "values": {metric: value}}.'
 )
 DEVICE_ID_INVALID = Refusal("telemetry.reading.device_id_invalid", "device_id is not a UUID.")
+
+
+class PlainLine(PlainReading, forbid_unknown_fields=True, kw_only=True):
+    device_id: str
+
+
+PLAIN = msgspec.json.Decoder(PlainLine)
 
 
 @dataclass(slots=True)
@@ -102,7 +109,8 @@ class LineReader:
         if len(text) <= MAX_LINE_BYTES and not text.strip():
             self.portion.last_line = self._number
             return None
-        found, size = self._find(text)
+        plain = self._find_plain(text)
+        found, size = (plain, plain.size) if plain else self._find(text)
         full = None
         if isinstance(found, Refusal):
             self.portion.reject(self._number, found, size)
@@ -119,6 +127,19 @@ class LineReader:
         """Give the portion as it is, and begin another."""
         portion, self.portion = self.portion, Portion(last_line=self.portion.last_line)
         return portion
+
+    def _find_plain(self, text: bytes) -> GivenReading | None:
+        """Give what nearly every line is, a reading of numbers, about which nothing has to be said so far."""
+        if len(text) > MAX_LINE_BYTES:
+            return None
+        try:
+            line = PLAIN.decode(text)
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError):
+            return None
+        size, device_id = len(line.values), self._device_id(line.device_id)
+        if device_id is None or not 0 < size <= MAX_VALUES or not are_exact(line.values.values()):
+            return None
+        return GivenReading(self._number, device_id, line, size)
 
     def _find(self, text: bytes) -> tuple[GivenReading | Refusal, int]:
         """Give the reading or why it is none, and how many values that are."""

@@ -293,6 +293,24 @@ async def test_a_hundred_errors_are_listed_and_the_others_counted(bench: ApiBenc
     assert (answer.json["rejected"], answer.json["errors_omitted"]) == (6_050, 5_950)
 
 
+async def test_numbers_beside_what_is_none_and_integers_beyond_doubles_are_told_apart(
+    bench: ApiBench, data: TelemetryData
+) -> None:
+    device = bench.add_device()
+    values: list[Any] = [1, 2**53 + 1, "on", 2.5, float(2**53)]
+
+    answer = await send(bench, b"".join(line(device.id, 1_700_000_000_000 + n, a=v) for n, v in enumerate(values)))
+
+    assert counts_of(answer) == [5, 4, 0, 0, 1]
+    assert [(error["line"], error["code"]) for error in answer.json["errors"]] == [(2, "telemetry.point.inexact")]
+    assert [point.value for point in sorted(data.points.values(), key=lambda point: point.ts)] == [
+        1,
+        "on",
+        2.5,
+        float(2**53),
+    ]
+
+
 async def test_a_line_has_as_many_values_as_a_reading_may_have(bench: ApiBench, data: TelemetryData) -> None:
     device, other = bench.add_device(), bench.add_device()
     full = {f"m{number}": number for number in range(10_000)}
