@@ -139,7 +139,12 @@ async def close_stores(stores: providers.Container[Stores], *, unknown: Abstract
     engines = {
         "registry": [stores.registry_engine],
         "assets": [stores.assets_engine],
-        "telemetry": [stores.telemetry_engine, stores.keeping_engine, stores.columnstore_engine],
+        "telemetry": [
+            stores.telemetry_engine,
+            stores.rollup_engine,
+            stores.keeping_engine,
+            stores.columnstore_engine,
+        ],
     }
     for store in engines.keys() - unknown:
         for engine in engines[store]:

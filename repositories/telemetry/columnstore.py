@@ -1,7 +1,11 @@
-"""Chunks that are kept by column: TimescaleDB's, where its licence allows it (ADR 0032).
+"""Chunks that are kept by column: TimescaleDB's, where its licence allows it (ADR 0033).
 
 To compress a chunk for the first time keeps its writers waiting for as long as it takes, and its readers for a moment
 at the end; so whoever compresses looks five times a second whether anybody waits, and gives way.
+
+Whoever changes compressed readings has those around them moved among the rows. Of a chunk without rows, a statement
+that was planned a moment before looks at columns alone, and finds neither. So a compressed chunk never is one without
+rows: it is left as after late readings, and every plan looks for rows, too.
 """
 
 import asyncio
@@ -25,6 +29,9 @@ OBSERVER_SECONDS = 10.0
 # What else was under way in the chunk; it is left for the next time.
 GIVES_WAY = {LOCK_NOT_AVAILABLE, "40001", "40P01"}
 
+# A chunk of which plans look at rows beside the columns.
+IS_OPEN = "_timescaledb_functions.chunk_status(chunk) & 8 > 0"
+
 # Any number will do, as long as every process that compresses chunks of this database takes the same one.
 CLAIM = sa.text("SELECT pg_try_advisory_lock(4072032)")
 
@@ -39,19 +46,43 @@ ALTER TABLE readings SET (
 )
 """)
 
-# What was written or changed since lies beside the columns, and the chunk's status has a bit (8) that says so. Hours
-# that are put off wait for nobody.
-DUE = sa.text("""
-SELECT name FROM timescaledb_information.chunks
+# Hours that are put off wait for nobody.
+OLD = sa.text(f"""
+SELECT name, is_compressed AND {IS_OPEN} AS is_compressed FROM timescaledb_information.chunks
 CROSS JOIN LATERAL format('%I.%I', chunk_schema, chunk_name) AS name
+CROSS JOIN LATERAL CAST(name AS regclass) AS chunk
 WHERE hypertable_schema = current_schema() AND hypertable_name = 'readings' AND range_end <= :before
-    AND (NOT is_compressed OR _timescaledb_functions.chunk_status(CAST(name AS regclass)) & 8 > 0)
     AND NOT EXISTS (
         SELECT FROM stale_hours WHERE hour >= range_start AND hour < range_end AND NOT is_put_off
     )
 ORDER BY range_end
-""")
-COMPRESS = sa.text("SELECT compress_chunk(CAST(CAST(:name AS text) AS regclass), if_not_compressed => true)")
+""")  # noqa: S608  # of constants
+# Of what was written or changed since.
+HAS_ROWS = "SELECT EXISTS (SELECT FROM ONLY {name})"
+# No device has the number 0, in whichever class the chunk is of. What is put into it and taken out again leaves the
+# bit; if it ever does not, the chunk is left as it is.
+COMPRESS = rf"""
+DO $block$
+DECLARE
+    chunk CONSTANT regclass = CAST($name${{name}}$name$ AS regclass);
+    nobody CONSTANT integer = (
+        SELECT max(CAST(substring(pg_get_constraintdef(oid) FROM 'source >= (\d+)') AS integer))
+        FROM pg_constraint WHERE conrelid = chunk AND contype = 'c'
+    );
+    start CONSTANT timestamptz = (
+        SELECT range_start FROM timescaledb_information.chunks
+        WHERE CAST(format('%I.%I', chunk_schema, chunk_name) AS regclass) = chunk
+    );
+BEGIN
+    PERFORM compress_chunk(chunk, if_not_compressed => true);
+    INSERT INTO readings (ts, source, first, numbers) VALUES (start, nobody, 1, ARRAY[0]);
+    DELETE FROM readings WHERE source = nobody AND ts = start;
+    IF NOT {IS_OPEN} THEN
+        RAISE serialization_failure USING MESSAGE = 'The chunk would be one without rows';
+    END IF;
+END
+$block$
+"""  # noqa: S608
 # The rows that were compressed have to go at once, for which nobody may be reading them. Were they deleted one by
 # one, whoever has a plan from before would go on looking among rows alone, and find nothing.
 TRUNCATE = sa.text("""
@@ -61,7 +92,7 @@ WHERE name = 'timescaledb.compress_truncate_behaviour'
 # For writers before it begins and readers at its end; should others have to wait behind it, it gives way.
 WAIT_A_LITTLE = sa.text("SET lock_timeout = '1s'")
 # Whoever is killed while compressing must not keep writers waiting for what the server goes on with.
-NOTICE_OUR_END = sa.text("SET client_connection_check_interval = '1s'")
+NOTICE_OUR_END = sa.text("SET client_connection_check_interval = '300ms'")
 WHO_AM_I = sa.text("SELECT pg_backend_pid()")
 IS_WAITED_FOR = sa.text("""
 SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND CAST(:me AS integer) = ANY(pg_blocking_pids(pid)))
@@ -119,7 +150,11 @@ class SqlAlchemyColumnstore:
     async def list(self, *, before: datetime) -> builtins.list[str]:
         if not await self.can_compress():
             return []
-        return list(await self._connection.scalars(DUE, {"before": before}))
+        old = (await self._connection.execute(OLD, {"before": before})).all()
+        return [name for name, is_compressed in old if not is_compressed or await self._has_rows(name)]
+
+    async def _has_rows(self, name: str) -> bool:
+        return bool(await self._connection.scalar(sa.text(HAS_ROWS.format(name=name))))
 
     async def compress(self, name: str) -> bool:
         await self._connection.execute(WAIT_A_LITTLE)
@@ -139,7 +174,7 @@ class SqlAlchemyColumnstore:
         raise error
 
     async def _compress(self, name: str) -> None:
-        await self._connection.execute(COMPRESS, {"name": name})
+        await self._connection.execute(sa.text(COMPRESS.format(name=name)))
 
     async def find_stored(self) -> builtins.list[StoredChunk]:
         parted = PARTITIONS if await self._connection.scalar(IS_PARTITIONED) else CHUNKS

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from iotsphere.kernel.identifiers import DeviceId
@@ -17,21 +18,33 @@ from repositories.availability import StoreGate
 from repositories.migrations import upgrade
 from repositories.sql import create_store_engine
 from repositories.telemetry.unit_of_work import SqlAlchemyKeepingUnitOfWork, SqlAlchemyTelemetryUnitOfWork
+from tests.contract.telemetry.compression import (
+    CompressingTelemetryUnitOfWork,
+    create_patient_engine,
+    skip_unless_columnar,
+)
 from tests.integration.telemetry.archive_scene import OLD, VALUES, Archive
 
 
-@pytest_asyncio.fixture(scope="module", params=["timescaledb", "partitions"])
+def is_compressed(dsn: str) -> bool:
+    """Tell the store in which all is compressed after each commit; only TimescaleDB's community edition has it."""
+    return str(make_url(dsn).database).endswith("_compressed")
+
+
+@pytest_asyncio.fixture(scope="module", params=["timescaledb", "partitions", "compressed"])
 async def dsn(stack: LocalStack, request: pytest.FixtureRequest) -> str:
     """A telemetry store of this module's own, without a single chunk or partition yet."""
     name = f"{request.module.__name__.rpartition('.')[2]}_{request.param}"
-    dsn = await create_database(stack, name, timescaledb=request.param == "timescaledb")
+    dsn = await create_database(stack, name, timescaledb=request.param != "partitions")
     upgrade("telemetry", dsn)
+    if request.param == "compressed":
+        await skip_unless_columnar(dsn)
     return dsn
 
 
 @pytest_asyncio.fixture(scope="module")
 async def engine(dsn: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_store_engine(dsn)
+    engine = create_patient_engine(dsn) if is_compressed(dsn) else create_store_engine(dsn)
     yield engine
     await engine.dispose()
 
@@ -42,8 +55,9 @@ def gate() -> StoreGate:
 
 
 @pytest.fixture
-def unit_of_work(engine: AsyncEngine, gate: StoreGate) -> TelemetryUnitOfWorkFactory:
-    return partial(SqlAlchemyTelemetryUnitOfWork, engine, gate)
+def unit_of_work(dsn: str, engine: AsyncEngine, gate: StoreGate) -> TelemetryUnitOfWorkFactory:
+    opened = CompressingTelemetryUnitOfWork if is_compressed(dsn) else SqlAlchemyTelemetryUnitOfWork
+    return partial(opened, engine, gate)
 
 
 @pytest_asyncio.fixture

@@ -42,9 +42,14 @@ COUNT = sa.text("SELECT count(*) FROM readings WHERE source > 1000 AND ts < '202
 COUNT_OF_DEVICE = sa.text("""
 SELECT count(*) FROM readings JOIN sources ON id = source WHERE device_id = :device_id AND ts < '2026-03-16Z'
 """)
+# Of twenty times, one at least would be seen.
+TIMES_MOVED = 100
+FIND_SOURCE = sa.text("SELECT id FROM sources WHERE device_id = :device_id")
+COUNT_LATER = sa.text("SELECT count(*) FROM readings WHERE source = :source AND ts >= '2026-05-10Z'")
 COMPRESSING = sa.text("""
 SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid)
-WHERE pg_locks.mode = 'ExclusiveLock' AND locktype = 'relation' AND granted AND query LIKE 'SELECT compress_chunk%'
+WHERE pg_locks.mode = 'ExclusiveLock' AND locktype = 'relation' AND granted AND query LIKE '%PERFORM compress_chunk%'
+    AND pid <> pg_backend_pid()
 """)
 COMPRESS = """
 import asyncio, sys
@@ -117,6 +122,15 @@ async def store(filled: Store) -> AsyncIterator[Store]:
         await connection.execute(
             sa.text("SELECT decompress_chunk(chunk, if_compressed => true) FROM show_chunks('readings') AS chunk")
         )
+
+
+async def append(store: Store, readings: list[Reading], *, replace: bool = False) -> None:
+    """Write readings, and let their figures be worked out."""
+    async with SqlAlchemyTelemetryUnitOfWork(store.engine, store.gate) as uow:
+        await uow.points.append(readings, replace=replace)
+        await uow.commit()
+    async with store.engine.begin() as connection:
+        await connection.execute(sa.text("DELETE FROM stale_hours"))
 
 
 async def until_it_is_compressing(observer: AsyncConnection) -> int:
@@ -274,3 +288,33 @@ async def test_whatever_is_written_while_it_is_compressed_again_and_again_is_the
             points = await uow.points.range(selection, order=Order.ASCENDING, after=None, limit=100)
         assert [(point.ts, point.value) for point in points] == [(ts, 2.0) for ts in moments]
     assert compressed > 3
+
+
+async def test_who_reads_while_readings_are_moved_out_of_the_columns_sees_all(store: Store) -> None:
+    """Who replaces a reading has a thousand moved; a plan of the moment before must find them nevertheless."""
+    device_id = DeviceId(uuid4())
+    moments = [LATER + timedelta(days=1, seconds=number) for number in range(900)]
+    await append(store, [Reading(device_id, ts, {"a": 0}) for ts in moments])
+    name = (await store.due())[-1]
+    is_over = asyncio.Event()
+    seen: list[int] = []
+
+    async def keep_reading() -> None:
+        async with store.engine.connect() as reader:
+            await reader.execution_options(isolation_level="AUTOCOMMIT")
+            source = await reader.scalar(FIND_SOURCE, {"device_id": device_id})
+            while not is_over.is_set():
+                seen.append(await reader.scalar(COUNT_LATER, {"source": source}) or 0)
+
+    reading = [asyncio.create_task(keep_reading()) for _ in range(3)]
+    compressed = 0
+    async with store.columnstore() as uow:
+        await uow.columnstore.prepare()
+        for number in range(1, TIMES_MOVED + 1):
+            compressed += await uow.columnstore.compress(name)
+            await append(store, [Reading(device_id, moments[number], {"a": number})], replace=True)
+    is_over.set()
+    await asyncio.gather(*reading)
+
+    assert compressed > TIMES_MOVED / 2
+    assert set(seen) == {len(moments)}
