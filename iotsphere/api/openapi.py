@@ -163,7 +163,10 @@ def _describe_operation(spec: APISpec, plugin: JsonSchemaPlugin, rule: Rule, dec
         **_callers(declared),
     }
     if declared.body is not None:
-        description["requestBody"] = {"required": True, "content": _content(declared.media_types, declared.body)}
+        content = _content(declared.media_types, declared.body)
+        if declared.example is not None:
+            content = {media: described | {"example": declared.example} for media, described in content.items()}
+        description["requestBody"] = {"required": True, "content": content}
     methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
     spec.path(PATH_PARAMETER.sub(r"{\2}", rule.rule), operations=dict.fromkeys(map(str.lower, methods), description))
 

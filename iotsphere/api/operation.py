@@ -73,8 +73,8 @@ class Operation:
     location. ``audited`` names the change that was made, where no service has recorded it.
 
     For the document alone: services check what ``platform_administrator_alone`` and ``users_alone`` (not keys) say of
-    the caller; ``path`` says more of what stands in the path (an id needs no words), and ``also`` which answers
-    there are besides those that follow from the rest.
+    the caller; ``path`` says more of what stands in the path (an id needs no words), ``example`` is a body that is
+    taken as it stands, and ``also`` says which answers there are besides those that follow from the rest.
     """
 
     summary: str
@@ -84,6 +84,7 @@ class Operation:
     throttled: bool = True
     query: Schema = field(default_factory=NoQuery)
     body: Schema | dict[str, Any] | None = None
+    example: Any = None
     raw_body: bool = False
     decode: Callable[[bytes], Any] | None = None
     media_types: tuple[str, ...] = (JSON,)

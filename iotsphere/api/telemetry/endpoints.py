@@ -65,6 +65,7 @@ blueprint = Blueprint("telemetry", __name__)
     device_may=True,
     query=RecordQuery(),
     body={"oneOf": [ReadingBody(), {"type": "array", "items": ReadingBody()}]},
+    example=[{"values": {"flow": 41.5, "mode": "auto", "open": True, "pump": {"rpm": 1450}}}],
     raw_body=True,
     max_body_bytes=MAX_BODY_BYTES,
     answer=IntakeReportAnswer(),

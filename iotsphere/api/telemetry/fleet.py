@@ -8,6 +8,7 @@ from dependency_injector.wiring import Provide, inject
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates, validates_schema
 from quart import Blueprint, Response
 
+from iotsphere.api.errors import ProblemAnswer
 from iotsphere.api.fields import Timestamp, text
 from iotsphere.api.operation import JSON, operation
 from iotsphere.api.registry.schemas import label_readings
@@ -121,8 +122,10 @@ class FleetAnswer(Schema):
     "Read figures over intervals of many devices, each for itself, by device type or all together",
     allow=Role.VIEWER,
     body=FleetQueryBody(),
+    example={"filter": {}, "metrics": ["flow"], "interval": "1h", "aggregates": ["avg", "max"]},
     answer=FleetAnswer(),
     answer_types=MEDIA_TYPES,
+    also={404: ProblemAnswer()},
 )
 @inject
 async def query_fleet(

@@ -133,6 +133,7 @@ async def get_retention_class(
     allow=Role.ADMIN,
     platform_administrator_alone=True,
     body=RetentionClassBody(),
+    example={"raw_days": 400, "archive_days": 3650},
     answer=RetentionClassAnswer(),
     versioned=True,
     conditional=True,

@@ -74,8 +74,7 @@ def parse_aggregates(names: str) -> tuple[Aggregate, ...]:
 
 METRICS = {
     "type": "string",
-    "description": "Names with commas between them; without it, every metric.",
-    "example": "a,b",
+    "description": "Names with commas between them, such as flow,mode; without it, every metric.",
 }
 
 

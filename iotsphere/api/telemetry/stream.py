@@ -73,6 +73,8 @@ REFUSED = RefusedStreamAnswer()
     allow=Role.OPERATOR,
     query=RecordQuery(),
     body=GatewayReadingBody(),
+    # As a text, since it is shown as it stands: an object would be shown over several lines, each of them a bad one.
+    example='{"device_id":"9a1c50e2-53d4-4a0e-9a5b-70d7d0a0ad5b","values":{"flow":41.5,"mode":"auto"}}\n',
     media_types=(NDJSON,),
     streamed=True,
     max_body_bytes=MAX_REMEMBERED_BYTES,

@@ -120,6 +120,7 @@ def test_every_refusal_is_a_problem(document: dict[str, Any]) -> None:
         ("/devices/{device_id}", "get", {200, 304, 400, 401, 403, 404, 422, 429, 503}),
         ("/devices/{device_id}", "patch", {200, 400, 401, 403, 404, 408, 412, 413, 415, 422, 429, 503}),
         ("/device-types/{device_type}", "put", {200, 201, 400, 401, 403, 404, 408, 412, 413, 415, 422, 429, 503}),
+        ("/telemetry/query", "post", {200, 400, 401, 403, 404, 408, 413, 415, 422, 429, 503}),
         ("/assets/{asset_id}", "delete", {204, 400, 401, 403, 404, 409, 412, 422, 429, 503}),
     ],
 )
