@@ -25,6 +25,9 @@ class SqlAlchemyTelemetryProbe(SqlAlchemyStoreProbe):
     """Asks the telemetry store what it is: ``timescaledb 2.19.3 (apache)`` or ``postgresql 18.6 (partitions)``."""
 
     async def find_remark(self) -> str | None:
+        """Tell of a full disk before anything else, and whether old readings are compressed."""
+        if remark := await super().find_remark():
+            return remark
         async with self.reach() as connection:
             return None if await is_columnar(connection) else NOT_COLUMNAR
 
