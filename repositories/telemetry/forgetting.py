@@ -11,10 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from repositories.telemetry.reading import read
-from repositories.telemetry.rollups import DAY_FIGURES
+from repositories.telemetry.rollups import DAY_FIGURES, LOCK_SPACE
 from repositories.telemetry.sources import CLASS_BITS
 from repositories.telemetry.staleness import mark_hours
 
+# As those who roll up have it: a day must not be worked out by two at once.
+TAKE_TURNS = sa.text("SELECT pg_advisory_xact_lock(:lock_space, :source)")
 GONE = sa.text("""
 SELECT least(CAST(:end AS timestamptz), dropped_before) AS until FROM retention_classes WHERE number = :class
 """)
@@ -67,6 +69,7 @@ async def forget_figures(
     [gone] = await read(connection, GONE, {"end": window["end"], "class": source >> CLASS_BITS})
     if window["start"] >= gone.until:
         return None
+    await connection.execute(TAKE_TURNS, {"lock_space": LOCK_SPACE, "source": source})
     given = {"source": source, "places": list(places), "start": window["start"], "end": gone.until}
     found = await read(connection, REST, given | {"limit": window["limit"]})
     rest: datetime | None = found[0].start if found else None

@@ -1,5 +1,6 @@
 """What is deleted is in no figure, also where its readings were dropped before."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import uuid4
@@ -22,6 +23,7 @@ MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 END = MIDNIGHT + 2 * DAY
+IS_WAITING = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 DROP = sa.text("DELETE FROM readings WHERE ts >= :start AND ts < :end")
 SAY_SO = sa.text("UPDATE retention_classes SET dropped_before = :end")
 Counts = dict[tuple[str, datetime], float | int | None]
@@ -136,3 +138,21 @@ async def test_an_hour_that_was_restored_is_worked_out_anew_from_what_is_left(
 
     assert (await device.count("1h"))["a", hour] == 2
     assert (await device.count("1d"))["a", MIDNIGHT] == 48
+
+
+async def test_whoever_deletes_waits_until_the_devices_hours_are_rolled_up(
+    device: Device, engine: AsyncEngine, gate: StoreGate
+) -> None:
+    await device.write(MIDNIGHT + HOUR / 4)
+    async with SqlAlchemyRollupUnitOfWork(engine, gate) as rolling:
+        hours = await rolling.rollups.list(before=NOW, limit=10)
+        deleting = asyncio.create_task(device.remove(("a",), MIDNIGHT, MIDNIGHT + 2 * HOUR))
+        async with engine.connect() as looking, asyncio.timeout(5):
+            while not await looking.scalar(IS_WAITING):
+                await asyncio.sleep(0.01)
+        await rolling.rollups.save(hours)
+        await rolling.commit()
+
+    await deleting
+
+    assert (await device.count("1d"))["a", MIDNIGHT] == 44
