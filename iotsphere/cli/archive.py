@@ -26,6 +26,9 @@ from iotsphere.telemetry.service import LATEST_END
 StartOption = Annotated[str | None, typer.Option(help="The first time that is meant, with its offset.")]
 EndOption = Annotated[str | None, typer.Option(help="The time before which it ends.")]
 
+# With the name of its class.
+NamedDay = tuple[str, ArchivedDay]
+
 app = typer.Typer(no_args_is_help=True)
 
 
@@ -36,8 +39,8 @@ def list_archive(
     """Show which days are in the archive. The environment names the telemetry store, or a platform that 'up' runs."""
     first, behind = _read_range(start, end)
 
-    async def find(archive: ArchiveService) -> list[ArchivedDay]:
-        return await archive.list_days(start=first, end=behind)
+    async def find(archive: ArchiveService) -> list[NamedDay]:
+        return await _named(archive, await archive.list_days(start=first, end=behind))
 
     _show(asyncio.run(_with_archive(data_dir, find)), as_json=as_json)
 
@@ -52,7 +55,7 @@ def restore(
     """Bring whole days (UTC) back into the store for 30 days; what is there stays. To repeat it does no harm."""
     first, behind = _read_range(start, end)
 
-    async def bring(archive: ArchiveService) -> list[ArchivedDay]:
+    async def bring(archive: ArchiveService) -> list[NamedDay]:
         wanted = await archive.list_days(start=first, end=behind)
         with progress_bar(hidden=as_json) as progress:
             task = progress.add_task("Restoring readings", total=sum(archived.file.readings for archived in wanted))
@@ -60,14 +63,17 @@ def restore(
             def tell(_: ArchivedDay, readings: int) -> None:
                 progress.update(task, advance=readings)
 
-            return await archive.restore_days(start=first, end=behind, tell=tell)
+            return await _named(archive, await archive.restore_days(start=first, end=behind, tell=tell))
 
     _show(asyncio.run(_with_archive(data_dir, bring)), as_json=as_json)
 
 
-async def _with_archive(
-    data_dir: Any, work: Callable[[ArchiveService], Awaitable[list[ArchivedDay]]]
-) -> list[ArchivedDay]:
+async def _named(archive: ArchiveService, days: Sequence[ArchivedDay]) -> list[NamedDay]:
+    names = await archive.name_classes()
+    return [(names[archived.number], archived) for archived in days]
+
+
+async def _with_archive(data_dir: Any, work: Callable[[ArchiveService], Awaitable[list[NamedDay]]]) -> list[NamedDay]:
     """:raises CommandError: what is needed is not known or does not answer, or it is refused."""
     settings = complete(read_settings(), data_dir)
     if settings.telemetry_dsn is None:
@@ -94,21 +100,23 @@ def _read(option: str, text: str | None, default: datetime) -> datetime:
         raise CommandError(f"{option}: {error}") from error
 
 
-def _show(days: Sequence[ArchivedDay], *, as_json: bool) -> None:
+def _show(days: Sequence[NamedDay], *, as_json: bool) -> None:
     told = [
         {
             "day": archived.day.isoformat(),
+            "retention_class": name,
             "readings": archived.file.readings,
             "bytes": archived.file.size,
             "sha256": archived.file.sha256,
             "restored_until": archived.restored_until and format_time(archived.restored_until),
         }
-        for archived in days
+        for name, archived in days
     ]
     if as_json:
         typer.echo(msgspec.json.encode({"days": told}))
         return
-    table = Table("day", "readings", "bytes", "in the store until")
+    table = Table("day", "class", "readings", "bytes", "in the store until")
     for day in told:
-        table.add_row(str(day["day"]), f"{day['readings']:,}", f"{day['bytes']:,}", str(day["restored_until"] or ""))
+        numbers = f"{day['readings']:,}", f"{day['bytes']:,}"
+        table.add_row(str(day["day"]), str(day["retention_class"]), *numbers, str(day["restored_until"] or ""))
     Console().print(table)

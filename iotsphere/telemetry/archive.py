@@ -3,6 +3,7 @@
 What was removed from the store is taken out of the archive, too, and never brought back meanwhile (ADR 0032).
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -11,6 +12,7 @@ from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.findings import Finding
 from iotsphere.telemetry.archived import (
     ArchivedDay,
+    FoundFile,
     NotedRemoval,
     days_between,
     start_of,
@@ -49,32 +51,34 @@ class ArchivingService:
 
     async def is_restored(self, *, keeping: KeepingUnitOfWork, chunk: ReadingChunk) -> bool:
         """Tell whether somebody wants readings of the chunk back in the store."""
-        now, days = self._clock(), await keeping.archive.list(start=chunk.start, end=chunk.end)
-        return any(archived.is_restored(now) for archived in days)
+        now = self._clock()
+        return any(archived.is_restored(now) for archived in await _list_archived(keeping, chunk))
 
     async def archive_chunk(self, *, keeping: KeepingUnitOfWork, chunk: ReadingChunk) -> None:
         """Write what is in the chunk, day by day. A day is in the catalogue when its file is whole and on the disk.
 
         :raises UnavailableError: the files cannot be written; the days before are archived.
         """
-        known = {archived.day for archived in await keeping.archive.list(start=chunk.start, end=chunk.end)}
+        known = {archived.day for archived in await _list_archived(keeping, chunk)}
         for day in days_between(chunk.start, chunk.end):
             if day in known:
                 continue
-            file = await self._files.write(day, keeping.chunks.read(start_of(day), start_of(day) + timedelta(days=1)))
+            begin = start_of(day)
+            readings = keeping.chunks.read(begin, begin + timedelta(days=1), number=chunk.number)
+            file = await self._files.write(day, readings)
             if file is not None:
-                await keeping.archive.add(ArchivedDay(day, file, archived_at=self._clock()))
+                await keeping.archive.add(ArchivedDay(day, file, archived_at=self._clock(), number=chunk.number))
 
-    async def forget_days(self, *, keeping: KeepingUnitOfWork, before: datetime) -> None:
-        """Remove the days that have ended by then."""
+    async def forget_days(self, *, keeping: KeepingUnitOfWork, before: datetime, number: int) -> None:
+        """Remove the days of a class that have ended by then."""
         for archived in await keeping.archive.list(start=EARLIEST, end=before):
-            if archived.end <= before:
+            if archived.number == number and archived.end <= before:
                 await self._forget(keeping, archived)
 
     async def _forget(self, keeping: KeepingUnitOfWork, archived: ArchivedDay) -> None:
         # First the file, so that none is left that nobody knows of.
         await self._files.remove(archived.found)
-        await keeping.archive.remove(archived.day)
+        await keeping.archive.remove(archived.day, archived.number)
 
     async def apply_removals(self, *, keeping: KeepingUnitOfWork) -> None:
         """Take out of the files what was removed, and forget that it was.
@@ -109,7 +113,7 @@ class ArchivingService:
         return True
 
     async def _remove_superseded(self, keeping: KeepingUnitOfWork) -> None:
-        """Remove, of each day in the catalogue, all files but that which the catalogue names.
+        """Remove, of each day in the catalogue, all files but those which the catalogue names.
 
         The catalogue is asked afterwards, under the claim: whoever had it before made what was found, and whoever has
         it next makes what was not.
@@ -117,12 +121,17 @@ class ArchivingService:
         there = await self._files.list()
         if not there:
             return
-        named = {
-            archived.day: archived.found for archived in await keeping.archive.list(start=EARLIEST, end=self._clock())
-        }
+        named: dict[date, set[FoundFile]] = defaultdict(set)
+        for archived in await keeping.archive.list(start=EARLIEST, end=self._clock()):
+            named[archived.day].add(archived.found)
         for found in there:
-            if named.get(found.day, found) != found:
+            if found.day in named and found not in named[found.day]:
                 await self._files.remove(found)
+
+
+async def _list_archived(keeping: KeepingUnitOfWork, chunk: ReadingChunk) -> list[ArchivedDay]:
+    days = await keeping.archive.list(start=chunk.start, end=chunk.end)
+    return [archived for archived in days if archived.number == chunk.number]
 
 
 class ArchiveService:
@@ -140,6 +149,11 @@ class ArchiveService:
         self._keeping = keeping
         self._files = files
         self._clock = clock
+
+    async def name_classes(self) -> dict[int, str]:
+        """Give the names of the classes by their numbers."""
+        async with self._unit_of_work() as uow:
+            return {kept.number: kept.name for kept in await uow.retention.list()}
 
     async def list_days(self, *, start: datetime, end: datetime) -> list[ArchivedDay]:
         """Give the archived days of which some part lies in the range, the oldest first."""
@@ -185,16 +199,15 @@ class ArchiveService:
 
     async def _has_stored(self, archived: ArchivedDay, readings: Sequence[Reading]) -> bool:
         """Store what was not removed; or nothing, where some of it was removed meanwhile."""
-        asked = {"start": archived.start, "end": archived.end}
         device_ids = {reading.device_id for reading in readings}
         async with self._unit_of_work() as uow:
-            removals = await uow.removals.list_concerning(device_ids, **asked)
+            removals = await uow.removals.list_concerning(device_ids, archived)
             await uow.points.append(without_removed(readings, removals), replace=False)
             # From here on nobody removes anything of these devices before the commit.
-            if await uow.removals.list_concerning(device_ids, **asked) != removals:
+            if await uow.removals.list_concerning(device_ids, archived) != removals:
                 return False
             # In this order: removals are forgotten when the file is another.
-            if await uow.archive.find(archived.day) != archived:
+            if await uow.archive.find(archived.day, archived.number) != archived:
                 raise ArchiveBusyError
             # Of a device that has been silent since, this may be the latest.
             await uow.epochs.add()

@@ -1,4 +1,4 @@
-"""What the archive holds: a file for each day (UTC) of readings that were dropped."""
+"""What the archive holds: a file for each day (UTC) and class of readings that were dropped."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.model import Reading
+from iotsphere.telemetry.retention_rules import DEFAULT_NUMBER
 
 DAY = timedelta(days=1)
 
@@ -33,12 +34,13 @@ class FoundFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ArchivedDay:
-    """A day in the catalogue. Until ``restored_until`` its readings are in the store as well."""
+    """A day of a class, by its number. Until ``restored_until`` its readings are in the store as well."""
 
     day: date
     file: ArchiveFile
     archived_at: datetime
     restored_until: datetime | None = None
+    number: int = DEFAULT_NUMBER
 
     @property
     def start(self) -> datetime:
@@ -58,7 +60,7 @@ class ArchivedDay:
 
 @dataclass(frozen=True, slots=True)
 class NotedRemoval:
-    """Points that were removed, of a time of which nothing is taken any more, and may yet be in the archive.
+    """Points that were removed, of a time of which a class takes nothing any more, and may yet be in its archive.
 
     ``metrics`` is None where all of the device were.
     """
@@ -69,9 +71,10 @@ class NotedRemoval:
     start: datetime
     end: datetime
     removed_at: datetime
+    number: int = DEFAULT_NUMBER
 
     def concerns(self, archived: ArchivedDay) -> bool:
-        return self.start < archived.end and self.end > archived.start
+        return self.number == archived.number and self.start < archived.end and self.end > archived.start
 
     def left_of(self, reading: Reading) -> Reading:
         """Give what is left of a reading, which may be no value at all."""
@@ -108,10 +111,10 @@ def days_between(start: datetime, end: datetime) -> Iterator[date]:
 
 
 def stretches_of(days: Iterable[ArchivedDay]) -> list[ArchivedStretch]:
-    """Put days that follow one another together; they come in the order of time."""
+    """Put days that follow one another together, of whatever class; they come in the order of time."""
     stretches: list[ArchivedStretch] = []
     for day in days:
-        if stretches and stretches[-1].end == day.start:
+        if stretches and stretches[-1].end >= day.start:
             stretches[-1] = ArchivedStretch(stretches[-1].start, day.end)
         else:
             stretches.append(ArchivedStretch(day.start, day.end))

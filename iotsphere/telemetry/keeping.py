@@ -112,8 +112,7 @@ class KeepingService:
                     await self._drop_readings(keeping, chunk, kept.name)
                 elif not await _has_readings(keeping, chunk):
                     await keeping.chunks.remove(chunk)
-        if kept.is_default:
-            await self._archiving.forget_days(keeping=keeping, before=kept.archive_kept_since(now))
+        await self._archiving.forget_days(keeping=keeping, before=kept.archive_kept_since(now), number=kept.number)
 
     async def _drop_readings(self, keeping: KeepingUnitOfWork, chunk: ReadingChunk, name: str) -> None:
         # Figures outlive the readings that they are worked out from.

@@ -187,7 +187,7 @@ class ChunkRepository(Protocol):
 
 
 class ArchiveCatalogue(Protocol):
-    """Which days are in the archive. A day is added once; to add it again changes nothing.
+    """Which days of which classes are in the archive. One is added once; to add it again changes nothing.
 
     Who has claimed the chunks alone changes it, in the unit of work of the claim: so nobody does whose claim is lost.
     """
@@ -195,13 +195,13 @@ class ArchiveCatalogue(Protocol):
     async def list(self, *, start: datetime, end: datetime) -> list[ArchivedDay]:
         """Give the days of which some part lies in the range, the oldest first."""
 
-    async def find(self, day: date) -> ArchivedDay | None: ...
+    async def find(self, day: date, number: int) -> ArchivedDay | None: ...
 
     async def add(self, archived: ArchivedDay) -> None: ...
 
     async def save(self, archived: ArchivedDay) -> None: ...
 
-    async def remove(self, day: date) -> None: ...
+    async def remove(self, day: date, number: int) -> None: ...
 
 
 class RemovalRepository(Protocol):
@@ -217,9 +217,9 @@ class RemovalRepository(Protocol):
         """Give up to ``limit`` by their ids, from behind ``after`` on."""
 
     async def list_concerning(
-        self, device_ids: Collection[DeviceId], *, start: datetime, end: datetime
+        self, device_ids: Collection[DeviceId], archived: ArchivedDay
     ) -> builtins.list[NotedRemoval]:
-        """Give all of these devices that have a part in the range, by their ids."""
+        """Give all of these devices that may have been in the file of the day, by their ids."""
 
     async def remove(self, ids: Collection[int]) -> None: ...
 

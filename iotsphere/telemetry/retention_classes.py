@@ -23,7 +23,6 @@ from iotsphere.telemetry.retention_rules import MOST_CLASSES
 ARCHIVED_TOO_SHORT = "Must be more than raw_days: that is when readings go to the archive."
 ROLLUPS_TOO_SHORT = "Must not be less than {shorter}: figures outlive what they are worked out from."
 ALWAYS_EVERYTHING = "The default class is for whatever no other class is for."
-NOT_ARCHIVED = "Readings of the default class alone go to the archive."
 NO_NAME = "Must be a lower-case letter, then up to 62 of a-z, 0-9 and -."
 
 
@@ -71,8 +70,6 @@ class RetentionService:
         if CLASS_NAME.fullmatch(name) is None:
             raise RuleViolationError(NO_NAME, {"retention_class": [NO_NAME]})
         _check_ages(raw_days, archive_days, rollup_days)
-        if archive_days is not None and name != DEFAULT_CLASS:
-            raise RuleViolationError(NOT_ARCHIVED, {"archive_days": [NOT_ARCHIVED]})
         if name == DEFAULT_CLASS and scope != EVERYTHING:
             raise RuleViolationError(ALWAYS_EVERYTHING, {"priority": [ALWAYS_EVERYTHING]})
         async with self._unit_of_work() as uow:

@@ -4,16 +4,16 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fnmatch import translate
 from functools import lru_cache
 from typing import NamedTuple
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.archived import DAY
 from iotsphere.telemetry.blocks import earliest_of
 from iotsphere.telemetry.model import EARLIEST, FUTURE_TOLERANCE, Reading
 
+DAY = timedelta(days=1)
 DEFAULT_NUMBER = 0
 MOST_CLASSES = 64
 # Metrics as their names are written, with * for any characters and ? for one.

@@ -9,17 +9,17 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.archived import NotedRemoval
+from iotsphere.telemetry.archived import ArchivedDay, NotedRemoval
 from iotsphere.telemetry.model import Selection
 from repositories.telemetry.tables import TIME, archive_removals
 
 # The lock keeps whoever wants to note a dropping waiting until the commit. It is taken before it is known whether the
 # removal reaches so far: of a line that another transaction is changing, an earlier version would decide otherwise.
 NOTE = sa.text("""
-WITH kept AS MATERIALIZED (SELECT dropped_before FROM retention_classes FOR SHARE)
-INSERT INTO archive_removals (device_id, metrics, "start", "end", removed_at)
-SELECT :device_id, :metrics, :start, least(:end, max(dropped_before)), :removed_at
-FROM kept HAVING max(dropped_before) > :start
+WITH kept AS MATERIALIZED (SELECT number, dropped_before FROM retention_classes FOR SHARE)
+INSERT INTO archive_removals (number, device_id, metrics, "start", "end", removed_at)
+SELECT number, :device_id, :metrics, :start, least(:end, dropped_before), :removed_at
+FROM kept WHERE dropped_before > :start ORDER BY number
 """).bindparams(
     sa.bindparam("device_id", type_=archive_removals.c.device_id.type),
     sa.bindparam("metrics", type_=archive_removals.c.metrics.type),
@@ -41,11 +41,11 @@ class SqlAlchemyRemovalRepository:
         return await self._list(query.limit(limit))
 
     async def list_concerning(
-        self, device_ids: Collection[DeviceId], *, start: datetime, end: datetime
+        self, device_ids: Collection[DeviceId], archived: ArchivedDay
     ) -> builtins.list[NotedRemoval]:
         table = archive_removals.c
-        query = sa.select(archive_removals).where(table.device_id.in_(device_ids))
-        return await self._list(query.where((table.start < end) & (table.end > start)))
+        query = sa.select(archive_removals).where(table.device_id.in_(device_ids), table.number == archived.number)
+        return await self._list(query.where((table.start < archived.end) & (table.end > archived.start)))
 
     async def _list(self, query: sa.Select[Any]) -> builtins.list[NotedRemoval]:
         rows = await self._connection.execute(query.order_by(archive_removals.c.id))
@@ -63,4 +63,4 @@ class SqlAlchemyRemovalRepository:
 
 def _row_to_removal(row: sa.Row[Any]) -> NotedRemoval:
     metrics = None if row.metrics is None else frozenset(row.metrics)
-    return NotedRemoval(row.id, row.device_id, metrics, row.start, row.end, row.removed_at)
+    return NotedRemoval(row.id, row.device_id, metrics, row.start, row.end, row.removed_at, row.number)

@@ -122,6 +122,7 @@ archived_days = sa.Table(
     "archived_days",
     metadata,
     sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("readings", sa.BigInteger, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),
@@ -139,6 +140,7 @@ archive_removals = sa.Table(
     sa.Column("start", TIME, nullable=False),
     sa.Column("end", TIME, nullable=False),
     sa.Column("removed_at", TIME, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
 )
 
 # ``rules`` is the revision of all rules that last changed those of the class: the highest is the present one.

@@ -16,7 +16,7 @@ from iotsphere.telemetry.retention import RetentionClass
 
 class ArchiveData(Protocol):
     classes: dict[str, RetentionClass]
-    archived: dict[date, ArchivedDay]
+    archived: dict[tuple[date, int], ArchivedDay]
     removals: dict[int, NotedRemoval]
 
 
@@ -25,21 +25,21 @@ class InMemoryArchiveCatalogue:
         self._data = data
 
     async def list(self, *, start: datetime, end: datetime) -> builtins.list[ArchivedDay]:
-        days = (self._data.archived[day] for day in sorted(self._data.archived))
+        days = (self._data.archived[key] for key in sorted(self._data.archived))
         return [archived for archived in days if archived.end > start and archived.start < end]
 
-    async def find(self, day: date) -> ArchivedDay | None:
-        return self._data.archived.get(day)
+    async def find(self, day: date, number: int) -> ArchivedDay | None:
+        return self._data.archived.get((day, number))
 
     async def add(self, archived: ArchivedDay) -> None:
-        self._data.archived.setdefault(archived.day, archived)
+        self._data.archived.setdefault((archived.day, archived.number), archived)
 
     async def save(self, archived: ArchivedDay) -> None:
-        if archived.day in self._data.archived:
-            self._data.archived[archived.day] = archived
+        if (archived.day, archived.number) in self._data.archived:
+            self._data.archived[archived.day, archived.number] = archived
 
-    async def remove(self, day: date) -> None:
-        self._data.archived.pop(day, None)
+    async def remove(self, day: date, number: int) -> None:
+        self._data.archived.pop((day, number), None)
 
 
 class InMemoryRemovalRepository:
@@ -48,22 +48,22 @@ class InMemoryRemovalRepository:
 
     async def add(self, selection: Selection, *, removed_at: datetime) -> None:
         metrics = None if selection.metrics is None else frozenset(selection.metrics)
-        dropped_before = max(kept.dropped_before for kept in self._data.classes.values())
-        if dropped_before > selection.start:
-            number = max(self._data.removals, default=0) + 1
-            end = min(selection.end, dropped_before)
-            self._data.removals[number] = NotedRemoval(
-                number, selection.device_id, metrics, selection.start, end, removed_at
-            )
+        for kept in sorted(self._data.classes.values(), key=lambda each: each.number):
+            if kept.dropped_before > selection.start:
+                note = max(self._data.removals, default=0) + 1
+                end = min(selection.end, kept.dropped_before)
+                self._data.removals[note] = NotedRemoval(
+                    note, selection.device_id, metrics, selection.start, end, removed_at, kept.number
+                )
 
     async def list(self, *, after: int, limit: int) -> builtins.list[NotedRemoval]:
         return [self._data.removals[number] for number in sorted(self._data.removals) if number > after][:limit]
 
     async def list_concerning(
-        self, device_ids: Collection[DeviceId], *, start: datetime, end: datetime
+        self, device_ids: Collection[DeviceId], archived: ArchivedDay
     ) -> builtins.list[NotedRemoval]:
         every = await self.list(after=0, limit=len(self._data.removals))
-        return [each for each in every if each.device_id in device_ids and each.start < end and each.end > start]
+        return [each for each in every if each.device_id in device_ids and each.concerns(archived)]
 
     async def remove(self, ids: Collection[int]) -> None:
         for number in ids:

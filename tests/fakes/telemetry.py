@@ -67,7 +67,7 @@ class TelemetryData:
     classing: Classing = field(default_factory=Classing)
     # Figures are not kept here, but that there are some can be said.
     figure_chunks: set[ReadingChunk] = field(default_factory=set)
-    archived: dict[date, ArchivedDay] = field(default_factory=dict)
+    archived: dict[tuple[date, int], ArchivedDay] = field(default_factory=dict)
     removals: dict[int, NotedRemoval] = field(default_factory=dict)
     claimed: set[str] = field(default_factory=set)
     can_compress: bool = False

@@ -213,7 +213,7 @@ async def test_an_organisation_makes_and_deletes_no_class(bench: ApiBench, found
         {"raw_days": None},
         {"minute_rollup_days": None},
         {"number": 3},
-        {"archive_days": 400},
+        {"archive_days": 7},
     ],
 )
 async def test_what_cannot_be_said_of_a_class_is_refused(

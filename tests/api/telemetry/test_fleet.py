@@ -261,7 +261,7 @@ async def test_what_lies_in_the_archive_alone_is_named(api: FleetApi) -> None:
     api.data.classes[DEFAULT_CLASS] = replace(
         api.data.classes[DEFAULT_CLASS], dropped_before=datetime(2026, 9, 1, tzinfo=UTC)
     )
-    api.data.archived[august] = ArchivedDay(august, ArchiveFile(1, 1, ""), archived_at=NOW)
+    api.data.archived[august, 0] = ArchivedDay(august, ArchiveFile(1, 1, ""), archived_at=NOW)
     asked = ASKED | {"devices": [device], "start": "2026-08-01T00:00:00Z"}
     stretch = {"start": "2026-08-03T00:00:00.000000Z", "end": "2026-08-04T00:00:00.000000Z"}
 

@@ -202,7 +202,7 @@ async def test_a_table_tells_in_a_header_what_lies_in_the_archive_alone(api: Api
         api.data.classes[DEFAULT_CLASS], dropped_before=august + timedelta(days=31)
     )
     api.data.archived = {
-        day: ArchivedDay(day, ArchiveFile(1, 1, ""), archived_at=START)
+        (day, 0): ArchivedDay(day, ArchiveFile(1, 1, ""), archived_at=START)
         for day in (date(2025, 1, 1) + timedelta(days=2 * number) for number in range(60))
     }
 

@@ -288,7 +288,7 @@ async def test_what_lies_in_the_archive_alone_is_named(api: Api) -> None:
     )
     for number in (3, 4, 9):
         day = date(2026, 8, number)
-        api.data.archived[day] = ArchivedDay(day, ArchiveFile(1, 1, ""), archived_at=NOW)
+        api.data.archived[day, 0] = ArchivedDay(day, ArchiveFile(1, 1, ""), archived_at=NOW)
 
     named = await api.get(start="2026-08-04T12:00:00Z", end="2026-09-10T00:00:00Z", interval="1d")
     behind = await api.get(start="2026-09-01T00:00:00Z")

@@ -58,9 +58,25 @@ async def test_a_day_is_added_once_changed_and_removed(unit_of_work: TelemetryUn
         await uow.archive.add(replace(ONE, archived_at=START + timedelta(days=9)))
         await uow.archive.save(restored)
         assert await uow.archive.list(start=START, end=START + timedelta(days=1)) == [restored]
-        await uow.archive.remove(DAY)
-        await uow.archive.remove(DAY)
+        await uow.archive.remove(DAY, 0)
+        await uow.archive.remove(DAY, 0)
         assert await uow.archive.list(start=START, end=START + timedelta(days=1)) == []
+
+
+async def test_a_day_of_one_class_is_not_that_of_another(unit_of_work: TelemetryUnitOfWorkFactory) -> None:
+    of_another = replace(ONE, number=3)
+    async with unit_of_work() as uow:
+        await uow.archive.add(of_another)
+        await uow.archive.add(ONE)
+        await uow.archive.save(replace(of_another, restored_until=START))
+        assert await uow.archive.find(DAY, 0) == ONE
+        assert await uow.archive.list(start=START, end=START + timedelta(days=1)) == [
+            ONE,
+            replace(of_another, restored_until=START),
+        ]
+        await uow.archive.remove(DAY, 3)
+        assert await uow.archive.find(DAY, 3) is None
+        assert await uow.archive.find(DAY, 0) == ONE
 
 
 def some_readings(amount: int) -> list[Reading]:

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest_asyncio
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.archived import NotedRemoval
-from iotsphere.telemetry.model import EARLIEST, Selection
+from iotsphere.telemetry.archived import ArchivedDay, ArchiveFile, NotedRemoval
+from iotsphere.telemetry.model import Selection
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 
 START = datetime(2001, 1, 1, tzinfo=UTC)
@@ -85,11 +85,15 @@ async def test_those_of_devices_and_of_a_range_are_found(
         await note(unit_of_work, device, START + DAY, START + 2 * DAY)
     every = await noted(unit_of_work)
 
+    before, first, second = (
+        ArchivedDay((START + number * DAY).date(), ArchiveFile(1, 1, ""), archived_at=NOW) for number in (-1, 0, 1)
+    )
     async with unit_of_work() as uow:
-        found = await uow.removals.list_concerning({device_id, other}, start=START + DAY, end=DROPPED)
-        assert found == [every[1], every[3]]
-        assert await uow.removals.list_concerning({third}, start=EARLIEST, end=START) == []
-        assert await uow.removals.list_concerning([], start=EARLIEST, end=NOW) == []
+        assert await uow.removals.list_concerning({device_id, other}, second) == [every[1], every[3]]
+        assert await uow.removals.list_concerning({third}, before) == []
+        assert await uow.removals.list_concerning([], first) == []
+        # Of another class nothing was dropped by then.
+        assert await uow.removals.list_concerning({device_id}, replace(first, number=9)) == []
 
 
 async def test_removals_are_forgotten_and_the_oldest_is_told(

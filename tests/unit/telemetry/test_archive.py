@@ -89,7 +89,7 @@ async def test_to_restore_again_changes_nothing() -> None:
 
 async def test_what_is_altered_is_not_restored_and_is_found() -> None:
     house = await archived_house(8, 9)
-    house.files.files[house.data.archived[DAY].found].clear()
+    house.files.files[house.data.archived[DAY, 0].found].clear()
 
     with pytest.raises(ArchiveDamagedError):
         await house.archive.restore_days(start=AUGUST, end=SEPTEMBER, tell=ignore)
@@ -115,7 +115,7 @@ async def test_archived_days_go_when_they_are_past_their_age() -> None:
     await house.keeping.keep_readings()
 
     assert house.files.days == [date(2026, 9, 15)]
-    assert sorted(house.data.archived) == [date(2026, 9, 15)]
+    assert sorted(house.data.archived) == [(date(2026, 9, 15), 0)]
 
 
 async def test_the_archive_has_to_be_kept_for_longer_than_the_readings() -> None:

@@ -57,13 +57,13 @@ async def test_of_single_metrics_the_others_are_restored() -> None:
 
 async def test_what_was_removed_goes_from_the_file() -> None:
     house = await archived_house()
-    before = house.data.archived[DAY]
+    before = house.data.archived[DAY, 0]
     await house.remove(START, NOON)
     await house.remove(NOON, END, "b")
 
     await house.keeping.keep_readings()
 
-    archived = house.data.archived[DAY]
+    archived = house.data.archived[DAY, 0]
     assert house.files.files == {archived.found: [Reading(DEVICE, NOON, {"a": 1.0})]}
     assert archived.file.readings == 1
     assert archived.archived_at == before.archived_at
@@ -74,13 +74,13 @@ async def test_what_was_removed_goes_from_the_file() -> None:
 
 async def test_a_file_that_holds_nothing_of_it_stays_as_it_is() -> None:
     house = await archived_house()
-    before = house.data.archived[DAY]
+    before = house.data.archived[DAY, 0]
     await house.remove(START - timedelta(days=400), START)
     await house.remove(START, END, "c")
 
     await house.keeping.keep_readings()
 
-    assert house.data.archived[DAY] == before
+    assert house.data.archived[DAY, 0] == before
     assert house.data.removals == {}
 
 
@@ -90,7 +90,7 @@ async def test_a_day_of_which_nothing_is_left_is_not_named() -> None:
 
     await house.keeping.keep_readings()
 
-    assert house.files.files == {house.data.archived[DAY].found: []}
+    assert house.files.files == {house.data.archived[DAY, 0].found: []}
     assert await house.archived_only(START, END) == []
     assert await restored(house) == []
 
@@ -103,7 +103,7 @@ async def test_what_is_removed_after_it_was_restored_goes_from_both() -> None:
 
     assert await restored(house) == [("a", NOON), ("b", NOON)]
     await house.keeping.keep_readings()
-    assert house.files.files[house.data.archived[DAY].found] == [Reading(DEVICE, NOON, {"a": 1.0, "b": 1.0})]
+    assert house.files.files[house.data.archived[DAY, 0].found] == [Reading(DEVICE, NOON, {"a": 1.0, "b": 1.0})]
 
 
 async def test_a_removal_of_what_is_still_taken_is_not_noted() -> None:
@@ -118,7 +118,7 @@ async def test_a_removal_of_what_is_still_taken_is_not_noted() -> None:
 
 async def test_what_is_removed_of_a_damaged_file_is_remembered_until_a_copy_is_there() -> None:
     house = await archived_house()
-    found = house.data.archived[DAY].found
+    found = house.data.archived[DAY, 0].found
     copy = house.files.files.pop(found)
     await house.remove(START, NOON)
 
@@ -162,7 +162,7 @@ async def test_files_that_the_catalogue_does_not_name_go_with_the_next_round() -
     await house.keeping.keep_readings()
 
     # Of a day that the catalogue does not know, nobody can tell whose it is.
-    assert set(house.files.files) == {house.data.archived[DAY].found, unknown}
+    assert set(house.files.files) == {house.data.archived[DAY, 0].found, unknown}
 
 
 @dataclass
@@ -196,9 +196,9 @@ async def test_who_restores_from_a_file_that_was_written_anew_meanwhile_has_to_b
     house = await archived_house()
 
     def write_anew(*_: object) -> None:
-        archived = house.data.archived[DAY]
+        archived = house.data.archived[DAY, 0]
         file = archived.file._replace(sha256="0" * 64)
-        house.data.archived[DAY] = type(archived)(DAY, file, archived.archived_at, archived.restored_until)
+        house.data.archived[DAY, 0] = type(archived)(DAY, file, archived.archived_at, archived.restored_until)
 
     with pytest.raises(ArchiveBusyError):
         await house.archive.restore_days(start=START, end=END, tell=write_anew)
