@@ -177,7 +177,10 @@ class ChunkRepository(Protocol):
         """Give all readings of a class in the range, device by device, each in the order of time, some at a time."""
 
     async def is_settled(self, chunk: ReadingChunk) -> bool:
-        """Tell whether the figures of all its hours were worked out since their readings changed."""
+        """Tell whether the figures of all its hours were worked out since their readings changed.
+
+        Hours that were put off have none, and would keep everybody's readings for ever.
+        """
 
     async def remove(self, chunk: ReadingChunk) -> None:
         """Drop all that is in the chunk at once; neither readers nor writers of others wait.

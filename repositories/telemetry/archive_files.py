@@ -119,10 +119,12 @@ class ParquetArchiveFiles:
 
 
 def _list_files(folder: Path) -> list[FoundFile]:
-    return [
-        FoundFile(date.fromisoformat(path.parent.name.removeprefix(DAY_PREFIX)), path.name)
-        for path in folder.glob(f"{DAY_PREFIX}????-??-??/*")
-    ]
+    found = []
+    for path in folder.glob(f"{DAY_PREFIX}????-??-??/*"):
+        # A folder of a day that there is not is somebody else's.
+        with suppress(ValueError):
+            found.append(FoundFile(date.fromisoformat(path.parent.name.removeprefix(DAY_PREFIX)), path.name))
+    return found
 
 
 @contextmanager

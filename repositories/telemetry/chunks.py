@@ -52,7 +52,10 @@ WHERE CAST(substring(pg_get_constraintdef(pg_constraint.oid) FROM 'source >= (\d
 ORDER BY range_start
 """)  # noqa: S608  # of constants
 HAS_STALE_HOURS = sa.text("""
-SELECT EXISTS (SELECT FROM stale_hours WHERE hour >= :start AND hour < :end AND source >= :first AND source < :behind)
+SELECT EXISTS (
+    SELECT FROM stale_hours
+    WHERE hour >= :start AND hour < :end AND source >= :first AND source < :behind AND NOT is_put_off
+)
 """)
 SOURCES = sa.text("""
 SELECT id, device_id, metrics FROM sources WHERE id > :last AND :number = ANY(parts) ORDER BY id LIMIT 500

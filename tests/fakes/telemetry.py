@@ -313,7 +313,8 @@ class InMemoryChunkRepository:
 
     async def is_settled(self, chunk: ReadingChunk) -> bool:
         """Whatever class an hour is stale of: here figures are of all."""
-        return not any(chunk.start <= hour < chunk.end for _, hour in self._data.stale)
+        waiting = (each for each in self._data.stale.values() if each not in self._data.put_off)
+        return not any(chunk.start <= each.hour < chunk.end for each in waiting)
 
     async def remove(self, chunk: ReadingChunk) -> None:
         self._data.figure_chunks.discard(chunk)

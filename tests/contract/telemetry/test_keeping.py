@@ -13,11 +13,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.errors import RetentionClassNotFoundError
 from iotsphere.telemetry.model import EARLIEST, Order, Reading, Selection, StaleHour
-from iotsphere.telemetry.ports import KeepingUnitOfWorkFactory, TelemetryUnitOfWorkFactory
+from iotsphere.telemetry.ports import KeepingUnitOfWorkFactory, RollupUnitOfWorkFactory, TelemetryUnitOfWorkFactory
 from repositories.availability import StoreGate
-from repositories.telemetry.unit_of_work import SqlAlchemyKeepingUnitOfWork, SqlAlchemyTelemetryUnitOfWork
+from repositories.telemetry.unit_of_work import (
+    SqlAlchemyKeepingUnitOfWork,
+    SqlAlchemyRollupUnitOfWork,
+    SqlAlchemyTelemetryUnitOfWork,
+)
 from tests.contract.telemetry.compression import CompressingTelemetryUnitOfWork
-from tests.fakes.telemetry import InMemoryKeepingUnitOfWork, InMemoryTelemetryUnitOfWork, TelemetryData
+from tests.fakes.telemetry import (
+    InMemoryKeepingUnitOfWork,
+    InMemoryRollupUnitOfWork,
+    InMemoryTelemetryUnitOfWork,
+    TelemetryData,
+)
 
 # Of which no other test has readings.
 FIRST, SECOND, THIRD = (datetime(2003, month, 15, tzinfo=UTC) for month in (2, 5, 8))
@@ -67,6 +76,13 @@ def store(request: pytest.FixtureRequest) -> Store:
         partial(SqlAlchemyKeepingUnitOfWork, engine, gate),
         engine,
     )
+
+
+@pytest.fixture
+def rollups(store: Store) -> RollupUnitOfWorkFactory:
+    if isinstance(store.made_of, TelemetryData):
+        return partial(InMemoryRollupUnitOfWork, store.made_of)
+    return partial(SqlAlchemyRollupUnitOfWork, store.made_of, StoreGate("telemetry"))
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -144,6 +160,20 @@ async def test_a_chunk_is_settled_when_no_hour_of_it_is_stale(store: Store, devi
         ]
         assert not await keeping.chunks.is_settled(first)
         assert await keeping.chunks.is_settled(second)
+
+
+async def test_an_hour_that_was_put_off_keeps_no_chunk(
+    store: Store, rollups: RollupUnitOfWorkFactory, device_id: DeviceId
+) -> None:
+    await store.fill(device_id, FIRST)
+    await store.make_stale(FIRST)
+    async with rollups() as uow:
+        await uow.rollups.put_off(await uow.rollups.list(before=FIRST, limit=10))
+        await uow.commit()
+
+    async with store.keeping() as keeping:
+        [chunk] = [each for each in await keeping.chunks.list(before=END) if each.start <= FIRST < each.end]
+        assert await keeping.chunks.is_settled(chunk)
 
 
 async def test_room_can_be_made_again_and_again(store: Store, device_id: DeviceId) -> None:

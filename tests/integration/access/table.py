@@ -112,8 +112,11 @@ TABLE = {
     "query_fleet": Access(VIEWER, json={"filter": {}, "metrics": ["temperature"], "interval": "1h"}),
     "show_latest": Access(VIEWER, device=True),
     "show_ledger": Access(VIEWER, device=True),
+    "list_retention_classes": Access(ADMIN, platform=True),
     "get_retention_class": Access(ADMIN, platform=True),
     "redefine_retention_class": Access(ADMIN, platform=True, json={"raw_days": None}),
+    # The one that is there anyway cannot be removed.
+    "remove_retention_class": Access(ADMIN, platform=True, status=409),
     # Shadows
     "get_shadow": Access(VIEWER, device=True),
     "update_shadow": Access(OPERATOR, device=True, json=REPORT),
