@@ -29,7 +29,15 @@ FIRST: dict[str, list[list[str]]] = {
     "features": [["behave", "--dry-run", "--no-summary", "--format", "null"]],
     "tests": [],
 }
-SIDE_BY_SIDE: dict[str, list[str]] = {"features": ["behave", "--format", "progress"], "tests": ["pytest"]}
+# Of the tests, those with servers of their own wait much, and the others not at all.
+WITHOUT_SERVERS = ["tests/unit", "tests/api", "tests/architecture"]
+SIDE_BY_SIDE: dict[str, list[list[str]]] = {
+    "features": [["behave", "--format", "progress"]],
+    "tests": [
+        ["pytest", *WITHOUT_SERVERS],
+        ["pytest", *(f"--ignore={folder}" for folder in WITHOUT_SERVERS)],
+    ],
+}
 
 
 class Running:
@@ -101,7 +109,9 @@ def main() -> int:
             _run(["coverage", "erase"])
         if len(groups) > 1:
             _say("\n== features and tests, side by side; this takes minutes")
-        failed += run_side_by_side([[*measured, *SIDE_BY_SIDE[group]] for group in groups if group in SIDE_BY_SIDE])
+        failed += run_side_by_side(
+            [[*measured, *command] for group in groups for command in SIDE_BY_SIDE.get(group, [])]
+        )
         if chosen.coverage:
             _run(["coverage", "combine", "--quiet"])
             _run(["coverage", "report"])
