@@ -29,14 +29,15 @@ FIRST: dict[str, list[list[str]]] = {
     "features": [["behave", "--dry-run", "--no-summary", "--format", "null"]],
     "tests": [],
 }
-# Of the tests, those with servers of their own wait much, and the others not at all.
-WITHOUT_SERVERS = ["tests/unit", "tests/api", "tests/architecture"]
+# Those with servers of their own wait for much of their time.
+TESTS = (
+    ["tests/unit", "tests/api", "tests/architecture"],
+    ["tests/contract", "tests/faults"],
+    ["tests/integration", "tests/migrations"],
+)
 SIDE_BY_SIDE: dict[str, list[list[str]]] = {
     "features": [["behave", "--format", "progress"]],
-    "tests": [
-        ["pytest", *WITHOUT_SERVERS],
-        ["pytest", *(f"--ignore={folder}" for folder in WITHOUT_SERVERS)],
-    ],
+    "tests": [["pytest", *folders] for folders in TESTS],
 }
 
 
