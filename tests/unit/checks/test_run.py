@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from features.support.running import eventually
-from tests.run import ROOT, run_side_by_side
+from tests.run import ROOT, TESTS, run_side_by_side
 
 # Both end by themselves should nothing else end them.
 MEET = """
@@ -86,3 +86,9 @@ def test_whoever_interrupts_the_run_interrupts_both_and_sees_what_they_said(tmp_
         f"{path} was interrupted" for path in paths
     ]
     assert run.returncode != 0
+
+
+def test_every_folder_of_tests_is_in_a_lane_and_in_one_alone() -> None:
+    folders = [f"tests/{folder.name}" for folder in (ROOT / "tests").iterdir() if any(folder.rglob("test_*.py"))]
+
+    assert sorted(folder for lane in TESTS for folder in lane) == sorted(folders)
