@@ -6,7 +6,6 @@ it works, by the size of the file.
 
 import argparse
 import json
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.run import EMAIL, PASSWORD, Platform, descendants
+from benchmarks.run import EMAIL, PASSWORD, Platform, descendants, running_platform
 
 console = Console()
 SIZES = (1_000, 10_000, 100_000)
@@ -111,15 +110,10 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as data_dir:
-        platform = Platform(Path(data_dir) / "data", None)
-        platform.start()
-        try:
-            # One run beforehand, so that the first size does not pay for what every process does once.
-            measure(platform, 100)
-            rows = [{"devices": size} | measure(platform, size) for size in options.sizes]
-        finally:
-            platform.stop()
+    with running_platform() as platform:
+        # One run beforehand, so that the first size does not pay for what every process does once.
+        measure(platform, 100)
+        rows = [{"devices": size} | measure(platform, size) for size in options.sizes]
     if options.json:
         console.print_json(data=rows)
     else:

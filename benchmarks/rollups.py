@@ -1,8 +1,7 @@
 """Measures what figures cost from rollups and from the readings themselves. ``make bench-rollups`` calls this.
 
-On a store of its own, devices have ten metrics every five minutes for a year, and
-every ten seconds on the last day. Both ways of answering take turns. What marking stale hours costs the intake is
-measured by leaving it out.
+On a store of its own, devices have a year of readings each. Both ways of answering take turns. What marking stale
+hours costs the intake is measured by leaving it out.
 """
 
 import argparse
@@ -22,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from benchmarks.year import DAY, METRICS, POINTS_OF_A_DEVICE, YEAR, add_year
 from iotsphere.config import read_settings
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.localstack.cache import default_cache_dir
@@ -39,11 +39,8 @@ from repositories.telemetry.rows import GIVEN_ROWS, pack_rows, to_row
 from repositories.telemetry.sources import find_source
 from repositories.telemetry.unit_of_work import SqlAlchemyRollupUnitOfWork, SqlAlchemyTelemetryUnitOfWork
 
-START = datetime(2025, 1, 1, tzinfo=UTC)
 END = datetime(2026, 1, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
-METRICS = [f"m{number}" for number in range(10)]
-POINTS_OF_A_DEVICE = 10 * (364 * 288 + 8640)
+START = END - YEAR
 ROUNDS = 25
 BATCHES = 100
 QUERIES = {
@@ -56,20 +53,6 @@ AGGREGATES = (Aggregate.AVG, Aggregate.MIN, Aggregate.MAX)
 # As what readings are written without.
 UNMARKED = sa.text(KEEP.format(given=GIVEN_ROWS, marked="unmarked AS (SELECT)"))
 
-READINGS = sa.text("""
-INSERT INTO readings (ts, source, first, numbers)
-SELECT ts, :source, 1, ARRAY(
-    SELECT 20 + 5 * sin(date_part('epoch', ts) / 3000 + place) FROM generate_series(1, 10) AS place
-)
-FROM generate_series(
-    CAST(:start AS timestamptz), CAST(:end AS timestamptz) - CAST(:step AS interval), CAST(:step AS interval)
-) AS ts
-""")
-STALE = sa.text("""
-INSERT INTO stale_hours (source, hour)
-SELECT DISTINCT source, date_bin('1 hour', ts, '1970-01-01T00:00Z') FROM readings WHERE source = :source
-ON CONFLICT (source, hour) DO NOTHING
-""")
 SIZES = sa.text("""
 SELECT relname, sum(pg_total_relation_size(child)) FROM (
     SELECT relname, coalesce(inhrelid, pg_class.oid) AS child
@@ -102,11 +85,7 @@ class Bench:
                 await add_partitions(connection, [(0, START + number * DAY) for number in range(365)])
             source = await find_source(connection, device_id)
             assert source is not None
-            await connection.execute(sa.text("SET LOCAL statement_timeout = '10min'"))
-            for start, end, step in ((START, END - DAY, 300), (END - DAY, END, 10)):
-                window = {"source": source.id, "start": start, "end": end, "step": timedelta(seconds=step)}
-                await connection.execute(READINGS, window)
-            await connection.execute(STALE, {"source": source.id})
+            await add_year(connection, source.id, end=END)
         self.devices.append(device_id)
 
     async def roll_up(self) -> float:

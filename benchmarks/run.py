@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,17 @@ class Platform:
         return time.perf_counter() - began
 
 
+@contextmanager
+def running_platform() -> Iterator[Platform]:
+    with tempfile.TemporaryDirectory() as folder:
+        platform = Platform(Path(folder) / "data", None)
+        try:
+            platform.start()
+            yield platform
+        finally:
+            platform.stop()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -91,7 +103,7 @@ def free_port() -> int:
         return port
 
 
-def memory_ofdescendants(pid: int) -> dict[str, float]:
+def memory_of_descendants(pid: int) -> dict[str, float]:
     """Give the proportional memory in MiB of a process and all below it, by what they run."""
     found: dict[str, float] = {}
     for process in [pid, *descendants(pid)]:
@@ -196,7 +208,7 @@ def main() -> None:
                 Contender("POST one reading", platform.port, readings(path, key)),
             ]
             rates = figures(asyncio.run(compare(contenders, rounds=options.rounds, seconds=options.seconds)))
-            memory = memory_ofdescendants(platform.process.pid)
+            memory = memory_of_descendants(platform.process.pid)
         finally:
             empty.terminate()
             if platform.process.poll() is None:

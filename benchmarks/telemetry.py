@@ -11,10 +11,8 @@ import itertools
 import json
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 from rich.console import Console
@@ -22,7 +20,7 @@ from rich.table import Table
 
 from benchmarks.access import SecondProcess
 from benchmarks.load import CONNECTIONS, Load, apply, request
-from benchmarks.run import Contender, Platform, compare, prepare_device
+from benchmarks.run import Contender, Platform, compare, prepare_device, running_platform
 
 DEVICES = 4
 READINGS = 1000
@@ -153,13 +151,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        platform = Platform(Path(folder) / "data", None)
-        try:
-            platform.start()
-            rates = measure(options, platform)
-        finally:
-            platform.stop()
+    with running_platform() as platform:
+        rates = measure(options, platform)
     if options.json:
         console.print(json.dumps(rates))
     else:

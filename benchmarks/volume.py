@@ -1,18 +1,16 @@
 """Measures how queries and intake fare as the store fills, over HTTP, in one run. ``make bench-volume`` calls this.
 
-A device has ten metrics every five minutes for a year, and every ten seconds on the last day: a million points and a
-little. Devices are added until the store holds each of the amounts; the worker has rolled them up before it is
-measured. Intake goes to devices of its own, first into the empty store.
+A device has a year of readings: a million points and a little. Devices are added until the store holds each of the
+amounts; the worker has rolled them up before it is measured. Intake goes to devices of its own, first into the empty
+store.
 """
 
 import argparse
 import asyncio
 import itertools
-import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -25,14 +23,21 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.access import environment_of_serving
 from benchmarks.load import apply, request
-from benchmarks.rollups import METRICS, POINTS_OF_A_DEVICE, READINGS, STALE
-from benchmarks.run import Contender, Platform, compare, figures, memory_ofdescendants, prepare_device
+from benchmarks.run import (
+    Contender,
+    Platform,
+    compare,
+    figures,
+    memory_of_descendants,
+    prepare_device,
+    running_platform,
+)
 from benchmarks.telemetry import BATCHING, DEVICES, Recordings, stretches_since
 from benchmarks.telemetry import READINGS as READINGS_OF_A_BATCH
+from benchmarks.year import DAY, METRICS, POINTS_OF_A_DEVICE, YEAR, add_year
 from iotsphere.kernel.times import format_time
 from repositories.sql import create_store_engine
 
-DAY = timedelta(days=1)
 CONNECTIONS = 8
 # A year is worked out in about a minute and a half on one core.
 ROLLED_UP_WITHIN_SECONDS = 3600
@@ -75,13 +80,8 @@ class Fleet:
         async with httpx.AsyncClient(headers=headers, trust_env=False) as http:
             (await http.post(url, json=first)).raise_for_status()
         async with engine.begin() as connection:
-            await connection.execute(sa.text("SET LOCAL statement_timeout = '10min'"))
             source = await connection.scalar(FIND, {"device_id": UUID(path.rpartition("/")[2])})
-            start, last_day = self._end - 365 * DAY, self._end - DAY
-            for begin, end, step in ((start, last_day, 300), (last_day, self._end, 10)):
-                window = {"source": source, "start": begin, "end": end, "step": timedelta(seconds=step)}
-                await connection.execute(READINGS, window)
-            await connection.execute(STALE, {"source": source})
+            await add_year(connection, source, end=self._end)
         self._devices.append((path, headers))
 
     async def _wait_for_rollups(self, engine: AsyncEngine) -> None:
@@ -100,7 +100,7 @@ class Fleet:
             return int(await connection.scalar(COUNT_STALE, {"before": self._end}) or 0)
 
     def queries(self) -> dict[str, Iterator[bytes]]:
-        day, year = self._end - DAY, self._end - 365 * DAY
+        day, year = self._end - DAY, self._end - YEAR
         return {
             "24 h at 5 m": self._asks("", start=day, interval="5m", aggregates="avg,min,max"),
             "1 year at 1 d": self._asks("", start=year, interval="1d", aggregates="avg,min,max"),
@@ -150,7 +150,7 @@ def measure(platform: Platform, options: argparse.Namespace) -> dict[str, dict[s
         found[f"{fleet.points:,}"] = (
             measure_queries(platform, fleet, options)
             | measure_intake(platform, options)
-            | {f"MiB of {name}": size for name, size in memory_ofdescendants(platform.process.pid).items()}
+            | {f"MiB of {name}": size for name, size in memory_of_descendants(platform.process.pid).items()}
         )
     return found
 
@@ -170,13 +170,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        platform = Platform(Path(folder) / "data", None)
-        try:
-            platform.start()
-            found = measure(platform, options)
-        finally:
-            platform.stop()
+    with running_platform() as platform:
+        found = measure(platform, options)
     if options.json:
         console.print_json(data=found)
     else:
