@@ -6,15 +6,15 @@ from functools import partial
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.model import Reading, StaleHour
+from iotsphere.telemetry.model import Reading
 from iotsphere.telemetry.ports import ColumnstoreUnitOfWorkFactory, TelemetryUnitOfWorkFactory
 from iotsphere.telemetry.storage import ChunkContent, StoredChunk
 from repositories.availability import StoreGate
 from repositories.telemetry.unit_of_work import SqlAlchemyColumnstoreUnitOfWork, SqlAlchemyTelemetryUnitOfWork
+from tests.contract.telemetry.stale_hours import make_stale
 from tests.fakes.columnstore import InMemoryColumnstoreUnitOfWork
 from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
 
@@ -37,19 +37,7 @@ class Store:
         async with self.unit_of_work() as uow:
             await uow.points.append(readings, replace=False)
             await uow.commit()
-        await self.make_stale()
-
-    async def make_stale(self, *hours: datetime) -> None:
-        """Let these hours, and no others, be such as figures are still to be worked out of."""
-        if isinstance(self.made_of, TelemetryData):
-            self.made_of.stale = {(1, hour): StaleHour(1, hour, 0) for hour in hours}
-            return
-        async with self.made_of.begin() as connection:
-            await connection.execute(sa.text("DELETE FROM stale_hours"))
-            for hour in hours:
-                await connection.execute(
-                    sa.text("INSERT INTO stale_hours (source, hour) VALUES (1, :hour)"), {"hour": hour}
-                )
+        await make_stale(self.made_of)
 
     async def due(self) -> list[str]:
         async with self.columnstore() as uow:
@@ -178,8 +166,8 @@ async def test_what_is_written_to_a_compressed_chunk_is_due_again(store: Store, 
 async def test_what_figures_are_still_to_be_worked_out_from_is_not_due(store: Store, device_id: DeviceId) -> None:
     await store.compress_due()
     await store.fill(device_id, FIRST)
-    await store.make_stale(FIRST)
+    await make_stale(store.made_of, FIRST)
     assert await store.due() == []
 
-    await store.make_stale()
+    await make_stale(store.made_of)
     assert len(await store.due()) == 1

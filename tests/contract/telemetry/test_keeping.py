@@ -7,12 +7,11 @@ from functools import partial
 
 import pytest
 import pytest_asyncio
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.errors import RetentionClassNotFoundError
-from iotsphere.telemetry.model import EARLIEST, Order, Reading, Selection, StaleHour
+from iotsphere.telemetry.model import EARLIEST, Order, Reading, Selection
 from iotsphere.telemetry.ports import KeepingUnitOfWorkFactory, RollupUnitOfWorkFactory, TelemetryUnitOfWorkFactory
 from repositories.availability import StoreGate
 from repositories.telemetry.unit_of_work import (
@@ -21,6 +20,7 @@ from repositories.telemetry.unit_of_work import (
     SqlAlchemyTelemetryUnitOfWork,
 )
 from tests.contract.telemetry.compression import CompressingTelemetryUnitOfWork
+from tests.contract.telemetry.stale_hours import make_stale
 from tests.fakes.telemetry import (
     InMemoryKeepingUnitOfWork,
     InMemoryRollupUnitOfWork,
@@ -43,18 +43,6 @@ class Store:
         async with self.unit_of_work() as uow:
             await uow.points.append([Reading(device_id, ts, {"a": 1}) for ts in times], replace=False)
             await uow.commit()
-
-    async def make_stale(self, *hours: datetime) -> None:
-        """Let these hours, and no others, be such as figures are still to be worked out of."""
-        if isinstance(self.made_of, TelemetryData):
-            self.made_of.stale = {(1, hour): StaleHour(1, hour, 0) for hour in hours}
-            return
-        async with self.made_of.begin() as connection:
-            await connection.execute(sa.text("DELETE FROM stale_hours"))
-            for hour in hours:
-                await connection.execute(
-                    sa.text("INSERT INTO stale_hours (source, hour) VALUES (1, :hour)"), {"hour": hour}
-                )
 
     async def times(self, device_id: DeviceId) -> list[datetime]:
         selection = Selection(device_id, None, EARLIEST, END)
@@ -150,7 +138,7 @@ async def test_a_chunk_goes_with_all_its_readings_and_no_others(store: Store, de
 
 async def test_a_chunk_is_settled_when_no_hour_of_it_is_stale(store: Store, device_id: DeviceId) -> None:
     await store.fill(device_id, FIRST, SECOND)
-    await store.make_stale(FIRST)
+    await make_stale(store.made_of, FIRST)
 
     async with store.keeping() as keeping:
         first, second = [
@@ -166,7 +154,7 @@ async def test_an_hour_that_was_put_off_keeps_no_chunk(
     store: Store, rollups: RollupUnitOfWorkFactory, device_id: DeviceId
 ) -> None:
     await store.fill(device_id, FIRST)
-    await store.make_stale(FIRST)
+    await make_stale(store.made_of, FIRST)
     async with rollups() as uow:
         await uow.rollups.put_off(await uow.rollups.list(before=FIRST, limit=10))
         await uow.commit()
