@@ -21,7 +21,7 @@ from iotsphere.kernel.errors import ConflictError, UnavailableError
 from iotsphere.kernel.times import EPOCH, format_time, parse_time
 from iotsphere.telemetry.archive import ArchiveService
 from iotsphere.telemetry.archived import ArchivedDay
-from iotsphere.telemetry.service import LATEST_END
+from iotsphere.telemetry.bounds import LATEST_END
 
 StartOption = Annotated[str | None, typer.Option(help="The first time that is meant, with its offset.")]
 EndOption = Annotated[str | None, typer.Option(help="The time before which it ends.")]

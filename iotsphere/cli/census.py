@@ -3,13 +3,12 @@
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from iotsphere.cli.errors import CommandError
 from iotsphere.cli.upload import RecordedReading
-from iotsphere.kernel.times import EPOCH
+from iotsphere.kernel.times import EPOCH, MICROSECOND
 
-MICROSECOND = timedelta(microseconds=1)
 ROWS_AT_ONCE = 10_000
 
 

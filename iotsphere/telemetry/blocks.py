@@ -1,16 +1,15 @@
 """Readings in columns: what devices mostly send, numbers of the same metrics time after time, costs little then."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, overload
 
 import msgspec
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.kernel.times import EPOCH
+from iotsphere.kernel.times import EPOCH, MICROSECOND
 from iotsphere.telemetry.model import Reading
 
-MICROSECOND = timedelta(microseconds=1)
 NUMBERS = frozenset({int, float})
 # What a number costs while it waits and is written, in bytes of a text or an object.
 BYTES_OF_NUMBER = 512

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.kernel.times import EPOCH, parse_time
-from iotsphere.telemetry.blocks import MICROSECOND, NUMBERS, Block
+from iotsphere.kernel.times import EPOCH, MICROSECOND, parse_time
+from iotsphere.telemetry.blocks import NUMBERS, Block
 from iotsphere.telemetry.errors import TooManyValuesError
 from iotsphere.telemetry.model import (
     EARLIEST,

@@ -3,19 +3,17 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
+from iotsphere.kernel.times import MICROSECOND
+from iotsphere.telemetry.bounds import LATEST_END, MAX_BUCKETS, close_range
 from iotsphere.telemetry.errors import TooManyIntervalsError
 from iotsphere.telemetry.filling import fill_gaps
-from iotsphere.telemetry.model import EARLIEST, FUTURE_TOLERANCE, Bucket, Fill, FleetSelection, Summary
+from iotsphere.telemetry.model import Bucket, Fill, FleetSelection, Summary
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from iotsphere.telemetry.query_room import QueryRoom
-from iotsphere.telemetry.service import LATEST_END
-
-MAX_BUCKETS = 50_000
-MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +51,7 @@ class FleetTelemetryService:
         :raises QueryTooCostlyError: it would take too long.
         :raises FigureOverflowError: a figure exceeds the largest double.
         """
-        latest = self._clock() + 2 * FUTURE_TOLERANCE
-        selection = FleetSelection(
-            groups, metrics, min(max(start or EARLIEST, EARLIEST), latest), min(max(end or latest, EARLIEST), latest)
-        )
+        selection = FleetSelection(groups, metrics, *close_range(start, end, now=self._clock()))
         async with self._room.place(organisation_id), self._unit_of_work() as uow:
             found = await uow.fleet.aggregate(selection, summary.grid, summary.aggregates, limit=MAX_BUCKETS + 1)
         if len(found) > MAX_BUCKETS:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.blocks import MICROSECOND, latest_of
+from iotsphere.kernel.times import MICROSECOND
+from iotsphere.telemetry.blocks import latest_of
 from iotsphere.telemetry.decoding import Batch, PlainReading, Refusal, read_batch
 from iotsphere.telemetry.intake import Receipt, Submission
 from iotsphere.telemetry.model import EARLIEST, Counts, IntakeReport, Rejection

@@ -10,13 +10,12 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from iotsphere.kernel.clock import Clock
-from iotsphere.kernel.times import EPOCH
+from iotsphere.kernel.times import EPOCH, MICROSECOND
 from iotsphere.telemetry.errors import FigureOverflowError, QueryTooCostlyError
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import RollupBacklog, StaleHour
 from iotsphere.telemetry.ports import NO_TIME, RollupUnitOfWorkFactory
 
-MICROSECOND = timedelta(microseconds=1)
 # An hour is worked out when it is over, and those have arrived that were under way.
 SETTLED_AFTER = timedelta(hours=1, minutes=1)
 # Readings of an hour that is being caught up on come batch after batch: it is worked out once for many of them.

@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -14,8 +14,9 @@ from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import RuleViolationError, UnavailableError
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
-from iotsphere.kernel.times import EPOCH
+from iotsphere.kernel.times import EPOCH, MICROSECOND
 from iotsphere.telemetry.archived import ArchivedStretch, stretches_of
+from iotsphere.telemetry.bounds import LATEST_END, MAX_BUCKETS, close_range, within
 from iotsphere.telemetry.decoding import Refusal, read_batch
 from iotsphere.telemetry.downsampling import downsample
 from iotsphere.telemetry.errors import BatchRejectedError, TooManyIntervalsError, TooManyPointsError
@@ -26,7 +27,6 @@ from iotsphere.telemetry.intervals import Interval
 from iotsphere.telemetry.keeping import RetentionMemory
 from iotsphere.telemetry.model import (
     EARLIEST,
-    FUTURE_TOLERANCE,
     METRIC_NAME,
     Bucket,
     Fill,
@@ -48,19 +48,14 @@ from iotsphere.telemetry.query_room import QueryRoom
 from iotsphere.telemetry.retention import refusals_of, without_expired
 from iotsphere.telemetry.turns import Sender
 
-MAX_BUCKETS = MAX_SAMPLES = 50_000
+MAX_SAMPLES = 50_000
 # So many are read, and gone through, in about a second.
 MAX_NUMBERS = 1_000_000
 # Readings: enough to be worth a transaction, and few enough for writers not to wait.
 REMOVED_AT_ONCE = 5_000
 # Behind the grace that requests have, and before whoever stops the process kills it.
 FINISH_SECONDS = 1.5
-MICROSECOND = timedelta(microseconds=1)
 MINUTE = timedelta(minutes=1)
-# No point lies later than this after now, even where another process's clock is ahead of ours.
-HORIZON = 2 * FUTURE_TOLERANCE
-# Far enough for every query, and not so far that a time zone's offset leaves the calendar.
-LATEST_END = datetime(9000, 1, 1, tzinfo=UTC)
 
 Microseconds = Annotated[int, msgspec.Meta(ge=0, le=(LATEST_END - EPOCH) // MICROSECOND)]
 MetricName = Annotated[str, msgspec.Meta(pattern=rf"^{METRIC_NAME}\Z")]
@@ -287,9 +282,7 @@ class TelemetryService:
         return Selection(query.device_id, query.metrics, *self._range(query.start, query.end))
 
     def _range(self, start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
-        """Close an open range at the times before and after which there can be nothing."""
-        latest = self._clock() + HORIZON
-        return _within(start or EARLIEST, EARLIEST, latest), _within(end or latest, EARLIEST, latest)
+        return close_range(start, end, now=self._clock())
 
 
 def _without_gaps(buckets: list[Bucket], query: SeriesQuery, summary: Summary) -> list[Bucket]:
@@ -301,8 +294,8 @@ def _without_gaps(buckets: list[Bucket], query: SeriesQuery, summary: Summary) -
     is_open = query.start is None or query.end is None
     if not metrics or (is_open and not buckets):
         return []
-    first = buckets[0].ts if query.start is None else _within(query.start, EARLIEST, LATEST_END)
-    last = buckets[-1].ts if query.end is None else _within(query.end, EARLIEST, LATEST_END) - MICROSECOND
+    first = buckets[0].ts if query.start is None else within(query.start, EARLIEST, LATEST_END)
+    last = buckets[-1].ts if query.end is None else within(query.end, EARLIEST, LATEST_END) - MICROSECOND
     if summary.grid.most_between(first, last) * len(metrics) > MAX_BUCKETS:
         raise TooManyIntervalsError(MAX_BUCKETS)
     starts = summary.grid.starts(first, last) if first <= last else []
@@ -311,10 +304,6 @@ def _without_gaps(buckets: list[Bucket], query: SeriesQuery, summary: Summary) -
         for metric in metrics
         for bucket in fill_gaps(metric, known[metric], starts, aggregates=summary.aggregates, fill=summary.fill)
     ]
-
-
-def _within(moment: datetime, earliest: datetime, latest: datetime) -> datetime:
-    return min(max(moment, earliest), latest)
 
 
 def _samples(device_id: DeviceId, series: Mapping[str, Numbers], most: int) -> list[Point]:

@@ -7,8 +7,8 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from iotsphere.kernel.times import EPOCH
-from iotsphere.telemetry.blocks import MICROSECOND, Block, parts_of
+from iotsphere.kernel.times import EPOCH, MICROSECOND
+from iotsphere.telemetry.blocks import Block, parts_of
 from iotsphere.telemetry.model import Counts, Reading
 from iotsphere.telemetry.retention_rules import IntakeTerms
 from repositories.telemetry.appending import take_sources_of

@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.archived import ArchiveFile, FoundFile, NotedRemoval
+from iotsphere.telemetry.blocks import NUMBERS
 from iotsphere.telemetry.errors import ArchiveDamagedError
 from iotsphere.telemetry.model import Reading
-from repositories.telemetry.rows import NUMBERS
 
 # A point is a row: what is no number is in ``other``, as JSON.
 SCHEMA = pa.schema(

@@ -5,7 +5,7 @@ Nobody waits for a chunk to be dropped but who reads that very chunk, and they o
 
 import builtins
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from iotsphere.kernel.times import MICROSECOND
 from iotsphere.telemetry.model import Reading
 from iotsphere.telemetry.retention import Holding, ReadingChunk
 from iotsphere.telemetry.retention_rules import DEFAULT_NUMBER
@@ -23,7 +24,6 @@ from repositories.telemetry.sources import CLASS_BITS
 
 LOCK_NOT_AVAILABLE = "55P03"
 ATTEMPTS = 10
-MICROSECOND = timedelta(microseconds=1)
 
 # Any number will do, as long as every process that drops chunks of this database takes the same one.
 CLAIM = sa.text("SELECT pg_try_advisory_lock(4072027)")

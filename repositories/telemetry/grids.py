@@ -1,9 +1,8 @@
 """Intervals of time, as PostgreSQL tells them from one another."""
 
-from datetime import timedelta
 from typing import Any
 
-from iotsphere.kernel.times import EPOCH
+from iotsphere.kernel.times import EPOCH, MICROSECOND
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import FleetSelection, Selection
 
@@ -20,6 +19,6 @@ def interval_start(grid: Grid, moment: str) -> str:
 def interval_parameters(grid: Grid, selection: Selection | FleetSelection) -> dict[str, Any]:
     """Give what the expression needs for moments of the selection."""
     if grid.interval.is_calendar:
-        last = max(selection.start, selection.end - timedelta(microseconds=1))
+        last = max(selection.start, selection.end - MICROSECOND)
         return {"starts": grid.starts(selection.start, last)}
     return {"length": grid.interval.length, "epoch": EPOCH}

@@ -2,13 +2,12 @@
 
 import time
 from array import array
-from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from iotsphere.kernel.times import EPOCH
+from iotsphere.kernel.times import EPOCH, MICROSECOND
 from iotsphere.telemetry.errors import QueryTooCostlyError
 from iotsphere.telemetry.model import Numbers, Selection
 from repositories.telemetry.reading import read
@@ -19,7 +18,6 @@ from repositories.telemetry.sources import Source
 READ_AT_ONCE = 20_000
 # A device may have thousands of metrics, each of which is a statement at the least.
 LONGEST_SECONDS = 3.0
-MICROSECOND = timedelta(microseconds=1)
 
 NUMBER = number_at("CAST(:place AS integer)")
 # A double tells microseconds apart until 2106 once it is rounded, and costs less than PostgreSQL's exact numbers.

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.telemetry.blocks import parts_of
+from iotsphere.telemetry.blocks import NUMBERS, parts_of
 from iotsphere.telemetry.model import Counts, Reading
 from iotsphere.telemetry.retention_rules import DEFAULT_NUMBER, IntakeTerms
-from repositories.telemetry.rows import NUMBERS, Row, to_row
+from repositories.telemetry.rows import Row, to_row
 from repositories.telemetry.sources import Source
 
 Kind = tuple[DeviceId, tuple[str, ...]]

@@ -1,18 +1,17 @@
 """Several series in the order of time, as their readings lie in the index."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from iotsphere.kernel.times import MICROSECOND
 from iotsphere.telemetry.model import Order, Point, Position, Selection
 from repositories.telemetry.reading import read
 from repositories.telemetry.rows import number_at, to_values
-
-MICROSECOND = timedelta(microseconds=1)
 
 READINGS = """
 SELECT ts, first, numbers, others FROM readings

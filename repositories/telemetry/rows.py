@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from iotsphere.kernel.times import EPOCH
-from iotsphere.telemetry.blocks import MICROSECOND, Block
+from iotsphere.kernel.times import EPOCH, MICROSECOND
+from iotsphere.telemetry.blocks import NUMBERS, Block
 from iotsphere.telemetry.model import MAX_INTEGER
-
-NUMBERS = frozenset({int, float})
 
 # The driver looks at every element of an array in turn, which costs more than everything else about a reading. Of
 # texts that are taken apart here it sees nothing. Without ``others`` there are none in any row.

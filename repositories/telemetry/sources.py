@@ -26,6 +26,8 @@ from repositories.telemetry.reading import read
 
 # The device's number takes so many of a source's bits; the class is above it.
 CLASS_BITS = 24
+# In statements: the source of a device's rows of one class, of its ``parts``.
+PART_SOURCE = f"part.number << {CLASS_BITS} | sources.id"
 
 FIND = sa.text("SELECT id, metrics, since, classes FROM sources WHERE device_id = :device_id")
 # Whoever writes readings of a device has its line until they commit. So nobody else makes places for its metrics or

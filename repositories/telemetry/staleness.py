@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.rollups import Span
 from repositories.telemetry.reading import read
+from repositories.telemetry.sources import PART_SOURCE
 
 # For a statement that writes readings, and gives (source, ts) of those as ``written``.
 MARKED = """marked AS (
@@ -27,7 +28,7 @@ ON CONFLICT (source, hour) DO UPDATE SET revision = DEFAULT, is_put_off = false
 """)
 
 # Hours beside each other make one span, whichever devices they are of.
-FIND = sa.text("""
+FIND = sa.text(f"""
 SELECT number, starts, ends
 FROM (
     SELECT part.number, range_agg(tstzrange(hour, hour + interval '1 hour')) FILTER (WHERE hour IS NOT NULL) AS stale
@@ -35,7 +36,7 @@ FROM (
     CROSS JOIN LATERAL unnest(parts) AS part (number)
     LEFT JOIN LATERAL (
         SELECT hour FROM stale_hours
-        WHERE source = part.number << 24 | sources.id AND hour > :earliest AND hour < :end OFFSET 0
+        WHERE source = {PART_SOURCE} AND hour > :earliest AND hour < :end OFFSET 0
     ) AS own ON true
     WHERE device_id = ANY(CAST(:device_ids AS uuid[]))
     GROUP BY part.number
@@ -45,7 +46,7 @@ CROSS JOIN LATERAL (
     FROM unnest(stale) AS span
 ) AS spans
 ORDER BY number
-""")
+""")  # noqa: S608  # of constants
 # Where there are more, whatever is between the first and the last is asked of the readings, which is exact as well.
 MOST_SPANS = 64
 HOUR = timedelta(hours=1)

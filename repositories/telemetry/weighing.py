@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from iotsphere.telemetry.errors import QueryTooCostlyError
 from iotsphere.telemetry.model import FleetSelection
 from repositories.telemetry.reading import read
+from repositories.telemetry.sources import PART_SOURCE
 
 # A value takes 0.36 microseconds at the best, and a reading as long as three values besides: more than that ends in
 # no time that a statement has.
@@ -21,10 +22,10 @@ VALUES_OF_READING = 3
 # Of one metric of one device; what is shorter is mostly small, and would feel the question.
 UNWEIGHED = timedelta(days=90)
 
-SOURCES = sa.text("""
-SELECT part.number << 24 | id AS id, cardinality(metrics) AS metrics
+SOURCES = sa.text(f"""
+SELECT {PART_SOURCE} AS id, cardinality(metrics) AS metrics
 FROM sources CROSS JOIN LATERAL unnest(parts) AS part (number) WHERE device_id = ANY(CAST(:device_ids AS uuid[]))
-""")
+""")  # noqa: S608  # of constants
 WITHIN = "FROM readings WHERE source = ANY(CAST(:sources AS integer[])) AND ts >= :start AND ts < :end"
 ESTIMATE = sa.text(f"EXPLAIN (FORMAT JSON) SELECT {WITHIN}")
 ARE_MORE = sa.text(f"SELECT EXISTS (SELECT {WITHIN} OFFSET :most)")
@@ -42,12 +43,13 @@ async def refuse_too_much(
     :raises QueryTooCostlyError: it would not.
     """
     devices = list(selection.groups)
-    if is_light(len(devices) * len(selection.metrics or "1"), start, end):
+    asked = len(selection.metrics or ())
+    if is_light(len(devices) * max(1, asked), start, end):
         return
     sources = await read(connection, SOURCES, {"device_ids": devices})
     if not sources:
         return
-    metrics = len(selection.metrics or ()) or max(source.metrics for source in sources)
+    metrics = asked or max(source.metrics for source in sources)
     most = MOST_VALUES // (metrics + VALUES_OF_READING)
     window = {"sources": [source.id for source in sources], "start": start, "end": end}
     (estimate,) = await read(connection, ESTIMATE, window)

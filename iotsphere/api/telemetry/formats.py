@@ -18,12 +18,12 @@ from iotsphere.api.telemetry.places import LongPlace, LongPlaces
 from iotsphere.api.telemetry.schemas import COUNTERS
 from iotsphere.kernel.times import format_time
 from iotsphere.telemetry.archived import ArchivedStretch
+from iotsphere.telemetry.blocks import NUMBERS
 from iotsphere.telemetry.errors import QueryBusyError
 from iotsphere.telemetry.model import Aggregate, Bucket, LedgerEntry, Point
 
 # In the order of preference where a client has none.
 MEDIA_TYPES = (JSON, CSV, ARROW)
-NUMBERS = frozenset({int, float})
 # No header may be so long that somebody on the way refuses it.
 TOLD_STRETCHES = 50
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.kernel.times import EPOCH
-from iotsphere.telemetry.blocks import MICROSECOND, Block, Joined
+from iotsphere.kernel.times import EPOCH, MICROSECOND
+from iotsphere.telemetry.blocks import Block, Joined
 from iotsphere.telemetry.model import EARLIEST, Counts, Reading
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from tests.contract.telemetry.compression import CompressingTelemetryUnitOfWork

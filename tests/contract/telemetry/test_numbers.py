@@ -4,14 +4,13 @@ from typing import Any
 import pytest
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.kernel.times import EPOCH
+from iotsphere.kernel.times import EPOCH, MICROSECOND
 from iotsphere.telemetry.errors import QueryTooCostlyError
 from iotsphere.telemetry.model import Numbers, Reading, Selection
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from repositories.telemetry import numbers
 from tests.factories.telemetry import FIRST_READING
 
-MICROSECOND = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
 END = FIRST_READING + timedelta(days=1)
 

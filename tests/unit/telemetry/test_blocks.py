@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.kernel.times import EPOCH
+from iotsphere.kernel.times import EPOCH, MICROSECOND
 from iotsphere.telemetry.blocks import (
-    MICROSECOND,
     Block,
     Joined,
     candidates,
