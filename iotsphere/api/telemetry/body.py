@@ -3,20 +3,26 @@
 import zlib
 from collections.abc import Callable, Collection
 from dataclasses import astuple
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import zstandard
 
 from iotsphere.api.errors import MediaTypeUnsupportedError
-from iotsphere.api.json_body import JsonMalformedError, decode_json, encode_json
+from iotsphere.api.json_body import STRICT, JsonMalformedError, decode_json, encode_json
 from iotsphere.kernel.errors import MalformedInputError, TooLargeError
-from iotsphere.telemetry.decoding import PlainReading
+from iotsphere.telemetry.decoding import MAX_VALUES, PlainReading
 from iotsphere.telemetry.model import MAX_INTEGER, IntakeReport
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
 PLAIN = msgspec.json.Decoder(PlainReading | list[PlainReading])
 ANY_FLOAT = msgspec.json.Decoder(float_hook=float)
+PARTS = msgspec.json.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
+# An array is taken apart into readings, these into what they tell, and that into values.
+LEVELS = 3
+# Stands for an integer of more digits than a decoder reads (4 300).
+BEYOND = 2 * MAX_INTEGER
+REFUSED: Final = object()
 GZIP_FORMAT = 16 + zlib.MAX_WBITS
 # What every decoder is asked to support, and as much memory as one request may cost (RFC 8878).
 MAX_WINDOW_BYTES = 8 * 1024 * 1024
@@ -105,17 +111,48 @@ def are_exact(numbers: Collection[float]) -> bool:
 
 
 def decode_readings(body: bytes) -> Any:
-    """Read JSON in which a number may exceed the largest double: it becomes infinite, to be rejected by itself.
+    """Read JSON with numbers in it that no decoder takes, each of which is then to be rejected by itself.
+
+    One that exceeds the largest double becomes infinite, and an integer of thousands of digits ``BEYOND``.
 
     :raises JsonMalformedError: it is not JSON.
     """
+    document = _decode(body, STRICT)
+    return _decode_apart(body, LEVELS) if document is REFUSED else document
+
+
+def _decode_apart(body: bytes, levels: int) -> Any:
+    document = _decode(body, ANY_FLOAT)
+    if document is not REFUSED:
+        return document
+    _expect_utf8(body)
+    parts = _decode(body, PARTS) if levels else REFUSED
+    if parts is REFUSED:
+        return -BEYOND if body.startswith(b"-") else BEYOND
+    if len(parts) > MAX_VALUES:
+        # It is too much, which needs no look at each.
+        return dict.fromkeys(parts) if isinstance(parts, dict) else [None] * len(parts)
+    if isinstance(parts, dict):
+        return {name: _decode_apart(bytes(part), levels - 1) for name, part in parts.items()}
+    return [_decode_apart(bytes(part), levels - 1) for part in parts]
+
+
+def _decode(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """Read JSON, or give ``REFUSED`` if it is well formed so far but not to the decoder's liking."""
     try:
-        return decode_json(body)
+        return decode_json(body, decoder)
     except JsonMalformedError as error:
-        # The decoder's word for JSON that is well formed, but not to its liking.
-        if not isinstance(error.__cause__, msgspec.ValidationError):
-            raise
-    return decode_json(body, ANY_FLOAT)
+        if isinstance(error.__cause__, msgspec.ValidationError):
+            return REFUSED
+        raise
+
+
+def _expect_utf8(body: bytes) -> None:
+    """Look at what the decoder has not come to, and passes over where it takes JSON apart."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise JsonMalformedError(f"The body cannot be read: {error}.") from error
 
 
 def encode_report(report: IntakeReport) -> bytes:

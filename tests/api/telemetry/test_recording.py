@@ -99,8 +99,7 @@ async def test_a_batch_without_one_good_value_is_refused_with_its_report(api: Ap
         b'{"values":{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}}",
         b'{"values":{"a":1e999,"b":NaN}}',
         b'{"values":{"a":1e999,"b":"\xff"}}',
-        b'{"values":{"a":1e999,"b":' + b"1" * 5_000 + b"}}",
-        b'{"values":{"a":' + b"1" * 5_000 + b"}}",
+        b'{"values":{"a":' + b"1" * 5_000 + b',"b":NaN}}',
         "ä".encode("utf-16"),
         gzip.compress(b"{}"),
     ],
@@ -112,8 +111,9 @@ async def test_what_is_no_json_is_refused(api: Api, body: bytes) -> None:
     assert (await api.get("/ledger"))["items"] == []
 
 
-async def test_a_number_beyond_the_largest_is_rejected_by_itself(api: Api) -> None:
-    body = b'{"ts":1700000000000,"values":{"a":1e999,"b":-1e400,"c":1.5,"d":[1e999],"e":' + b"1" * 400 + b"}}"
+@pytest.mark.parametrize("digits", [400, 5_000, 1_000_000])
+async def test_a_number_beyond_the_largest_is_rejected_by_itself(api: Api, digits: int) -> None:
+    body = b'{"ts":1700000000000,"values":{"a":1e999,"b":-1e400,"c":1.5,"d":[1e999],"e":' + b"1" * digits + b"}}"
 
     answer = await api.call("POST", data=body, headers=PLAIN)
 

@@ -221,6 +221,8 @@ BAD_LINES = {
     b'{"device_id":"%b","values":{"9":1}}': "telemetry.point.metric_invalid",
     b'{"device_id":"%b","values":{"a":"\\u0000"}}': "telemetry.point.nul_character",
     b'{"device_id":"%b","values":{"a":9007199254740993}}': "telemetry.point.inexact",
+    b'{"device_id":"%b","values":{"a":' + b"9" * 5_000 + b"}}": "telemetry.point.inexact",
+    b'{"device_id":' + b"9" * 5_000 + b',"values":{"a":1}}': "telemetry.reading.device_id_invalid",
 }
 
 

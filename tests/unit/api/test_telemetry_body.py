@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iotsphere.api.json_body import encode_json
-from iotsphere.api.telemetry.body import decode_batch, encode_report
+from iotsphere.api.json_body import JsonMalformedError, encode_json
+from iotsphere.api.telemetry.body import decode_batch, decode_readings, encode_report
 from iotsphere.api.telemetry.schemas import IntakeReportAnswer
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.decoding import Batch, PlainReading, read_batch
@@ -82,6 +83,43 @@ def test_readings_of_numbers_are_taken_for_plain_ones() -> None:
 @pytest.mark.parametrize("number", ["9007199254740993", "9007199254740992", "-9007199254740993", "1e300", "1e999"])
 def test_a_number_whose_exactness_is_doubtful_is_not_plain(number: str) -> None:
     assert isinstance(decode_batch(b'{"values":{"a":1,"b":%s}}' % number.encode()), dict)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"values":{"a":1,"b":%b,"c":"x"}}', {"values": {"a": 1, "b": 2**54, "c": "x"}}),
+        (
+            b'[{"values":{"b":-%b}},{"values":{"a":1e999}}]',
+            [{"values": {"b": -(2**54)}}, {"values": {"a": inf}}],
+        ),
+        (b'{"ts":%b,"values":{"a":1}}', {"ts": 2**54, "values": {"a": 1}}),
+        (b'[%b,{"values":{"a":1}},7]', [2**54, {"values": {"a": 1}}, 7]),
+        (b'{"values":{"a":{"b":{"c":%b}},"d":[[1,%b]]}}', {"values": {"a": {"b": 2**54}, "d": [2**54]}}),
+        (b'{"values":{"a":%b,"a":1}}', {"values": {"a": 1}}),
+        (b" %b ", 2**54),
+    ],
+)
+def test_an_integer_of_thousands_of_digits_spoils_nothing_but_itself(body: bytes, expected: Any) -> None:
+    assert decode_readings(body.replace(b"%b", b"9" * 5_000)) == expected
+
+
+@pytest.mark.parametrize(
+    "rest", [b"NaN", b'"\xff"', rb'"\ud800"', b"[" * 5_000 + b"]" * 5_000, b"01", b'"\n"', b"{", b"1}", b'{"\xff":1}']
+)
+@pytest.mark.parametrize("body", [b'{"values":{"a":%b,"b":%r}}', b'{"values":{"a":{"x":{"y":%b,"z":%r}}}}'])
+def test_what_is_no_json_is_none_behind_such_an_integer_either(body: bytes, rest: bytes) -> None:
+    with pytest.raises(JsonMalformedError):
+        decode_readings(body.replace(b"%b", b"9" * 5_000).replace(b"%r", rest))
+
+
+def test_of_too_many_readings_or_values_none_is_looked_at_for_such_an_integer() -> None:
+    huge = b"9" * 5_000
+    values = b",".join(b'"m%d":1' % number for number in range(10_001))
+
+    assert decode_readings(b"[%b1,%b]" % (b"1," * 10_000, huge)) == [None] * 10_002
+    document = decode_readings(b'{"values":{%b,"a":%b}}' % (values, huge))
+    assert read(document) == read({"values": dict.fromkeys(range(10_002))})
 
 
 def test_too_many_plain_values_are_refused_as_a_whole() -> None:
