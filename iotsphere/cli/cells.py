@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from iotsphere.kernel.times import EPOCH
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# Digits are never given back, or a million of them with a letter behind would be tried in every way.
+NUMBER = re.compile(r"[+-]?(\d++\.?\d*+|\.\d++)([eE][+-]?\d++)?", re.ASCII)
 EPOCH_NUMBER = re.compile(r"\d{9,}(\.\d+)?", re.ASCII)
 FIRST_EPOCH_MILLISECONDS = 1e11
 """As seconds that would be the year 5138, as milliseconds it is 1973: larger numbers are milliseconds."""

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -17,6 +17,7 @@ import msgspec
 import stamina
 
 from iotsphere.cli.errors import CommandError
+from iotsphere.cli.point_pages import ARROW, PointPage, read_page
 from iotsphere.config import ClientSettings
 from iotsphere.kernel.times import format_time
 
@@ -46,13 +47,6 @@ class PlatformUnavailableError(PlatformError):
     def __init__(self, sentence: str, *, status: int | None = None, retry_after_seconds: float | None = None) -> None:
         super().__init__(sentence, status=status)
         self.retry_after_seconds = retry_after_seconds
-
-
-class PointPage(NamedTuple):
-    """``archived`` are stretches of time, as they are told, of which readings lie in the archive alone."""
-
-    points: list[tuple[str, str, Any]]
-    archived: list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +127,16 @@ class PlatformClient:
         await self.request(Call("revoke a key", "DELETE", path, attempts=1))
 
     async def read_points(self, device_id: str, asked: Mapping[str, str]) -> AsyncIterator[PointPage]:
-        """Give the device's points page by page, each as time, metric and value, in the order of time and metric."""
-        path, params = f"/devices/{device_id}/telemetry", {**asked, "limit": str(MOST_POINTS)}
-        async for page in self._pages(Call("read the points", "GET", path, params=params)):
-            points = [(ts, series["metric"], value) for series in page["series"] for ts, value in series["points"]]
-            archived = [(stretch["start"], stretch["end"]) for stretch in page.get("archived", [])]
-            yield PointPage(sorted(points, key=_place), archived)
+        """Give the device's points page by page, in the order of time and metric."""
+        params = {**asked, "limit": str(MOST_POINTS)}
+        while True:
+            path = f"/devices/{device_id}/telemetry"
+            call = Call("read the points", "GET", path, params=params, headers={"Accept": ARROW})
+            page = await self._as_user(partial(_send_for_page, self._http, call))
+            yield page
+            if page.next_cursor is None:
+                return
+            params["cursor"] = page.next_cursor
 
     async def post_lines(self, lines: bytes) -> dict[str, Any]:
         """Store readings of many devices and give the platform's counts, also where it rejected every one of them."""
@@ -266,6 +264,16 @@ async def send(http: httpx.AsyncClient, call: Call, headers: Mapping[str, str] |
     return _read_json(call, response) if response.content else None
 
 
+async def _send_for_page(http: httpx.AsyncClient, call: Call, headers: Mapping[str, str]) -> PointPage:
+    response = await _exchange(http, call, headers)
+    if not response.is_success:
+        raise _refusal(call, response)
+    try:
+        return read_page(response.content, response.headers)
+    except ValueError as error:
+        raise _strange(call, response, "no table of points") from error
+
+
 async def _send_counted(http: httpx.AsyncClient, call: Call, headers: Mapping[str, str]) -> dict[str, Any]:
     """Make a call that stores readings, and give the counts; that all were rejected is no refusal here."""
     response = await _exchange(http, call, headers)
@@ -302,10 +310,6 @@ async def _send_once(http: httpx.AsyncClient, call: Call, headers: Mapping[str, 
     return response
 
 
-def _place(point: tuple[str, str, Any]) -> tuple[str, str]:
-    return point[:2]
-
-
 def _wait_before_retry(error: Exception) -> bool | float:
     """Tell stamina whether to try again: after the time the platform named, else with its own growing pauses."""
     if not isinstance(error, PlatformUnavailableError):
@@ -336,8 +340,12 @@ def _read_json(call: Call, response: httpx.Response) -> dict[str, Any]:
     try:
         return msgspec.json.decode(response.content, type=dict[str, Any])
     except msgspec.DecodeError as error:
-        raise PlatformError(
-            f"What answers at {response.url} is no IoTSphere platform: asked to {call.purpose}, it answered with"
-            f" status {response.status_code} and no JSON object.",
-            status=response.status_code,
-        ) from error
+        raise _strange(call, response, "no JSON object") from error
+
+
+def _strange(call: Call, response: httpx.Response, missing: str) -> PlatformError:
+    return PlatformError(
+        f"What answers at {response.url} is no IoTSphere platform: asked to {call.purpose}, it answered with"
+        f" status {response.status_code} and {missing}.",
+        status=response.status_code,
+    )

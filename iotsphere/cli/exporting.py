@@ -21,7 +21,7 @@ from iotsphere.cli.session import (
     parse_start,
     progress_bar,
 )
-from iotsphere.cli.tables import TableFile, TableFormat
+from iotsphere.cli.tables import FormatOption, TableFormat, format_of
 from iotsphere.config import ClientSettings
 from iotsphere.kernel.times import format_time
 
@@ -32,9 +32,7 @@ def export(  # noqa: PLR0913, PLR0917  # every option of the command is a parame
     metrics: Annotated[str | None, typer.Option(help="Names with commas between them. (default: all)")] = None,
     start: Annotated[str | None, typer.Option(help="From this time on. (default: the first point)")] = None,
     end: Annotated[str | None, typer.Option(help="Up to before this time. (default: the last point)")] = None,
-    table_format: Annotated[
-        TableFormat | None, typer.Option("--format", help="(default: as the file's name ends)")
-    ] = None,
+    table_format: FormatOption = None,
     url: UrlOption = None,
     email: EmailOption = None,
     password: PasswordOption = None,
@@ -47,26 +45,24 @@ def export(  # noqa: PLR0913, PLR0917  # every option of the command is a parame
     }
     asked = {name: value for name, value in {"metrics": metrics, **range_}.items() if value}
     report = Report("export")
-    exporting = Exporting(devices, output, asked, report)
+    exporting = Exporting(devices, output, table_format or format_of(output), asked, report)
     settings = client_settings(url, email, password)
     with progress_bar(hidden=as_json) as progress:
-        conduct(
-            lambda: exporting.run(settings, table_format or TableFile(output).format, progress),
-            report,
-            as_json=as_json,
-        )
+        conduct(lambda: exporting.run(settings, progress), report, as_json=as_json)
 
 
 @dataclass(slots=True)
 class Exporting:
     devices: list[str]
     output: Path
+    format: TableFormat
     asked: dict[str, str]
     report: Report
     # Stretches of time, as the platform tells them, of which readings lie in the archive alone.
     archived: set[tuple[str, str]] = field(default_factory=set)
+    is_more_archived: bool = False
 
-    async def run(self, settings: ClientSettings, table_format: TableFormat, progress: Progress) -> None:
+    async def run(self, settings: ClientSettings, progress: Progress) -> None:
         """Write the file, which has its name only when it is complete.
 
         :raises PlatformError: the platform refused.
@@ -75,7 +71,7 @@ class Exporting:
         unfinished = self.output.with_name(f"{self.output.name}.part")
         try:
             async with connect(settings) as platform:
-                writer = (ParquetPointWriter if table_format is TableFormat.PARQUET else CsvPointWriter)(unfinished)
+                writer = (ParquetPointWriter if self.format is TableFormat.PARQUET else CsvPointWriter)(unfinished)
                 try:
                     counts = {name: await self._write(platform, name, writer, progress) for name in self.devices}
                 finally:
@@ -94,9 +90,11 @@ class Exporting:
             return
         stretches = sorted(self.archived)
         self.report.details["archived"] = [{"start": start, "end": end} for start, end in stretches]
+        self.report.details["archived_omitted"] = self.is_more_archived
         self.report.notes.append(
             f"What lies in the archive alone is not in it: {len(stretches):,} stretches of time "
-            f"from {stretches[0][0]} to {stretches[-1][1]}. 'iotsphere archive restore' brings it back."
+            f"from {stretches[0][0]} to {stretches[-1][1]}{', and more' * self.is_more_archived}. "
+            "'iotsphere archive restore' brings it back."
         )
 
     async def _write(self, platform: PlatformClient, name: str, writer: PointWriter, progress: Progress) -> int:
@@ -106,8 +104,9 @@ class Exporting:
         task = progress.add_task(device["serial_number"], total=None)
         count = 0
         async for page in platform.read_points(device["id"], self.asked):
-            writer.write(device["serial_number"], page.points)
+            writer.write(device["serial_number"], page)
             self.archived.update(page.archived)
+            self.is_more_archived |= page.is_more_archived
             count += len(page.points)
             progress.update(task, completed=count)
         return count

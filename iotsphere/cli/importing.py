@@ -1,9 +1,10 @@
 """``iotsphere import``: a file of points through the public API, and on from where it was after an interruption."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -21,7 +22,15 @@ from iotsphere.cli.session import (
     conduct,
     progress_bar,
 )
-from iotsphere.cli.tables import TableFile, TableLayout, TableReading
+from iotsphere.cli.tables import (
+    FormatOption,
+    TableError,
+    TableFile,
+    TableLayout,
+    TableReading,
+    UnreadableRow,
+    format_of,
+)
 from iotsphere.config import ClientSettings
 
 CHUNK_VALUES = 20_000
@@ -38,6 +47,7 @@ def import_file(  # noqa: PLR0913, PLR0917  # every option of the command is a p
     ] = None,
     time_column: Annotated[str | None, typer.Option(help="The column of times. (default: guessed)")] = None,
     device_column: Annotated[str | None, typer.Option(help="The column of devices. (default: guessed)")] = None,
+    table_format: FormatOption = None,
     url: UrlOption = None,
     email: EmailOption = None,
     password: PasswordOption = None,
@@ -48,11 +58,12 @@ def import_file(  # noqa: PLR0913, PLR0917  # every option of the command is a p
     Importing twice is safe: points that are stored already count as duplicates. How far it came is kept beside the
     file until the end, so that the next run goes on from there.
 
-    The exit status is 1 where a value was rejected, or contradicts what is stored.
+    The exit status is 1 where a row could not be read, or a value was rejected or contradicts what is stored.
     """
     report = Report("import")
+    file = TableFile(path, table_format or format_of(path))
     settings = client_settings(url, email, password)
-    importing = Importing(TableFile(path), TableLayout(device, time_column, device_column), device_type, report)
+    importing = Importing(file, TableLayout(device, time_column, device_column), device_type, report)
     with progress_bar(hidden=as_json) as progress:
         conduct(lambda: importing.run(settings, progress), report, as_json=as_json)
 
@@ -66,16 +77,28 @@ class Whereabouts(msgspec.Struct):
     rows: int = 0
     counts: dict[str, int] = {}
     first_rejection: str | None = None
+    unreadable: int = 0
+    first_unreadable: str | None = None
+
+
+class DeviceUnknownError(CommandError):
+    """A row is of a device that is not there."""
 
 
 @dataclass(slots=True)
 class Chunk:
-    """Lines that go in one request; ``rows`` tells of each where it ends in the file."""
+    """Lines that go in one request; ``rows`` tells of each where it ends in the file.
+
+    ``last_row`` is that of the whole, and ``unreadable`` counts the rows in it that are in no line.
+    """
 
     lines: list[bytes] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     values: int = 0
     size: int = 0
+    last_row: int = 0
+    unreadable: int = 0
+    first_unreadable: str | None = None
 
     @property
     def is_full(self) -> bool:
@@ -86,8 +109,14 @@ class Chunk:
         line = msgspec.json.encode(content) + b"\n"
         self.lines.append(line)
         self.rows.append(reading.row)
+        self.last_row = reading.row
         self.values += len(reading.values)
         self.size += len(line)
+
+    def pass_over(self, bad: UnreadableRow) -> None:
+        self.last_row = bad.row
+        self.unreadable += 1
+        self.first_unreadable = self.first_unreadable or f"row {bad.row:,}: {bad.reason}"
 
 
 @dataclass(slots=True)
@@ -109,20 +138,33 @@ class Importing:
         at = self._begin(notebook, (settings.url, settings.email))
         task = progress.add_task("Importing", total=None)
         try:
-            async with connect(settings) as platform:
-                chunk = Chunk()
-                for reading in gathered(self.file.readings(self.layout, skip=at.rows)):
-                    chunk.add(reading, self.ids.get(reading.device) or await self._resolve(platform, reading.device))
-                    if chunk.is_full:
-                        await self._send(platform, chunk, at)
-                        _note(notebook, at)
-                        chunk = Chunk()
-                        progress.update(task, completed=self.file.done, total=self.file.total)
-                if chunk.lines:
-                    await self._send(platform, chunk, at)
+            async with connect(settings) as platform, aclosing(self._chunks(platform, skip=at.rows)) as chunks:
+                async for chunk in chunks:
+                    await self._settle(platform, chunk, at)
+                    _note(notebook, at)
+                    progress.update(task, completed=self.file.done, total=self.file.total)
             notebook.unlink(missing_ok=True)
         finally:
             self._tell(at)
+
+    async def _chunks(self, platform: PlatformClient, *, skip: int) -> AsyncGenerator[Chunk, None]:
+        chunk = Chunk()
+        try:
+            for found in gathered(self.file.readings(self.layout, skip=skip)):
+                if isinstance(found, UnreadableRow):
+                    chunk.pass_over(found)
+                    continue
+                chunk.add(found, self.ids.get(found.device) or await self._resolve(platform, found))
+                if chunk.is_full:
+                    yield chunk
+                    chunk = Chunk()
+        except (TableError, DeviceUnknownError):
+            # What stands before it is none the worse for it.
+            if chunk.last_row:
+                yield chunk
+            raise
+        if chunk.last_row:
+            yield chunk
 
     def _begin(self, notebook: Path, account: tuple[str, str]) -> Whereabouts:
         """Go on from where the same import of the same file was, or begin."""
@@ -140,33 +182,41 @@ class Importing:
         self.report.notes.append(f"Went on behind row {found.rows:,}, up to which an earlier run had come.")
         return found
 
-    async def _resolve(self, platform: PlatformClient, name: str) -> str:
+    async def _resolve(self, platform: PlatformClient, reading: TableReading) -> str:
+        name = reading.device
         device = await platform.resolve_device(name)
         if device is None and self.device_type is None:
-            raise CommandError(f"There is no device {name!r}. Register it, or say with --device-type what it is.")
+            raise DeviceUnknownError(
+                f"Row {reading.row:,}: There is no device {name!r}. Register it, or tell its type with --device-type."
+            )
         if device is None and self.device_type is not None:
             device = await platform.register_device(name, self.device_type)
         assert device is not None  # noqa: S101  # for the type checker
         self.ids[name] = str(device["id"])
         return self.ids[name]
 
-    async def _send(self, platform: PlatformClient, chunk: Chunk, at: Whereabouts) -> None:
-        answer = await platform.post_lines(b"".join(chunk.lines))
-        counts = UploadCounts(**at.counts)
-        counts.add(answer)
-        at.counts = asdict(counts)
-        if answer["errors"] and at.first_rejection is None:
-            error = answer["errors"][0]
-            at.first_rejection = f"row {chunk.rows[error['line'] - 1]:,}: {error['detail']}"
-        at.rows = chunk.rows[-1]
+    async def _settle(self, platform: PlatformClient, chunk: Chunk, at: Whereabouts) -> None:
+        if chunk.lines:
+            answer = await platform.post_lines(b"".join(chunk.lines))
+            counts = UploadCounts(**at.counts)
+            counts.add(answer)
+            at.counts = asdict(counts)
+            if answer["errors"] and at.first_rejection is None:
+                at.first_rejection = _said_of(answer["errors"][0], chunk)
+        at.unreadable += chunk.unreadable
+        at.first_unreadable = at.first_unreadable or chunk.first_unreadable
+        at.rows = chunk.last_row
 
     def _tell(self, at: Whereabouts) -> None:
         counts = UploadCounts(**at.counts)
         self.report.details |= {"file": str(self.file.path), "rows": at.rows, "totals": asdict(counts)}
+        self.report.details["unreadable_rows"] = at.unreadable
         self.report.notes.append(
             f"Of {counts.received:,} values up to row {at.rows:,}, {counts.stored:,} were stored and"
             f" {counts.duplicates:,} had been before."
         )
+        if at.unreadable:
+            self.report.problems.append(f"{at.unreadable:,} rows could not be read. The first: {at.first_unreadable}")
         if counts.rejected:
             self.report.problems.append(f"{counts.rejected:,} values were rejected. The first: {at.first_rejection}")
         if counts.conflicts:
@@ -175,16 +225,30 @@ class Importing:
             )
 
 
-def gathered(readings: Iterator[TableReading]) -> Iterator[TableReading]:
+def _said_of(error: dict[str, Any], chunk: Chunk) -> str:
+    metric = f", {error['metric']}" if "metric" in error else ""
+    return f"row {chunk.rows[error['line'] - 1]:,}{metric}: {error['detail']}"
+
+
+def gathered(found: Iterator[TableReading | UnreadableRow]) -> Iterator[TableReading | UnreadableRow]:
     """Make one reading of those of a device and time that follow each other, unless they name a metric twice."""
     held: TableReading | None = None
-    for reading in readings:
-        if held is not None and _belong_together(held, reading):
-            held = TableReading(reading.row, held.device, held.ts, held.values | reading.values)
-            continue
+    try:
+        for one in found:
+            if held is not None and isinstance(one, TableReading) and _belong_together(held, one):
+                held = TableReading(one.row, held.device, held.ts, held.values | one.values)
+                continue
+            if held is not None:
+                yield held
+            held = None
+            if isinstance(one, TableReading):
+                held = one
+            else:
+                yield one
+    except TableError:
         if held is not None:
             yield held
-        held = reading
+        raise
     if held is not None:
         yield held
 

@@ -1,25 +1,23 @@
 """Long files of points, written as ``iotsphere.cli.tables`` reads them: every value comes back as it was.
 
 The columns are those of the API's own tables, behind the device: numbers in ``value``, and in ``other``, as JSON,
-what is no number.
+what is no number. Parquet tells the units of each device's metrics in its metadata.
 """
 
 import csv
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
-from iotsphere.cli.tables import METRIC, OTHER, VALUE
+from iotsphere.cli.point_pages import COLUMNS, METRIC, OTHER, TIME, VALUE, PointPage
 
-Points = Sequence[tuple[str, str, Any]]
-"""Time, metric and value of each, as the platform gives them."""
+DEVICE = "serial_number"
 
 
 class PointWriter(Protocol):
-    def write(self, serial_number: str, points: Points) -> None: ...
+    def write(self, serial_number: str, page: PointPage) -> None: ...
 
     def close(self) -> None: ...
 
@@ -28,10 +26,13 @@ class CsvPointWriter:
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file)
-        self._writer.writerow(["serial_number", "ts", METRIC, VALUE, OTHER])
+        self._writer.writerow([DEVICE, *COLUMNS])
 
-    def write(self, serial_number: str, points: Points) -> None:
-        self._writer.writerows((serial_number, ts, metric, *_parted(value)) for ts, metric, value in points)
+    def write(self, serial_number: str, page: PointPage) -> None:
+        moments = page.points[TIME].cast("timestamp[us]").cast("string").to_pylist()
+        times = [f"{day}T{time}Z" for day, time in map(str.split, moments)]
+        others = [page.points[name].to_pylist() for name in (METRIC, VALUE, OTHER)]
+        self._writer.writerows(zip([serial_number] * len(times), times, *others, strict=True))
 
     def close(self) -> None:
         self._file.close()
@@ -45,29 +46,18 @@ class ParquetPointWriter:
 
         name = pa.dictionary(pa.int32(), pa.string())
         moment = pa.timestamp("us", "UTC")
-        kinds = {"serial_number": name, "ts": moment, METRIC: name, VALUE: pa.float64(), OTHER: pa.string()}
+        kinds = {DEVICE: name, TIME: moment, METRIC: name, VALUE: pa.float64(), OTHER: pa.string()}
         self._schema = pa.schema(kinds)
-        self._make_batch = pa.RecordBatch.from_arrays
-        self._make_column = pa.array
+        self._repeated = pa.repeat
+        self._units: dict[str, Mapping[str, str]] = {}
         self._writer = parquet.ParquetWriter(path, self._schema, compression="zstd")
 
-    def write(self, serial_number: str, points: Points) -> None:
-        parted = [_parted(value) for _, _, value in points]
-        columns = [
-            [serial_number] * len(points),
-            [datetime.fromisoformat(ts) for ts, _, _ in points],
-            [metric for _, metric, _ in points],
-            [number for number, _ in parted],
-            [other for _, other in parted],
-        ]
-        arrays = [self._make_column(column, kind.type) for column, kind in zip(columns, self._schema, strict=True)]
-        self._writer.write_batch(self._make_batch(arrays, schema=self._schema))
+    def write(self, serial_number: str, page: PointPage) -> None:
+        devices = self._repeated(serial_number, len(page.points))
+        self._writer.write_table(page.points.add_column(0, DEVICE, devices).cast(self._schema))
+        if page.units:
+            self._units[serial_number] = page.units
 
     def close(self) -> None:
+        self._writer.add_key_value_metadata({"units": msgspec.json.encode(self._units).decode()})
         self._writer.close()
-
-
-def _parted(value: Any) -> tuple[float | None, str | None]:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value), None
-    return None, msgspec.json.encode(value).decode()

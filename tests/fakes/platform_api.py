@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 
-from iotsphere.kernel.times import format_time
+from iotsphere.api.operation import ARCHIVED, NEXT_CURSOR
+from iotsphere.api.telemetry.formats import POINTS, ArrowWriter
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.telemetry.model import Point
 
 EMAIL = "operator@example.org"
 PASSWORD = "correct horse battery staple"
@@ -37,8 +40,9 @@ class InMemoryPlatform:
     """Called with every request before it is answered."""
     access_token: str = "first token"
     refresh_token: str = "first refresh token"
-    archived: dict[str, Any] = field(default_factory=dict)
-    """What pages of points say besides."""
+    units: dict[str, str] = field(default_factory=dict)
+    archived: dict[str, str] = field(default_factory=dict)
+    """Headers with which pages of points say more."""
     losing: str | None = None
     """A metric whose points are acknowledged and not kept."""
 
@@ -180,7 +184,7 @@ class InMemoryPlatform:
         return httpx.Response(422 if all_rejected else 201, json={**counts, "errors": errors[:10]})
 
     def _read(self, request: httpx.Request, device_id: str) -> httpx.Response:
-        """Give points three to a page, whatever is asked for, or counts of them."""
+        """Give points as Arrow, three to a page, whatever is asked for, or counts of them."""
         asked = request.url.params
         if "interval" in asked:
             return self._count(request, device_id)
@@ -193,14 +197,14 @@ class InMemoryPlatform:
             if device == device_id and start <= at < end and (metrics is None or metric in metrics)
         )
         first = int(asked.get("cursor", 0))
-        series: dict[str, list[Any]] = {}
-        for at, metric in found[first : first + 3]:
-            series.setdefault(metric, []).append([format_time(at), self.points[device_id, metric, at]])
-        body = [{"metric": metric, "points": points} for metric, points in series.items()]
-        following = str(first + 3) if first + 3 < len(found) else None
-        return httpx.Response(
-            200, json={"device_id": device_id, "series": body, "next_cursor": following, **self.archived}
-        )
+        points = [
+            Point(DeviceId(UUID(int=0)), metric, at, self.points[device_id, metric, at])
+            for at, metric in found[first : first + 3]
+        ]
+        writer = ArrowWriter(POINTS.with_units(self.units))
+        headers = {NEXT_CURSOR: str(first + 3)} if first + 3 < len(found) else {}
+        content = writer.begin() + writer.write(points) + writer.end()
+        return httpx.Response(200, content=content, headers=headers | self.archived)
 
     def _count(self, request: httpx.Request, device_id: str) -> httpx.Response:
         """Count in two intervals, split at noon, as a range longer than one interval would be."""
@@ -251,7 +255,7 @@ def serving(platform: InMemoryPlatform) -> Iterator[str]:
             with guard:
                 response = platform.handle(request)
             self.send_response(response.status_code)
-            for name in ("Content-Type", "Retry-After"):
+            for name in ("Content-Type", "Retry-After", NEXT_CURSOR, ARCHIVED):
                 if name in response.headers:
                     self.send_header(name, response.headers[name])
             self.send_header("Content-Length", str(len(response.content)))

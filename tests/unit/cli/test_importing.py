@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from iotsphere.cli import importing
 from iotsphere.cli.exporting import export
 from iotsphere.cli.importing import import_file
+from iotsphere.cli.tables import TableError
 from tests.fakes.platform_api import EMAIL, PASSWORD, InMemoryPlatform, problem, serving
 
 LOGIN = ["--email", EMAIL, "--password", PASSWORD]
@@ -85,10 +86,16 @@ def test_an_export_tells_what_lies_in_the_archive_alone(platform: InMemoryPlatfo
     _, told = run(export, platform, "SN-1", "-o", tmp_path / "out.csv")
     assert "archived" not in told
 
-    platform.archived = {"archived": days}
+    stretches = ", ".join(f"{day['start']}/{day['end']}" for day in days)
+    platform.archived = {"X-Archived": stretches}
     _, told = run(export, platform, "SN-1", "SN-2", "-o", tmp_path / "out.csv")
-    assert told["archived"] == days
-    assert "2 stretches of time from 2024-01-01T00:00:00Z to 2024-01-04T00:00:00Z" in told["notes"][0]
+    assert (told["archived"], told["archived_omitted"]) == (days, False)
+    assert "2 stretches of time from 2024-01-01T00:00:00Z to 2024-01-04T00:00:00Z. " in told["notes"][0]
+
+    platform.archived = {"X-Archived": f"{stretches}, ..."}
+    _, told = run(export, platform, "SN-1", "-o", tmp_path / "out.csv")
+    assert (told["archived"], told["archived_omitted"]) == (days, True)
+    assert "to 2024-01-04T00:00:00Z, and more. " in told["notes"][0]
 
 
 def test_an_export_that_fails_leaves_no_file(platform: InMemoryPlatform, tmp_path: Path) -> None:
@@ -96,6 +103,45 @@ def test_an_export_that_fails_leaves_no_file(platform: InMemoryPlatform, tmp_pat
 
     assert (status, list(tmp_path.iterdir())) == (1, [])
     assert told["problems"] == ["There is no device 'SN-2'."]
+
+
+@pytest.mark.parametrize("command", [export, import_file])
+def test_a_file_of_which_nobody_knows_what_it_is_is_refused_before_anything(
+    platform: InMemoryPlatform, tmp_path: Path, command: Any
+) -> None:
+    file = tmp_path / "points.xlsx"
+    arguments = ["SN-1", "-o", str(file)] if command is export else [str(file)]
+    app = typer.Typer()
+    app.command()(command)
+
+    with serving(platform) as url:
+        result = CliRunner().invoke(app, [*arguments, "--url", url, *LOGIN])
+
+    assert isinstance(result.exception, TableError)
+    assert (platform.requests, [*tmp_path.iterdir()]) == ([], [])
+
+
+def test_what_a_file_is_may_be_said(platform: InMemoryPlatform, tmp_path: Path) -> None:
+    run(import_file, platform, write(tmp_path, *minutes(5)).rename(tmp_path / "points.txt"), "--format", "csv")
+    file = tmp_path / "out.dat"
+
+    status, told = run(export, platform, "SN-1", "-o", file, "--format", "parquet")
+    assert (status, told["points"]) == (0, 10)
+    _, told = run(import_file, platform, file, "--format", "parquet")
+    assert told["totals"]["duplicates"] == 10
+
+
+def test_what_answers_with_no_table_is_no_platform(platform: InMemoryPlatform, tmp_path: Path) -> None:
+    def answer_otherwise(request: httpx.Request) -> None:
+        if request.url.path.endswith("/telemetry"):
+            platform.ahead = [httpx.Response(200, json={"series": []})]
+
+    platform.seen.append(answer_otherwise)
+    status, told = run(export, platform, "SN-1", "-o", tmp_path / "out.csv")
+
+    assert (status, [*tmp_path.iterdir()]) == (1, [])
+    assert "is no IoTSphere platform: asked to read the points" in told["problems"][0]
+    assert "status 200 and no table of points" in told["problems"][0]
 
 
 def test_rows_of_one_time_go_as_one_reading(platform: InMemoryPlatform, tmp_path: Path) -> None:
@@ -205,15 +251,45 @@ def test_what_is_rejected_or_contradicts_is_a_problem_with_its_row(
     assert "1 values contradict" in told["problems"][1]
 
 
-def test_a_device_that_is_not_there_is_named(platform: InMemoryPlatform, tmp_path: Path) -> None:
-    status, told = run(import_file, platform, write(tmp_path, "SN-2,2024-01-01T12:00:00Z,a,1"))
+def test_a_device_that_is_not_there_is_named_and_what_stands_before_it_is_stored(
+    platform: InMemoryPlatform, tmp_path: Path
+) -> None:
+    file = write(tmp_path, *minutes(2), "SN-2,2024-01-01T12:00:00Z,a,1", *minutes(3))
 
-    assert status == 1
-    assert "There is no device 'SN-2'." in told["problems"][0]
+    status, told = run(import_file, platform, file)
+    assert (status, told["rows"], told["totals"]["stored"]) == (1, 4, 4)
+    assert "Row 5: There is no device 'SN-2'." in told["problems"][0]
+
+    status, told = run(import_file, platform, file, "--device-type", "pump")
+    assert (status, told["rows"], told["totals"]["stored"], told["totals"]["duplicates"]) == (0, 11, 3, 8)
 
 
-def test_a_bad_row_stops_it_and_what_came_before_may_be_stored(platform: InMemoryPlatform, tmp_path: Path) -> None:
-    status, told = run(import_file, platform, write(tmp_path, *minutes(1), "SN-1,noon,a,1"))
+def test_a_bad_row_is_told_and_costs_no_other(
+    platform: InMemoryPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "CHUNK_VALUES", 2)
+    bad = "SN-1,noon,a,1"
+    file = write(tmp_path, bad, *minutes(2), bad, "SN-1,2024-01-01T13:00:00Z,a", *minutes(3), bad)
 
-    assert status == 1
-    assert "row 3: 'noon' is not a time" in told["problems"][0]
+    status, told = run(import_file, platform, file)
+
+    assert (status, told["rows"], told["unreadable_rows"]) == (1, 14, 4)
+    assert told["totals"] | {"received": 0} == {
+        "received": 0,
+        "stored": 6,
+        "duplicates": 4,
+        "conflicts": 0,
+        "rejected": 0,
+    }
+    [problem] = told["problems"]
+    assert problem.startswith("4 rows could not be read. The first: row 1: 'noon' is not a time in ISO 8601")
+    assert [path.name for path in tmp_path.iterdir()] == ["points.csv"]
+
+
+def test_where_nothing_can_be_read_any_more_all_before_it_is_stored(
+    platform: InMemoryPlatform, tmp_path: Path
+) -> None:
+    status, told = run(import_file, platform, write(tmp_path, *minutes(2), "SN-1,noon,a,1", 'SN-1,"x'))
+
+    assert (status, told["rows"], told["unreadable_rows"], told["totals"]["stored"]) == (1, 5, 1, 4)
+    assert "behind row 5: unexpected end of data" in told["problems"][-1]
