@@ -141,22 +141,28 @@ def read_batch(document: Any, *, device_id: DeviceId, arrived_at: datetime) -> B
 
 def _read_plain(given: Sequence[PlainReading], device_id: DeviceId, arrived_at: datetime) -> Batch | None:
     """Read what there is nothing to say about; None says that there may be."""
+    times = read_plain_times(given, arrived_at)
+    return None if times is None else Batch(to_readings(device_id, given, times), [*range(len(given))])
+
+
+def read_plain_times(given: Sequence[PlainReading], arrived_at: datetime) -> list[int] | None:
+    """Give the times of readings, whosesoever, in microseconds; None if there may be something to say about one."""
     values = [reading.values for reading in given]
     if sum(map(len, values)) > MAX_VALUES:
         return None
-    times = _read_plain_times([reading.ts for reading in given], arrived_at)
-    kinds = dict.fromkeys(map(tuple, values))
-    if times is None or not all(kind and _are_well_named(kind) for kind in kinds):
+    if not all(kind and _are_well_named(kind) for kind in dict.fromkeys(map(tuple, values))):
         return None
-    readings: Sequence[Reading]
+    return _read_plain_times([reading.ts for reading in given], arrived_at)
+
+
+def to_readings(device_id: DeviceId, given: Sequence[PlainReading], times: Sequence[int]) -> Sequence[Reading]:
+    """Make the readings of a device, in columns where they can be."""
+    kinds = {tuple(reading.values) for reading in given}
     if len(kinds) == 1:
-        [metrics] = kinds
-        readings = Block(device_id, metrics, times, [[*numbers.values()] for numbers in values])
-    else:
-        readings = [
-            Reading(device_id, EPOCH + ts * MICROSECOND, numbers) for ts, numbers in zip(times, values, strict=True)
-        ]
-    return Batch(readings, [*range(len(readings))])
+        return Block(device_id, kinds.pop(), times, [[*reading.values.values()] for reading in given])
+    return [
+        Reading(device_id, EPOCH + ts * MICROSECOND, reading.values) for ts, reading in zip(times, given, strict=True)
+    ]
 
 
 def _are_well_named(metrics: tuple[str, ...]) -> bool:

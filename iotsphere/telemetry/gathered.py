@@ -1,19 +1,19 @@
 """Readings of many devices that came together: parted by device, and what became of them put together again."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
 from iotsphere.kernel.identifiers import DeviceId
-from iotsphere.kernel.times import MICROSECOND
+from iotsphere.kernel.times import EPOCH, MICROSECOND
 from iotsphere.telemetry.blocks import latest_of
-from iotsphere.telemetry.decoding import Batch, PlainReading, Refusal, read_batch
+from iotsphere.telemetry.decoding import Batch, PlainReading, Refusal, read_batch, read_plain_times, to_readings
 from iotsphere.telemetry.intake import Receipt, Submission
-from iotsphere.telemetry.model import EARLIEST, Counts, IntakeReport, Rejection
+from iotsphere.telemetry.model import EARLIEST, Counts, IntakeReport, Reading, Rejection
 from iotsphere.telemetry.retention import refusals_of, without_expired
 
 
@@ -37,39 +37,75 @@ class Parcel:
     places: Sequence[int]
     rejections: Sequence[Rejection]
 
-    def on_terms(self, kept_since: Mapping[int, datetime], device_types: Mapping[DeviceId, str]) -> "Parcel":
-        """Say since when each class is kept, and of which type the device is."""
-        device_type = device_types.get(self.submission.device_id)
-        return replace(self, submission=replace(self.submission, kept_since=kept_since, device_type=device_type))
+
+class Terms(NamedTuple):
+    """When the readings arrived, since when each class is kept, and of which types devices are."""
+
+    arrived_at: datetime
+    kept_since: Mapping[int, datetime]
+    device_types: Mapping[DeviceId, str]
+
+    def submit(self, device_id: DeviceId, readings: Sequence[Reading], rejected: int) -> Submission:
+        device_type = self.device_types.get(device_id)
+        return Submission(device_id, self.arrived_at, readings, rejected, device_type, self.kept_since)
 
 
 def part_by_device(
-    given: Iterable[GivenReading],
-    *,
-    refused: Mapping[DeviceId, Refusal],
-    arrived_at: datetime,
-    kept_since: datetime = EARLIEST,
+    given: Sequence[GivenReading], *, refused: Mapping[DeviceId, Refusal], terms: Terms
 ) -> list[Parcel]:
     """Part the readings; of a device that is refused all are rejected, and so is what is older than what is kept.
 
-    Those without a time are of ``arrived_at``, each of a device a microsecond after the one before it.
+    Those without a time are of their arrival, each of a device a microsecond after the one before it.
     """
-    of_devices: dict[DeviceId, list[GivenReading]] = defaultdict(list)
-    for reading in given:
-        of_devices[reading.device_id].append(reading)
+    of_devices: dict[DeviceId, list[int]] = defaultdict(list)
+    for number, reading in enumerate(given):
+        of_devices[reading.device_id].append(number)
+    kept_since = min(terms.kept_since.values(), default=EARLIEST)
+    plain = None if refused else _find_plain(given, terms.arrived_at, kept_since)
+    if plain is not None:
+        return [
+            Parcel(
+                terms.submit(device_id, plain.take(own, device_id), 0), [given[number].place for number in own], []
+            )
+            for device_id, own in of_devices.items()
+        ]
+    parts = ((device_id, [given[number] for number in own]) for device_id, own in of_devices.items())
     return [
-        _refuse(own, refused[device_id], arrived_at) if device_id in refused else _read(own, arrived_at, kept_since)
-        for device_id, own in of_devices.items()
+        _refuse(own, refused[device_id], terms) if device_id in refused else _read(own, terms, kept_since)
+        for device_id, own in parts
     ]
 
 
-def _refuse(own: Sequence[GivenReading], refusal: Refusal, arrived_at: datetime) -> Parcel:
-    submission = Submission(own[0].device_id, arrived_at, (), sum(reading.size for reading in own))
+class PlainReadings(NamedTuple):
+    """Readings about which there is nothing to say, and the time of each in microseconds."""
+
+    documents: Sequence[PlainReading]
+    times: Sequence[int]
+
+    def take(self, numbers: Sequence[int], device_id: DeviceId) -> Sequence[Reading]:
+        """Give those of a device."""
+        documents = [self.documents[number] for number in numbers]
+        return to_readings(device_id, documents, [self.times[number] for number in numbers])
+
+
+def _find_plain(given: Sequence[GivenReading], arrived_at: datetime, kept_since: datetime) -> PlainReadings | None:
+    """Look at all together, which may be of thousands of devices; None says that there may be more to it."""
+    documents = [reading.document for reading in given if isinstance(reading.document, PlainReading)]
+    if not given or len(documents) < len(given) or not all(map(_tells_time, documents)):
+        return None
+    times = read_plain_times(documents, arrived_at)
+    if times is None or min(times) < (kept_since - EPOCH) // MICROSECOND:
+        return None
+    return PlainReadings(documents, times)
+
+
+def _refuse(own: Sequence[GivenReading], refusal: Refusal, terms: Terms) -> Parcel:
+    submission = terms.submit(own[0].device_id, (), sum(reading.size for reading in own))
     return Parcel(submission, (), [Rejection(reading.place, *refusal) for reading in own])
 
 
-def _read(own: Sequence[GivenReading], arrived_at: datetime, kept_since: datetime) -> Parcel:
-    parts = [(part, without_expired(batch, kept_since)) for part, batch in _batches(own, arrived_at)]
+def _read(own: Sequence[GivenReading], terms: Terms, kept_since: datetime) -> Parcel:
+    parts = [(part, without_expired(batch, kept_since)) for part, batch in _batches(own, terms.arrived_at)]
     places = [part[index].place for part, batch in parts for index in batch.indexes]
     rejections = [
         Rejection(part[rejection.index].place, rejection.code, rejection.detail, rejection.metric)
@@ -79,7 +115,7 @@ def _read(own: Sequence[GivenReading], arrived_at: datetime, kept_since: datetim
     rejected = sum(batch.rejected for _, batch in parts)
     # What is in columns stays there.
     readings = parts[0][1].readings if len(parts) == 1 else [each for _, batch in parts for each in batch.readings]
-    return Parcel(Submission(own[0].device_id, arrived_at, readings, rejected), places, rejections)
+    return Parcel(terms.submit(own[0].device_id, readings, rejected), places, rejections)
 
 
 def _batches(own: Sequence[GivenReading], arrived_at: datetime) -> Iterator[tuple[Sequence[GivenReading], Batch]]:

@@ -226,12 +226,14 @@ def _arrival(submission: Submission) -> datetime:
 
 def _part(submissions: Sequence[Submission], unsettled: Mapping[int, Counts]) -> list[Receipt]:
     """Give to each submission what is its own of what became of all."""
+    if not unsettled:
+        return [Receipt(Counts(each.size, rejected=each.rejected), {}) for each in submissions]
     receipts = []
     begin = 0
     for submission in submissions:
         own = range(begin, begin + len(submission.readings))
         begin = own.stop
-        mine = {place - own.start: unsettled[place] for place in own if place in unsettled} if unsettled else {}
+        mine = {place - own.start: unsettled[place] for place in own if place in unsettled}
         whole = submission.size - sum(counts.received for counts in mine.values())
         receipts.append(Receipt(sum(mine.values(), Counts(stored=whole, rejected=submission.rejected)), mine))
     return receipts

@@ -21,7 +21,7 @@ from iotsphere.telemetry.decoding import Refusal, read_batch
 from iotsphere.telemetry.downsampling import downsample
 from iotsphere.telemetry.errors import BatchRejectedError, TooManyIntervalsError, TooManyPointsError
 from iotsphere.telemetry.filling import fill_gaps
-from iotsphere.telemetry.gathered import GivenReading, part_by_device, put_together
+from iotsphere.telemetry.gathered import GivenReading, Terms, part_by_device, put_together
 from iotsphere.telemetry.intake import GroupCommit, Submission
 from iotsphere.telemetry.intervals import Interval
 from iotsphere.telemetry.keeping import RetentionMemory
@@ -129,10 +129,9 @@ class TelemetryService:
         ``refused`` says of which devices none is taken, and why: the ledger counts them as rejected. The report tells
         of each by its place.
         """
-        kept_since = await self._retention.kept_since()
-        parted = part_by_device(given, refused=refused, arrived_at=self._clock(), kept_since=min(kept_since.values()))
-        types = await self._find_types(organisation_id, {parcel.submission.device_id for parcel in parted})
-        parcels = [parcel.on_terms(kept_since, types) for parcel in parted]
+        kept_since, arrived_at = await self._retention.kept_since(), self._clock()
+        types = await self._find_types(organisation_id, {reading.device_id for reading in given})
+        parcels = part_by_device(given, refused=refused, terms=Terms(arrived_at, kept_since, types))
         submissions = [parcel.submission for parcel in parcels]
         sender = Sender(organisation_id, None)
         receipts = await self._commits.write_together(submissions, replaces=replaces, sender=sender)

@@ -174,7 +174,7 @@ async def take_sources(
 
 async def _lock(connection: AsyncConnection, device_ids: Iterable[DeviceId]) -> dict[DeviceId, Line]:
     rows = await connection.execute(LOCK, {"device_ids": sorted(device_ids)})
-    return {row.device_id: Line(*row) for row in rows}
+    return {line.device_id: line for line in map(Line._make, rows)}
 
 
 async def _read_rules(connection: AsyncConnection) -> RetentionRules:

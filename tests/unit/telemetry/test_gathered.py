@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.blocks import Block
 from iotsphere.telemetry.decoding import PlainReading
-from iotsphere.telemetry.gathered import GivenReading, part_by_device
+from iotsphere.telemetry.gathered import GivenReading, Terms, part_by_device
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+TERMS = Terms(NOW, {}, {})
 DEVICES = [DeviceId(UUID(int=number)) for number in (1, 2)]
 NAMES = st.sampled_from(["a", "b", "9", "Ä", "x" * 128, "x" * 129])
 TIMES = st.sampled_from([1_700_000_000_000, 1_700_000_000_001, 10**15, "2026-11-20T12:00:00.5+02:00", "no time"])
@@ -39,7 +40,7 @@ def parted(lines: Sequence[tuple[DeviceId, PlainReading | dict[str, Any]]]) -> l
             each.places,
             each.rejections,
         )
-        for each in part_by_device(gathered, refused={}, arrived_at=NOW)
+        for each in part_by_device(gathered, refused={}, terms=TERMS)
     ]
 
 
@@ -58,7 +59,7 @@ def test_numbers_of_the_same_metrics_stay_in_columns() -> None:
         for number in range(3)
     ]
 
-    [parcel] = part_by_device(given_readings, refused={}, arrived_at=NOW)
+    [parcel] = part_by_device(given_readings, refused={}, terms=TERMS)
 
     assert isinstance(parcel.submission.readings, Block)
     assert parcel.places == [0, 1, 2]
