@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Callable, Collection
-from dataclasses import astuple
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +11,7 @@ from iotsphere.api.errors import MediaTypeUnsupportedError
 from iotsphere.api.json_body import STRICT, JsonMalformedError, decode_json, encode_json
 from iotsphere.kernel.errors import MalformedInputError, TooLargeError
 from iotsphere.telemetry.decoding import MAX_VALUES, PlainReading
-from iotsphere.telemetry.model import MAX_INTEGER, IntakeReport
+from iotsphere.telemetry.model import MAX_INTEGER, IntakeReport, Rejection
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
 PLAIN = msgspec.json.Decoder(PlainReading | list[PlainReading])
@@ -156,18 +155,22 @@ def _expect_utf8(body: bytes) -> None:
 
 
 def encode_report(report: IntakeReport) -> bytes:
-    """Write what the schema of the answer would, in a part of its time."""
+    return encode_json(report_members(report))
+
+
+def report_members(report: IntakeReport) -> dict[str, Any]:
+    """Give what the schema of the answer would, in a part of its time: there may be ten thousand rejections."""
     counts = report.counts
-    return encode_json(
-        {
-            "received": counts.received,
-            "stored": counts.stored,
-            "duplicates": counts.duplicates,
-            "conflicts": counts.conflicts,
-            "rejected": counts.rejected,
-            "errors": [
-                {"index": index, "code": code, "detail": detail} | ({} if metric is None else {"metric": metric})
-                for index, code, detail, metric in map(astuple, report.rejections)
-            ],
-        }
-    )
+    return {
+        "received": counts.received,
+        "stored": counts.stored,
+        "duplicates": counts.duplicates,
+        "conflicts": counts.conflicts,
+        "rejected": counts.rejected,
+        "errors": [_rejection_members(rejection) for rejection in report.rejections],
+    }
+
+
+def _rejection_members(rejection: Rejection) -> dict[str, Any]:
+    members = {"index": rejection.index, "code": rejection.code, "detail": rejection.detail}
+    return members if rejection.metric is None else members | {"metric": rejection.metric}

@@ -11,7 +11,7 @@ from iotsphere.api.errors import problem, status_of
 from iotsphere.api.fields import page_schema
 from iotsphere.api.operation import JSON, Admission, operation
 from iotsphere.api.recording import Change, record_change
-from iotsphere.api.telemetry.body import MAX_BODY_BYTES, decode_batch, encode_report, unpack
+from iotsphere.api.telemetry.body import MAX_BODY_BYTES, decode_batch, encode_report, report_members, unpack
 from iotsphere.api.telemetry.formats import (
     LEDGER,
     MEDIA_TYPES,
@@ -94,8 +94,8 @@ async def record_readings(
 @blueprint.errorhandler(BatchRejectedError)
 async def batch_problem(error: BatchRejectedError) -> Response:
     """Write the report that a batch with a good value in it would get, as a problem."""
-    report = IntakeReportAnswer().dump(error.report)
-    return problem(status_of(error), code=error.code, title=error.title, detail=error.detail, **report)
+    members = report_members(error.report)
+    return problem(status_of(error), code=error.code, title=error.title, detail=error.detail, **members)
 
 
 @blueprint.get(PATH)
