@@ -115,6 +115,9 @@ def _show(days: Sequence[NamedDay], *, as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.encode({"days": told}))
         return
+    if not told:
+        typer.echo("Nothing of that time is in the archive.")
+        return
     table = Table("day", "class", "readings", "bytes", "in the store until")
     for day in told:
         numbers = f"{day['readings']:,}", f"{day['bytes']:,}"

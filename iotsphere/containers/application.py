@@ -354,6 +354,7 @@ class Application(containers.DeclarativeContainer):
     telemetry_examination = providers.Singleton(
         TelemetryExamination,
         unit_of_work=stores.telemetry_unit_of_work.provider,
+        keeping=stores.keeping_unit_of_work.provider,
         rollups=rollup_view,
         clock=clock,
     )

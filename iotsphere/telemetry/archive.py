@@ -51,8 +51,7 @@ class ArchivingService:
 
     async def is_restored(self, *, keeping: KeepingUnitOfWork, chunk: ReadingChunk) -> bool:
         """Tell whether somebody wants readings of the chunk back in the store."""
-        now = self._clock()
-        return any(archived.is_restored(now) for archived in await _list_archived(keeping, chunk))
+        return await is_restored(keeping, chunk, self._clock())
 
     async def archive_chunk(self, *, keeping: KeepingUnitOfWork, chunk: ReadingChunk) -> None:
         """Write what is in the chunk, day by day. A day is in the catalogue when its file is whole and on the disk.
@@ -127,6 +126,11 @@ class ArchivingService:
         for found in there:
             if found.day in named and found not in named[found.day]:
                 await self._files.remove(found)
+
+
+async def is_restored(keeping: KeepingUnitOfWork, chunk: ReadingChunk, now: datetime) -> bool:
+    """Tell whether somebody wants readings of the chunk back in the store at that time."""
+    return any(archived.is_restored(now) for archived in await _list_archived(keeping, chunk))
 
 
 async def _list_archived(keeping: KeepingUnitOfWork, chunk: ReadingChunk) -> list[ArchivedDay]:
@@ -237,7 +241,7 @@ class ArchiveService:
 
 def _files_finding(count: int, damaged: Sequence[date]) -> Finding:
     if not damaged:
-        return Finding(ARCHIVE, "files", is_well=True, detail=f"{count:,} days, all as written")
+        return Finding(ARCHIVE, "files", is_well=True, detail=f"{count:,} files, all as written")
     named = ", ".join(day.isoformat() for day in damaged[:10])
     detail = f"{len(damaged):,} of {count:,} files are missing or altered: {named}. Bring them from a backup."
     return Finding(ARCHIVE, "files", is_well=False, detail=detail)

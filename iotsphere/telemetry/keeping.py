@@ -1,11 +1,13 @@
 """Readings come and go by stretches of time: room is made before they come, and what is too old is dropped."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from iotsphere.kernel.clock import Clock
+from iotsphere.kernel.errors import UnavailableError
 from iotsphere.telemetry.archive import ArchivingService
 from iotsphere.telemetry.model import FUTURE_TOLERANCE
 from iotsphere.telemetry.ports import KeepingUnitOfWork, KeepingUnitOfWorkFactory, TelemetryUnitOfWorkFactory
@@ -88,31 +90,66 @@ class KeepingService:
     async def keep_readings(self) -> None:
         """Make room ahead, and archive and drop what is old. What was begun and broken off is brought to its end.
 
-        :raises UnavailableError: the store or the archive does not answer, or somebody still reads what is to be
-            dropped.
-        """
-        now = self._clock()
-        async with self._keeping() as keeping:
-            if not await keeping.chunks.claim():
-                return
-            async with self._unit_of_work() as uow:
-                every = await uow.retention.list()
-                used = [kept.number for kept in every if kept.deleted_at is None]
-                await uow.points.prepare([now, now + FUTURE_TOLERANCE, now + ROOM_AHEAD], classes=used)
-                await uow.commit()
-            await self._archiving.apply_removals(keeping=keeping)
-            for kept in every:
-                await self._keep(keeping, kept, now)
+        What cannot be done for one class keeps no other waiting.
 
-    async def _keep(self, keeping: KeepingUnitOfWork, kept: RetentionClass, now: datetime) -> None:
+        :raises UnavailableError: the store or the archive does not answer, or somebody still reads what is to be
+            dropped; all else is done.
+        """
+        async with self._unit_of_work() as uow:
+            every = await uow.retention.list()
+        failures = await self._try(self._make_room)
+        without_archive = await self._try(self._clear_archive)
+        failures += without_archive
+        for kept in every:
+            # A file that is not written anew yet must not be forgotten of.
+            if kept.archive_days is None or not without_archive:
+                failures += await self._try(partial(self._keep, name=kept.name))
+        if failures:
+            raise failures[0]
+
+    async def _try(self, work: Callable[[KeepingUnitOfWork], Awaitable[None]]) -> list[UnavailableError]:
+        """Do something if nobody else is at it, on a connection of its own: others need theirs to be whole."""
+        try:
+            async with self._keeping() as keeping:
+                if await keeping.chunks.claim():
+                    await work(keeping)
+        except UnavailableError as error:
+            return [error]
+        return []
+
+    async def _make_room(self, _: KeepingUnitOfWork) -> None:
+        now = self._clock()
+        async with self._unit_of_work() as uow:
+            used = [kept.number for kept in await uow.retention.list() if kept.deleted_at is None]
+            await uow.points.prepare([now, now + FUTURE_TOLERANCE, now + ROOM_AHEAD], classes=used)
+            await uow.commit()
+
+    async def _clear_archive(self, keeping: KeepingUnitOfWork) -> None:
+        await self._archiving.apply_removals(keeping=keeping)
+
+    async def _keep(self, keeping: KeepingUnitOfWork, *, name: str) -> None:
+        """Ask again and again what is said of the class: to archive takes hours, in which it may be changed."""
         for holds in Holding:
-            before = kept.droppable_before(now, holds)
-            for chunk in await keeping.chunks.list(before=before, number=kept.number, holds=holds):
+            present = await self._recall(name)
+            before = present.droppable_before(self._clock(), holds)
+            for chunk in await keeping.chunks.list(before=before, number=present.number, holds=holds):
                 if holds is Holding.READINGS:
-                    await self._drop_readings(keeping, chunk, kept.name)
-                elif not await _has_readings(keeping, chunk):
-                    await keeping.chunks.remove(chunk)
-        await self._archiving.forget_days(keeping=keeping, before=kept.archive_kept_since(now), number=kept.number)
+                    await self._drop_readings(keeping, chunk, name)
+                else:
+                    await self._drop_figures(keeping, chunk, name)
+        present = await self._recall(name)
+        before = present.archive_kept_since(self._clock())
+        await self._archiving.forget_days(keeping=keeping, before=before, number=present.number)
+
+    async def _recall(self, name: str) -> RetentionClass:
+        async with self._unit_of_work() as uow:
+            return await uow.retention.get(name)
+
+    async def _drop_figures(self, keeping: KeepingUnitOfWork, chunk: ReadingChunk, name: str) -> None:
+        if await _has_readings(keeping, chunk):
+            return
+        if (await self._recall(name)).droppable_before(self._clock(), chunk.holds) >= chunk.end:
+            await keeping.chunks.remove(chunk)
 
     async def _drop_readings(self, keeping: KeepingUnitOfWork, chunk: ReadingChunk, name: str) -> None:
         # Figures outlive the readings that they are worked out from.
@@ -125,9 +162,9 @@ class KeepingService:
             return
         if kept.archive_days is not None:
             await self._archiving.archive_chunk(keeping=keeping, chunk=chunk)
-            # That took its time, in which points may have been removed.
-            if not await keeping.chunks.is_settled(chunk):
-                return
+        # All that took its time, in which points may have been removed.
+        if not await keeping.chunks.is_settled(chunk):
+            return
         await keeping.chunks.remove(chunk)
         async with self._unit_of_work() as uow:
             # What is kept elsewhere of latest values may be of readings that are no more.

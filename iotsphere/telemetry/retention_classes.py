@@ -82,15 +82,12 @@ class RetentionService:
                 archive_days=archive_days,
                 rollup_days=rollup_days,
                 scope=scope,
-                changed_at=self._clock(),
                 deleted_at=None,
-                version=present.version + 1 if present else 1,
             )
             if present is None:
                 await uow.retention.add(_ruled(redefined, every))
             else:
-                is_same = present.scope == scope and present.deleted_at is None
-                redefined = redefined if is_same else _ruled(redefined, every)
+                redefined = _changed(present, redefined, every, self._clock())
                 await uow.retention.save(redefined)
             await uow.commit()
         return redefined
@@ -136,6 +133,17 @@ def _new(name: str, every: Iterable[RetentionClass], now: datetime) -> Retention
     if number is None:
         raise TooManyClassesError(MOST_CLASSES)
     return RetentionClass(name, changed_at=now, number=number)
+
+
+def _changed(
+    present: RetentionClass, redefined: RetentionClass, every: Iterable[RetentionClass], now: datetime
+) -> RetentionClass:
+    """Make it the next version; who says the same again, however often, puts no dropping off."""
+    if redefined != present:
+        redefined = replace(redefined, changed_at=now)
+    if redefined.scope != present.scope or present.deleted_at is not None:
+        redefined = _ruled(redefined, every)
+    return replace(redefined, version=present.version + 1)
 
 
 def _ruled(changed: RetentionClass, every: Iterable[RetentionClass]) -> RetentionClass:

@@ -4,6 +4,7 @@ import asyncio
 import builtins
 import hashlib
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
@@ -39,6 +40,7 @@ ROWS_IN_A_GROUP = 20_000
 ROWS_AT_ONCE = 5000
 BYTES_AT_ONCE = 2**20
 DAY_PREFIX = "day="
+OWN_NAME = re.compile(r"readings-[0-9a-f]{16}\.parquet|[0-9a-z]+\.partial")
 WHAT_AND_WHEN = ["device_id", "ts", "metric"]
 
 
@@ -121,7 +123,10 @@ class ParquetArchiveFiles:
 def _list_files(folder: Path) -> list[FoundFile]:
     found = []
     for path in folder.glob(f"{DAY_PREFIX}????-??-??/*"):
-        # A folder of a day that there is not is somebody else's.
+        # What has another name is somebody else's: of a file server, a backup, or whoever has a look at the files.
+        if OWN_NAME.fullmatch(path.name) is None:
+            continue
+        # So is a folder of a day that there is not.
         with suppress(ValueError):
             found.append(FoundFile(date.fromisoformat(path.parent.name.removeprefix(DAY_PREFIX)), path.name))
     return found

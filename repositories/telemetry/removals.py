@@ -15,8 +15,11 @@ from repositories.telemetry.tables import TIME, archive_removals
 
 # The lock keeps whoever wants to note a dropping waiting until the commit. It is taken before it is known whether the
 # removal reaches so far: of a line that another transaction is changing, an earlier version would decide otherwise.
+# Whoever changes classes takes the default one first, too.
 NOTE = sa.text("""
-WITH kept AS MATERIALIZED (SELECT number, dropped_before FROM retention_classes FOR SHARE)
+WITH kept AS MATERIALIZED (
+    SELECT number, dropped_before FROM retention_classes ORDER BY number > 0, name FOR SHARE
+)
 INSERT INTO archive_removals (number, device_id, metrics, "start", "end", removed_at)
 SELECT number, :device_id, :metrics, :start, least(:end, dropped_before), :removed_at
 FROM kept WHERE dropped_before > :start ORDER BY number

@@ -30,7 +30,9 @@ CHANGED = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 def build_examination(house: "House") -> TelemetryExamination:
     rollups = RollupService(unit_of_work=partial(InMemoryRollupUnitOfWork, house.data), clock=house.clock)
-    return TelemetryExamination(unit_of_work=house.unit_of_work, rollups=rollups, clock=house.clock)
+    return TelemetryExamination(
+        unit_of_work=house.unit_of_work, keeping=house.keeping_unit_of_work, rollups=rollups, clock=house.clock
+    )
 
 
 @dataclass

@@ -222,3 +222,16 @@ async def test_an_altered_file_is_not_written_anew(tmp_path: Path) -> None:
                 DAY, written, [removal_of(readings[0].device_id, START, START + timedelta(days=1))]
             )
     assert [found.name for found in await files.list()] == [written.name]
+
+
+async def test_what_others_leave_in_the_folder_is_none_of_ours(tmp_path: Path) -> None:
+    files = ParquetArchiveFiles(tmp_path)
+    written = await files.write(DAY, in_parts(some_readings(3), 3))
+    assert written is not None
+    folder = tmp_path / f"day={DAY}"
+    (folder / "@eaDir").mkdir()
+    (folder / ".nfs00000000000a2b3c00000001").touch()
+    (folder / "notes.txt").touch()
+    (folder / "0123abcd.partial").touch()
+
+    assert {found.name for found in await files.list()} == {written.name, "0123abcd.partial"}

@@ -1,8 +1,12 @@
 """Each class has an archive of its own, of the same days: what is said of one leaves the others alone."""
 
+import asyncio
+import os
+import sys
 from dataclasses import replace
 from uuid import uuid4
 
+import msgspec
 import pytest_asyncio
 
 from iotsphere.kernel.identifiers import DeviceId
@@ -87,3 +91,36 @@ async def test_what_is_removed_leaves_the_archive_of_its_class(archive: Archive,
     assert all(finding.is_well for finding in await archive.service.examine())
     await archive.restore()
     assert [point.metric for point in await archive.points()] == ["flag"]
+
+
+async def test_the_command_line_names_days_by_their_classes_and_brings_them_back(
+    archive: Archive, device_id: DeviceId, dsn: str
+) -> None:
+    before = await archive.points()
+    await archive.worker.keep_readings()
+
+    async def archive_told(*arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "iotsphere", "archive", *arguments),
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "IOTSPHERE_TELEMETRY_DSN": dsn, "IOTSPHERE_ARCHIVE_DIR": str(archive.folder)},
+        )
+        out, _ = await process.communicate()
+        assert process.returncode == 0
+        return out.decode()
+
+    listed = msgspec.json.decode(await archive_told("list", "--json"))["days"]
+    own = [day for day in listed if day["day"] == DAYS[0].isoformat()]
+    assert [(day["retention_class"], day["readings"], day["restored_until"]) for day in own] == [
+        # With those of two other devices.
+        ("default", 3, None),
+        ("brief", 1, None),
+    ]
+    range_ = "--start", f"{DAYS[0]}T12:00:00Z", "--end", f"{DAYS[0]}T13:00:00Z"
+    restored = await archive_told("restore", *range_)
+    assert restored.count(DAYS[0].isoformat()) == 2
+    assert "brief" in restored
+    assert await archive.points() == before
+    assert await archive_told("restore", "--start", "2010-01-01T00:00:00Z", "--end", "2010-02-01T00:00:00Z") == (
+        "Nothing of that time is in the archive.\n"
+    )

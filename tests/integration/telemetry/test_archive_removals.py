@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.archived import ArchiveFile
 from iotsphere.telemetry.model import EARLIEST, Reading, Selection
+from iotsphere.telemetry.retention import DEFAULT_CLASS, RetentionClass
 from repositories.telemetry.archive_files import ParquetArchiveFiles
 from tests.integration.telemetry.archive_scene import DAYS, NOW, VALUES, Archive
 
@@ -155,3 +156,23 @@ async def test_a_worker_that_is_killed_over_it_is_followed_by_another(archive: A
     assert devices_in(archive) == {str(kept)}
     assert await removals(archive) == 0
     assert [archive.path(day).suffix for day in DAYS] == [".parquet"] * 2
+
+
+async def test_removals_and_changes_of_classes_wait_for_each_other_one_way_alone(
+    archive: Archive,
+) -> None:
+    async with archive.unit_of_work() as uow:
+        await uow.retention.add(RetentionClass("brief", changed_at=EARLIEST, number=1, rules=1, raw_days=7))
+        # So the default class is the last that is come upon.
+        await uow.retention.save(await uow.retention.get(DEFAULT_CLASS))
+        await uow.commit()
+
+    async with archive.unit_of_work() as changing:
+        await changing.retention.get(DEFAULT_CLASS, for_update=True)
+        removing = asyncio.create_task(archive.remove(archive.devices[0]))
+        async with asyncio.timeout(DEADLINE_SECONDS), archive.engine.connect() as observer:
+            await observer.execution_options(isolation_level="AUTOCOMMIT")
+            while not await observer.scalar(WAITERS):
+                assert not removing.done()
+        await changing.retention.list(for_update=True)
+    await removing

@@ -116,19 +116,24 @@ async def test_room_is_made_for_this_month_and_the_next(store: Store, *, is_part
             await store.write(datetime(2026, 12, 1, tzinfo=UTC))
 
 
-async def test_the_doctor_finds_room_that_nobody_has_made(store: Store, *, is_partitioned: bool) -> None:
+async def test_the_doctor_finds_what_no_worker_has_done(store: Store, *, is_partitioned: bool) -> None:
     later = NOW + timedelta(days=93)
 
     def examination(now: datetime) -> TelemetryExamination:
         rollups = RollupService(
             unit_of_work=partial(SqlAlchemyRollupUnitOfWork, store.engine, store.gate), clock=lambda: now
         )
-        return TelemetryExamination(unit_of_work=store.unit_of_work, rollups=rollups, clock=lambda: now)
+        return TelemetryExamination(
+            unit_of_work=store.unit_of_work, keeping=store.keeping, rollups=rollups, clock=lambda: now
+        )
 
     await store.worker.keep_readings()
-    assert [finding.is_well for finding in await examination(NOW).examine()] == [True, True]
+    assert all(finding.is_well for finding in await examination(NOW).examine())
 
-    [room] = [finding for finding in await examination(later).examine() if finding.check == "room"]
+    findings = {finding.check: finding for finding in await examination(later).examine()}
+    assert not findings["dropping"].is_well
+    assert "class default before 2026-" in findings["dropping"].detail
+    room = findings["room"]
     assert room.is_well != is_partitioned
     for name in ("readings_00_2027_02", "readings_00_2027_03", "rollups_1m_00_2027_03", "rollups_1d_00_2027"):
         assert (name in room.detail) == is_partitioned

@@ -5,7 +5,7 @@ from iotsphere.telemetry.errors import QueryTooCostlyError
 from iotsphere.telemetry.examination import TelemetryExamination
 from iotsphere.telemetry.model import RollupBacklog
 from iotsphere.telemetry.rollups import RollupService
-from tests.fakes.keeping import House
+from tests.fakes.keeping import House, build_examination
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -23,7 +23,10 @@ class SomeRollups(RollupService):
 async def examined(backlog: RollupBacklog | None) -> Finding:
     house = House()
     examination = TelemetryExamination(
-        unit_of_work=house.unit_of_work, rollups=SomeRollups(backlog), clock=lambda: NOW
+        unit_of_work=house.unit_of_work,
+        keeping=house.keeping_unit_of_work,
+        rollups=SomeRollups(backlog),
+        clock=lambda: NOW,
     )
     [figures] = [finding for finding in await examination.examine() if finding.check == "figures"]
     return figures
@@ -48,3 +51,37 @@ async def test_hours_that_wait_for_long_are_told_with_what_to_do() -> None:
 
 async def test_more_than_can_be_counted_is_not_well() -> None:
     assert not (await examined(None)).is_well
+
+
+async def dropping(house: House) -> Finding:
+    [found] = [finding for finding in await build_examination(house).examine() if finding.check == "dropping"]
+    return found
+
+
+async def test_what_is_past_its_age_for_a_day_and_still_there_is_told_with_what_may_keep_it() -> None:
+    house = House()
+    house.store(8, 11)
+    await house.retention.redefine_class(name="default", raw_days=30)
+    # Whoever shortens an age gives a worker time.
+    house.clock.advance(days=1)
+    assert (await dropping(house)).is_well
+
+    house.clock.advance(minutes=10)
+    found = await dropping(house)
+    assert not found.is_well
+    assert "Readings are past their age, and still there: those of class default before 2026-09-01." in found.detail
+
+    await house.keeping.keep_readings()
+    assert (await dropping(house)).is_well
+
+
+async def test_what_was_restored_is_not_past_its_age() -> None:
+    house = House()
+    house.store(8)
+    await house.retention.redefine_class(name="default", raw_days=30, archive_days=400)
+    house.clock.advance(days=2)
+    await house.keeping.keep_readings()
+    await house.archive.restore_days(start=NOW - timedelta(days=200), end=NOW, tell=lambda *_: None)
+
+    assert house.months == [8]
+    assert (await dropping(house)).is_well

@@ -283,3 +283,78 @@ async def test_a_deleted_class_goes_by_its_ages_still() -> None:
     await house.keeping.keep_readings()
 
     assert house.data.points == {}
+
+
+async def test_what_cannot_be_done_for_one_class_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    await house.retention.redefine_class(name="brief", raw_days=30, scope=Scope(metrics="b"))
+    await house.retention.redefine_class(name="default", raw_days=30)
+    reading = {"ts": (CHANGED - 25 * DAY).isoformat(), "values": {"a": 1, "b": 1}}
+    await house.telemetry.record_readings(device_id=DEVICE, document=reading)
+    house.data.stale.clear()
+    house.clock.advance(days=60)
+    remove = InMemoryChunkRepository.remove
+
+    async def is_in_use(chunks: InMemoryChunkRepository, chunk: ReadingChunk) -> None:
+        if chunk.number == house.data.classes["brief"].number:
+            raise UnavailableError("telemetry", "busy")
+        await remove(chunks, chunk)
+
+    monkeypatch.setattr(InMemoryChunkRepository, "remove", is_in_use)
+    with pytest.raises(UnavailableError, match="busy"):
+        await house.keeping.keep_readings()
+
+    assert {metric for _, metric, _ in house.data.points} == {"b"}
+
+
+async def test_an_archive_that_cannot_be_written_keeps_what_is_archived_alone() -> None:
+    house = House()
+    await house.retention.redefine_class(name="archived", raw_days=30, archive_days=400, scope=Scope(metrics="a"))
+    await house.retention.redefine_class(name="default", raw_days=30)
+    reading = {"ts": (CHANGED - 25 * DAY).isoformat(), "values": {"a": 1, "b": 1}}
+    await house.telemetry.record_readings(device_id=DEVICE, document=reading)
+    house.data.stale.clear()
+    house.clock.advance(days=60)
+    house.files.is_full = True
+
+    with pytest.raises(UnavailableError, match="full"):
+        await house.keeping.keep_readings()
+
+    assert {metric for _, metric, _ in house.data.points} == {"a"}
+
+
+async def test_what_is_to_be_kept_for_longer_meanwhile_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that archives is at it for hours, and goes by what is said then."""
+    house = House()
+    days = RollupDays(minute=30, hour=30, day=30)
+    await house.retention.redefine_class(name="default", raw_days=30, archive_days=40, rollup_days=days)
+    figures = ReadingChunk(CHANGED - 100 * DAY, CHANGED - 90 * DAY, holds=Holding.MINUTES)
+    house.data.figure_chunks.add(figures)
+    house.store(8)
+    house.clock.advance(minutes=10)
+    remove = InMemoryChunkRepository.remove
+
+    async def is_changed_behind(chunks: InMemoryChunkRepository, chunk: ReadingChunk) -> None:
+        await remove(chunks, chunk)
+        await house.retention.redefine_class(name="default", raw_days=30, archive_days=4000)
+
+    monkeypatch.setattr(InMemoryChunkRepository, "remove", is_changed_behind)
+    await house.keeping.keep_readings()
+
+    assert house.months == []
+    assert house.data.figure_chunks == {figures}
+    assert len(house.data.archived) == 1
+
+
+async def test_to_say_the_same_again_puts_nothing_off() -> None:
+    house = House()
+    house.store(8)
+    await house.retention.redefine_class(name="default", raw_days=30)
+    for version in (3, 4):
+        house.clock.advance(minutes=5)
+        again = await house.retention.redefine_class(name="default", raw_days=30)
+        assert (again.version, again.changed_at) == (version, CHANGED)
+
+    await house.keeping.keep_readings()
+
+    assert house.months == []

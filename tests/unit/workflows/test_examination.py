@@ -109,7 +109,7 @@ async def test_the_archive_is_looked_at(bench: Bench) -> None:
     bench.archive = UnreachableArchive()
     [unknown] = await bench.examination.examine_archive()
 
-    assert (empty.subject, empty.is_well, empty.detail) == ("archive", True, "0 days, all as written")
+    assert (empty.subject, empty.is_well, empty.detail) == ("archive", True, "0 files, all as written")
     assert (removals.check, removals.is_well) == ("removals", True)
     assert (unknown.subject, unknown.is_well) == ("archive", False)
     assert "IOTSPHERE_ARCHIVE_DIR" in unknown.detail
@@ -123,6 +123,7 @@ async def test_the_background_work_of_telemetry_is_looked_at(bench: Bench) -> No
     assert [(finding.subject, finding.check, finding.is_well) for finding in well] == [
         ("telemetry", "room", True),
         ("telemetry", "figures", True),
+        ("telemetry", "dropping", True),
     ]
     assert (unknown.subject, unknown.is_well) == ("telemetry", False)
     assert "does not answer" in unknown.detail
