@@ -124,6 +124,22 @@ async def test_figures_of_days_go_where_those_of_their_hours_went_before(device:
     assert (await device.count("1d"))["a", MIDNIGHT + DAY] == 48
 
 
+async def test_a_part_of_a_day_takes_all_of_it_along_where_figures_of_its_hours_went_before(
+    device: Device, engine: AsyncEngine
+) -> None:
+    async with engine.begin() as connection:
+        for table in ("rollups_1m", "rollups_1h"):
+            await connection.execute(sa.text(f"DELETE FROM {table}"))  # noqa: S608
+
+    await device.remove(("a",), MIDNIGHT + 5 * HOUR, MIDNIGHT + 6 * HOUR)
+
+    assert await device.count("1d") == {
+        ("a", MIDNIGHT + DAY): 48,
+        ("b", MIDNIGHT): 48,
+        ("b", MIDNIGHT + DAY): 48,
+    }
+
+
 @pytest.mark.parametrize("is_rolled_up", [False, True])
 async def test_an_hour_that_was_restored_is_worked_out_anew_from_what_is_left(
     device: Device, is_rolled_up: bool
