@@ -21,6 +21,8 @@ SETTLED_AFTER = timedelta(hours=1, minutes=1)
 # Readings of an hour that is being caught up on come batch after batch: it is worked out once for many of them.
 GATHERING = timedelta(seconds=30)
 MOST_HOURS_AT_ONCE = 256
+# Whoever removes points of a device waits until its hours are worked out that are in hand.
+LONG = timedelta(seconds=1)
 
 
 class Resolution(Enum):
@@ -122,13 +124,14 @@ class RollupService:
     async def roll_up_next(self) -> int:
         """Work out the figures of the latest hours that are stale and over, and tell how many hours were at hand.
 
-        As long as all goes well, more and more are taken at once. What is too much even by itself is put off until
-        its readings change again: its readings will be asked as before.
+        As long as that does not take long, more and more are taken at once. What is too much even by itself is put
+        off until its readings change again: its readings will be asked as before.
         """
         hours: list[StaleHour] = []
+        began = self._clock()
         try:
             async with self._unit_of_work() as uow:
-                before = self._clock() - SETTLED_AFTER
+                before = began - SETTLED_AFTER
                 hours = await uow.rollups.list(before=before, stale_for=self._gathering, limit=self._limit)
                 if hours:
                     await uow.rollups.save(hours)
@@ -136,9 +139,10 @@ class RollupService:
         except (QueryTooCostlyError, FigureOverflowError):
             if len(hours) == 1:
                 await self._put_off(hours)
-            self._limit = max(1, len(hours) // 2)
-            return len(hours)
-        self._limit = min(2 * self._limit, MOST_HOURS_AT_ONCE)
+            is_long = True
+        else:
+            is_long = self._clock() - began > LONG
+        self._limit = max(1, len(hours) // 2) if is_long else min(2 * self._limit, MOST_HOURS_AT_ONCE)
         return len(hours)
 
     async def find_backlog(self) -> RollupBacklog:

@@ -20,13 +20,14 @@ from iotsphere.telemetry.ports import RollupUnitOfWorkFactory, TelemetryUnitOfWo
 from iotsphere.telemetry.rollups import RollupService
 from repositories.availability import StoreGate
 from repositories.sql import create_store_engine
-from repositories.telemetry.rollups import COMMAND_SECONDS
+from repositories.telemetry.rollups import COMMAND_SECONDS, SqlAlchemyRollupRepository
 from repositories.telemetry.unit_of_work import SqlAlchemyRollupUnitOfWork
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 11, 2, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 WHOLE_DAY = Grid(Interval.parse("1d"), ZoneInfo("UTC"))
+LOOKUPS = sa.text("SELECT sum(idx_scan) FROM pg_stat_xact_user_tables")
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -179,3 +180,25 @@ async def test_a_device_of_very_many_metrics_is_rolled_up(
         selection = Selection(device_id, ("m9999", "m0"), MIDNIGHT, MIDNIGHT + HOUR)
         buckets = await uow.points.aggregate(selection, WHOLE_DAY, [Aggregate.SUM], limit=10)
     assert {bucket.metric: bucket.figures[Aggregate.SUM] for bucket in buckets} == {"m0": 0, "m9999": 3 * 9999}
+
+
+async def test_an_hour_costs_what_is_in_it_and_not_what_its_device_ever_had(
+    unit_of_work: TelemetryUnitOfWorkFactory,
+    rollups: RollupUnitOfWorkFactory,
+    patient_engine: AsyncEngine,
+    device_id: DeviceId,
+) -> None:
+    await write(unit_of_work, Reading(device_id, MIDNIGHT, {f"m{number}": number for number in range(2000)}))
+    await roll_up_all(rollups)
+    await write(unit_of_work, Reading(device_id, MIDNIGHT + 25 * HOUR, {"m7": 1}))
+
+    async with patient_engine.connect() as connection:
+        repository = SqlAlchemyRollupRepository(connection)
+        hours = await repository.list(before=NOW, limit=10)
+        before = await connection.scalar(LOOKUPS)
+        await repository.save(hours)
+        lookups = await connection.scalar(LOOKUPS) - before
+        await connection.commit()
+
+    assert len(hours) == 1
+    assert lookups < 500

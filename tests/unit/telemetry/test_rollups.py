@@ -142,6 +142,40 @@ async def test_fewer_hours_are_taken_when_they_are_too_much_and_one_that_is_too_
     assert (await service.find_backlog()).put_off == 1
 
 
+class Slow(InMemoryRollupRepository):
+    """Takes a while for each hour."""
+
+    def __init__(self, data: TelemetryData, now: datetime, an_hour: timedelta) -> None:
+        super().__init__(data)
+        self.now = now
+        self._an_hour = an_hour
+        self.sizes: list[int] = []
+
+    async def save(self, hours: Sequence[StaleHour]) -> None:
+        self.sizes.append(len(hours))
+        self.now += len(hours) * self._an_hour
+        await super().save(hours)
+
+
+class SlowUnitOfWork(InMemoryRollupUnitOfWork):
+    def __init__(self, rollups: Slow) -> None:
+        self.rollups = rollups
+
+
+@pytest.mark.parametrize(("milliseconds", "most"), [(1, 256), (100, 16), (3000, 1)])
+async def test_no_more_hours_are_taken_than_are_soon_worked_out(milliseconds: int, most: int) -> None:
+    hours = [StaleHour(1, MIDNIGHT - number * HOUR, number) for number in range(1000)]
+    data = TelemetryData(stale={(each.source, each.hour): each for each in hours})
+    rollups = Slow(data, MIDNIGHT + DAY, timedelta(milliseconds=milliseconds))
+    service = RollupService(unit_of_work=partial(SlowUnitOfWork, rollups), clock=lambda: rollups.now)
+
+    while await service.roll_up_next():
+        pass
+
+    assert not data.stale
+    assert max(rollups.sizes) == most
+
+
 async def test_the_latest_hours_come_first_and_those_that_are_not_over_wait() -> None:
     hours = [StaleHour(source, MIDNIGHT + number * HOUR, number) for source in (1, 2) for number in range(3)]
     data = TelemetryData(stale={(each.source, each.hour): each for each in hours})
