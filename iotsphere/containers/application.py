@@ -294,20 +294,21 @@ class Application(containers.DeclarativeContainer):
         unit_of_work=stores.telemetry_unit_of_work.provider,
         monotonic=providers.Object(time.monotonic),
     )
+    query_room = providers.Singleton(QueryRoom)
     latest_values = providers.Singleton(
         LatestValueService,
         unit_of_work=stores.telemetry_unit_of_work.provider,
         store=stores.latest_values,
         epochs=latest_epochs,
+        room=query_room,
     )
+    # Whatever writes readings does it in units of work of this, which keep the latest values true.
     latest_intake = providers.Singleton(
         LatestIntake,
         unit_of_work=stores.telemetry_unit_of_work.provider,
         store=stores.latest_values,
         epochs=latest_epochs,
     )
-    # Whatever writes readings does it in units of work of this, which keep the latest values true.
-    query_room = providers.Singleton(QueryRoom)
     telemetry = providers.Singleton(
         TelemetryService, unit_of_work=latest_intake, clock=clock, room=query_room, kinds=device_kinds
     )

@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 
 from iotsphere.kernel.errors import UnavailableError
-from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.kernel.times import format_time
 from iotsphere.telemetry.errors import QueryTooCostlyError
 from iotsphere.telemetry.model import Point, Reading
 from iotsphere.telemetry.ports import LatestLease, LatestStore, TelemetryUnitOfWorkFactory
+from iotsphere.telemetry.query_room import QueryRoom
 
 # A process that could not say what it writes begins another epoch. This long others may not have heard of it.
 EPOCH_SECONDS = 1.0
@@ -102,15 +103,30 @@ class EpochWatch:
 
 
 class LatestValueService:
-    def __init__(self, *, unit_of_work: TelemetryUnitOfWorkFactory, store: LatestStore, epochs: EpochWatch) -> None:
+    def __init__(
+        self,
+        *,
+        unit_of_work: TelemetryUnitOfWorkFactory,
+        store: LatestStore,
+        epochs: EpochWatch,
+        room: QueryRoom | None = None,
+    ) -> None:
         self._unit_of_work = unit_of_work
         self._store = store
         self._epochs = epochs
+        self._room = room or QueryRoom()
 
-    async def read_latest(self, *, device_id: DeviceId, metrics: Collection[str] | None = None) -> str:
+    async def read_latest(
+        self,
+        *,
+        device_id: DeviceId,
+        metrics: Collection[str] | None = None,
+        organisation_id: OrganisationId | None = None,
+    ) -> str:
         """Give the latest value, by its own time, of each metric that has one, as a JSON object.
 
         :raises UnavailableError: the database does not answer.
+        :raises QueryBusyError: the database has to be asked, and is answering too many others.
         :raises QueryTooCostlyError: it would take too long.
         """
         epoch = await self._epochs.get()
@@ -122,17 +138,26 @@ class LatestValueService:
             found = None
         if isinstance(found, str):
             return found
-        values = await self._fill(found, metrics) if found else None
-        if values is None:
-            values = _written(await self._read(device_id, metrics))
+        async with self._room.place(organisation_id):
+            values = await self._fill(found, metrics) if found else None
+            if values is None:
+                values = _written(await self._read(device_id, metrics))
         return write_object(values)
 
-    async def read_points(self, *, device_id: DeviceId, metrics: Collection[str] | None = None) -> Sequence[Point]:
+    async def read_points(
+        self,
+        *,
+        device_id: DeviceId,
+        metrics: Collection[str] | None = None,
+        organisation_id: OrganisationId | None = None,
+    ) -> Sequence[Point]:
         """Give the same as points, by metric, out of the database.
 
+        :raises QueryBusyError: too many others are being answered.
         :raises QueryTooCostlyError: it would take too long.
         """
-        return await self._read(device_id, metrics)
+        async with self._room.place(organisation_id):
+            return await self._read(device_id, metrics)
 
     async def _fill(self, lease: LatestLease, metrics: Collection[str] | None) -> Mapping[str, str] | None:
         """Keep all of the device, and give what was asked for; None if it has to be read for itself."""

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from iotsphere.kernel.identifiers import OrganisationId
 from iotsphere.telemetry.errors import QueryBusyError
 
-# Of ten connections: those who write, and who ask for the latest values, find the others.
+# Of ten connections: those who write find the others.
 PLACES = 6
 PLACES_OF_ONE = 3
 LONGEST_WAIT_SECONDS = 2.0

@@ -259,11 +259,14 @@ class TelemetryService:
         start: datetime | None = None,
         end: datetime | None = None,
         cursor: str | None = None,
+        organisation_id: OrganisationId | None = None,
     ) -> Page[LedgerEntry]:
         """Give what arrived in each interval, by whole minutes; the one that holds ``start`` counts.
 
         :raises RuleViolationError: the interval is not made of whole minutes.
         :raises CursorMalformedError: the cursor is not one of such a list.
+        :raises QueryBusyError: too many others are being answered.
+        :raises QueryTooCostlyError: it would take too long.
         """
         if interval.length % MINUTE:
             message = "Must be whole minutes: that is how finely arrivals are counted."
@@ -272,7 +275,7 @@ class TelemetryService:
         start -= (start - EPOCH) % MINUTE
         if cursor is not None:
             start = max(start, _from_microseconds(decode_cursor(cursor, tuple[Microseconds])[0]) + interval.length)
-        async with self._unit_of_work() as uow:
+        async with self._room.place(organisation_id), self._unit_of_work() as uow:
             entries = await uow.ledger.list(device_id, start, end, length=interval.length, limit=limit + 1)
         last = entries[limit - 1].start if len(entries) > limit else None
         return Page(entries[:limit], encode_cursor(_microseconds(last)) if last else None)

@@ -193,12 +193,16 @@ async def remove_points(
 )
 @inject
 async def show_latest(
-    device_id: DeviceId, query: dict[str, Any], latest: LatestValueService = Provide["latest_values"]
+    device_id: DeviceId,
+    actor: Actor,
+    query: dict[str, Any],
+    latest: LatestValueService = Provide["latest_values"],
 ) -> str | Response:
     media_type = wanted_type()
+    asked = {"device_id": device_id, "organisation_id": actor.organisation_id, **query}
     if media_type != JSON:
-        return whole_table(POINTS, await latest.read_points(device_id=device_id, **query), media_type)
-    return await latest.read_latest(device_id=device_id, **query)
+        return whole_table(POINTS, await latest.read_points(**asked), media_type)
+    return await latest.read_latest(**asked)
 
 
 @blueprint.get(f"{PATH}/ledger")
@@ -213,16 +217,17 @@ async def show_latest(
 @inject
 async def show_ledger(
     device_id: DeviceId,
+    actor: Actor,
     admission: Admission,
     query: dict[str, Any],
     telemetry: TelemetryService = Provide["telemetry"],
 ) -> Page[LedgerEntry] | Response:
     limit, cursor = query.pop("limit"), query.pop("cursor")
     media_type = wanted_type()
+    asked = {"device_id": device_id, "organisation_id": actor.organisation_id, **query}
 
     async def read(cursor: str | None) -> Page[LedgerEntry]:
-        most = limit or DEFAULT_POINTS
-        return await telemetry.read_ledger(device_id=device_id, limit=most, cursor=cursor, **query)
+        return await telemetry.read_ledger(limit=limit or DEFAULT_POINTS, cursor=cursor, **asked)
 
     if media_type != JSON:
         return await table_answer(LEDGER, read, media_type, admission, cursor=cursor, is_whole=limit is None)

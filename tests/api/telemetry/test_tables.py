@@ -196,6 +196,22 @@ async def test_a_table_waits_for_its_turn_and_other_queries_are_told_to_come_aga
     assert rest.splitlines()[-1].split(b",")[2] == f"{last}.0".encode()
 
 
+@pytest.mark.parametrize("path", ["", "/latest", "/ledger"])
+async def test_whatever_asks_the_database_takes_a_place_of_the_organisation(
+    bench: ApiBench, device: Device, path: str
+) -> None:
+    room = QueryRoom(places=2, places_of_one=1, longest_wait_seconds=0.05)
+    bench.container.query_room.override(providers.Object(room))
+    async with room.place(bench.ours.id):
+        for wanted in (CSV, {}):
+            busy = await bench.get(f"{path_of(device)}{path}", headers=wanted)
+            assert busy.refusal == (429, "telemetry.query.busy")
+
+    assert (
+        await bench.get(f"{path_of(device)}{path}", query_string={"limit": 1} if not path else None)
+    ).status == 200
+
+
 async def hold(room: QueryRoom, bench: ApiBench, *, seconds: float) -> None:
     """Have the organisation's place for longer than a page waits for one."""
     while True:

@@ -13,15 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iotsphere.kernel.errors import UnavailableError
-from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.kernel.identifiers import DeviceId, OrganisationId
+from iotsphere.telemetry.errors import QueryBusyError
 from iotsphere.telemetry.latest import EPOCH_SECONDS, EpochWatch, newest_of
 from iotsphere.telemetry.model import MAX_METRICS, Reading, Selection
 from iotsphere.telemetry.ports import LatestLease
+from iotsphere.telemetry.query_room import QueryRoom
 from tests.factories.latest import build_latest
 from tests.fakes.latest import InMemoryLatestStore, KeptValues
 from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
 
 DEVICE, OTHER = DeviceId(UUID(int=1)), DeviceId(UUID(int=2))
+OURS, THEIRS = OrganisationId(UUID(int=3)), OrganisationId(UUID(int=4))
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
@@ -246,6 +249,25 @@ async def test_of_a_device_nobody_reads_nothing_is_kept(process: Process) -> Non
     assert await process.read(of=DeviceId(UUID(int=3))) == {}
     assert await process.read(of=OTHER) == {"a": 1}
     assert kept(process) is None
+
+
+async def test_who_has_to_ask_the_database_takes_a_place_and_who_has_not_does_not(data: TelemetryData) -> None:
+    room = QueryRoom(places=2, places_of_one=1, longest_wait_seconds=0.01)
+    unit_of_work, store = partial(InMemoryTelemetryUnitOfWork, data), InMemoryLatestStore()
+    latest, _ = build_latest(unit_of_work, store, room=room)
+    async with unit_of_work() as uow:
+        await uow.points.append([reading(0, a=1), reading(0, of=OTHER, a=2)], replace=False)
+        await uow.commit()
+    await latest.read_latest(device_id=DEVICE, organisation_id=OURS)
+
+    async with room.place(OURS):
+        assert "1.0" in await latest.read_latest(device_id=DEVICE, organisation_id=OURS)
+        with pytest.raises(QueryBusyError):
+            await latest.read_latest(device_id=OTHER, organisation_id=OURS)
+        with pytest.raises(QueryBusyError):
+            await latest.read_points(device_id=DEVICE, organisation_id=OURS)
+        # Another organisation's are there.
+        assert [point.value for point in await latest.read_points(device_id=OTHER, organisation_id=THEIRS)] == [2]
 
 
 async def test_the_epoch_is_asked_for_once_by_all_who_want_to_know(data: TelemetryData) -> None:
