@@ -6,8 +6,6 @@ from functools import partial
 from itertools import product
 from typing import TypeVar
 
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,6 +28,7 @@ from iotsphere.telemetry.retention_rules import DEFAULT_NUMBER, IntakeTerms
 from repositories.telemetry.adding import append_new
 from repositories.telemetry.appending import append_readings
 from repositories.telemetry.buckets import BucketReader
+from repositories.telemetry.latest import find_latest
 from repositories.telemetry.numbers import read_numbers
 from repositories.telemetry.partitions import (
     IS_PARTITIONED,
@@ -39,9 +38,8 @@ from repositories.telemetry.partitions import (
     find_missing,
 )
 from repositories.telemetry.ranging import SeriesReader, in_order
-from repositories.telemetry.reading import read, sqlstate
+from repositories.telemetry.reading import sqlstate
 from repositories.telemetry.removing import remove_points
-from repositories.telemetry.rows import as_sent, number_at
 from repositories.telemetry.sources import Source, find_source
 
 # 40001 and 40P01: two transactions wanted the same in another order; one of them has to begin again.
@@ -49,22 +47,6 @@ CONTENTION = {"40001", "40P01"}
 ATTEMPTS = 5
 
 Outcomes = TypeVar("Outcomes")
-
-LATEST = """
-SELECT wanted.metric, found.ts, found.number, found.other
-FROM unnest(CAST(:metrics AS text[]), CAST(:places AS integer[])) AS wanted (metric, place)
-CROSS JOIN LATERAL (
-    SELECT * FROM (
-        SELECT
-            ts, {number} AS number, others -> CAST(wanted.place AS text) AS other
-        FROM readings WHERE source = :source
-    ) AS valued
-    WHERE number IS NOT NULL OR other IS NOT NULL
-    ORDER BY ts DESC LIMIT 1
-) AS found
-ORDER BY wanted.metric COLLATE "C"
-"""
-FIND_LATEST = sa.text(LATEST.format(number=number_at("wanted.place"))).columns(other=JSONB)
 
 
 class SqlAlchemyPointRepository:
@@ -111,16 +93,7 @@ class SqlAlchemyPointRepository:
 
     async def latest(self, device_id: DeviceId, metrics: Collection[str] | None) -> list[Point]:
         source = await self._find(device_id, metrics)
-        if source is None:
-            return []
-        latest: dict[str, Point] = {}
-        for number, places in source.parts.items():
-            parameters = {"source": number, "metrics": list(places), "places": list(places.values())}
-            for metric, ts, value, other in map(tuple, await read(self._connection, FIND_LATEST, parameters)):
-                # A metric that has moved has a latest value in each source that holds any of it.
-                if metric not in latest or latest[metric].ts < ts:
-                    latest[metric] = Point(device_id, metric, ts, as_sent(other) if value is None else value)
-        return [latest[metric] for metric in sorted(latest)]
+        return [] if source is None else await find_latest(self._connection, device_id, source)
 
     async def range(self, selection: Selection, *, order: Order, after: Position | None, limit: int) -> list[Point]:
         source = await self._find(selection.device_id, selection.metrics)

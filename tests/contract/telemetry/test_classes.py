@@ -25,6 +25,7 @@ from iotsphere.telemetry.ports import KeepingUnitOfWorkFactory, TelemetryUnitOfW
 from iotsphere.telemetry.retention import Holding, RetentionClass, Scope
 from iotsphere.telemetry.retention_rules import IntakeTerms
 from repositories.availability import StoreGate
+from repositories.telemetry import latest
 from repositories.telemetry.unit_of_work import (
     SqlAlchemyKeepingUnitOfWork,
     SqlAlchemyRollupUnitOfWork,
@@ -135,6 +136,12 @@ def store(request: pytest.FixtureRequest) -> Store:
         partial(SqlAlchemyKeepingUnitOfWork, engine, gate),
         engine,
     )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let latest values be looked for as those that lie far back."""
+    monkeypatch.setattr(latest, "MOST_READINGS", 0)
 
 
 @pytest_asyncio.fixture(autouse=True)

@@ -14,6 +14,7 @@ from iotsphere.telemetry.errors import RetentionClassNotFoundError
 from iotsphere.telemetry.model import EARLIEST, Order, Reading, Selection
 from iotsphere.telemetry.ports import KeepingUnitOfWorkFactory, RollupUnitOfWorkFactory, TelemetryUnitOfWorkFactory
 from repositories.availability import StoreGate
+from repositories.telemetry import latest
 from repositories.telemetry.unit_of_work import (
     SqlAlchemyKeepingUnitOfWork,
     SqlAlchemyRollupUnitOfWork,
@@ -44,6 +45,13 @@ class Store:
             await uow.points.append([Reading(device_id, ts, {"a": 1}) for ts in times], replace=False)
             await uow.commit()
 
+    async def drop(self, moment: datetime) -> None:
+        """Drop the readings of the chunk that the moment lies in."""
+        async with self.keeping() as keeping:
+            for chunk in await keeping.chunks.list(before=END):
+                if chunk.start <= moment < chunk.end:
+                    await keeping.chunks.remove(chunk)
+
     async def times(self, device_id: DeviceId) -> list[datetime]:
         selection = Selection(device_id, None, EARLIEST, END)
         async with self.unit_of_work() as uow:
@@ -64,6 +72,12 @@ def store(request: pytest.FixtureRequest) -> Store:
         partial(SqlAlchemyKeepingUnitOfWork, engine, gate),
         engine,
     )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let latest values be looked for as those that lie far back."""
+    monkeypatch.setattr(latest, "MOST_READINGS", 0)
 
 
 @pytest.fixture
@@ -121,6 +135,38 @@ async def test_the_chunks_that_have_ended_by_a_time_are_listed_the_oldest_first(
         assert [chunk for chunk in await keeping.chunks.list(before=middle.end) if chunk in every] == every[:2]
         just_before = middle.end - timedelta(microseconds=1)
         assert [chunk for chunk in await keeping.chunks.list(before=just_before) if chunk in every] == every[:1]
+
+
+async def test_the_latest_is_of_readings_that_are_there_whatever_figures_outlive_them(
+    store: Store, rollups: RollupUnitOfWorkFactory, device_id: DeviceId
+) -> None:
+    async def roll_up() -> None:
+        while True:
+            async with rollups() as uow:
+                hours = await uow.rollups.list(before=END, limit=100)
+                if not hours:
+                    return
+                await uow.rollups.save(hours)
+                await uow.commit()
+
+    async def latest_times() -> list[datetime]:
+        async with store.unit_of_work() as uow:
+            return [point.ts for point in await uow.points.latest(device_id, None)]
+
+    await store.fill(device_id, FIRST, SECOND, THIRD)
+    await roll_up()
+    for dropped, left in ((THIRD, [SECOND]), (SECOND, [FIRST])):
+        await store.drop(dropped)
+        assert await latest_times() == left
+
+    # As a restore does, of which the figures are worked out again.
+    await store.fill(device_id, SECOND)
+    for _ in range(2):
+        assert await latest_times() == [SECOND]
+        await roll_up()
+    for dropped, left in ((FIRST, [SECOND]), (SECOND, [])):
+        await store.drop(dropped)
+        assert await latest_times() == left
 
 
 async def test_a_chunk_goes_with_all_its_readings_and_no_others(store: Store, device_id: DeviceId) -> None:

@@ -18,12 +18,13 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.localstack.stack import LocalStack, create_database
 from iotsphere.telemetry.errors import FigureOverflowError
 from iotsphere.telemetry.intervals import Grid, Interval
-from iotsphere.telemetry.model import Aggregate, Bucket, FleetSelection, Reading, Selection
+from iotsphere.telemetry.model import Aggregate, Bucket, FleetSelection, Point, Reading, Selection
 from iotsphere.telemetry.ports import RollupUnitOfWorkFactory, TelemetryUnitOfWorkFactory
 from iotsphere.telemetry.rollups import RollupService
 from repositories.availability import StoreGate
 from repositories.migrations import upgrade
 from repositories.sql import create_store_engine
+from repositories.telemetry import latest
 from repositories.telemetry.unit_of_work import SqlAlchemyRollupUnitOfWork, SqlAlchemyTelemetryUnitOfWork
 from tests.contract.telemetry.compression import CompressingTelemetryUnitOfWork, columnar_engine
 from tests.fakes.telemetry import InMemoryRollupUnitOfWork, InMemoryTelemetryUnitOfWork, TelemetryData
@@ -67,6 +68,10 @@ class Kept:
         grid = Grid(Interval.parse(interval), ZoneInfo(timezone))
         async with self.unit_of_work() as uow:
             return await uow.points.aggregate(selection, grid, aggregates, limit=50_000)
+
+    async def latest(self, device_id: DeviceId, metrics: tuple[str, ...] | None) -> list[Point]:
+        async with self.unit_of_work() as uow:
+            return await uow.points.latest(device_id, metrics)
 
     async def aggregate_fleet(
         self, selection: FleetSelection, interval: str, timezone: str
@@ -120,6 +125,12 @@ def kept(request: pytest.FixtureRequest) -> Kept:
         return in_memory()
     stored: Kept = request.getfixturevalue(request.param)
     return stored
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let latest values be looked for as those that lie far back."""
+    monkeypatch.setattr(latest, "MOST_READINGS", 0)
 
 
 def whole_day(device_id: DeviceId) -> Selection:
@@ -207,6 +218,34 @@ async def test_numbers_too_large_to_be_summed_ahead_are_summed_when_asked_for(
     assert await kept.aggregate(whole_day(device_id), interval, aggregates=(Aggregate.LAST,))
 
 
+async def test_the_latest_of_silent_metrics_are_found_behind_hours_without_them(
+    kept: Kept, device_id: DeviceId
+) -> None:
+    values = {"a": 1.5, "b": "x", "c": {"n": None}}
+    silent = [
+        Reading(device_id, MIDNIGHT + number * 30 * HOUR, {metric: values[metric]})
+        for number, metric in enumerate(values)
+    ]
+    busy = [Reading(device_id, MIDNIGHT + number * 6 * HOUR, {"d": number}) for number in range(40)]
+    points = [
+        Point(device_id, metric, reading.ts, value) for reading in silent for metric, value in reading.values.items()
+    ]
+    points += [Point(device_id, "d", busy[-1].ts, 39)]
+
+    await kept.append(*silent, *busy[:20])
+    await kept.roll_up()
+    await kept.append(*busy[20:30])
+    async with kept.rollups() as uow:
+        await uow.rollups.put_off(await uow.rollups.list(before=busy[25].ts, limit=100))
+        await uow.commit()
+    assert await kept.latest(device_id, tuple(values)) == points[:3]
+    await kept.append(*busy[30:])
+
+    for _ in range(2):
+        assert await kept.latest(device_id, None) == points
+        await kept.roll_up()
+
+
 TIMEZONES = ["UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns", "Asia/Kathmandu"]
 # The days around a change of clocks in two of the zones, closely enough that minutes, hours and days have several.
 MOMENTS = st.builds(
@@ -289,6 +328,8 @@ async def test_figures_are_those_of_the_plain_model_at_every_step(
                 await kept.aggregate(selection, interval, timezone),
                 await model.aggregate(selection, interval, timezone),
             )
+            # Which are looked for by what was worked out ahead, too.
+            assert await kept.latest(device_id, metrics) == await model.latest(device_id, metrics)
 
 
 @pytest.mark.parametrize("kept", ["timescaledb", "partitions"], indirect=True)
