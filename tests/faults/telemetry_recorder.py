@@ -65,6 +65,9 @@ class TelemetryRecorder(RecordingClient):
     async def prepare(self) -> None:
         self._random = random.Random(self.seed)  # noqa: S311  # only to be repeatable
         self._ts = int(time.time() * 1000) - 86_400_000
+        await self.add_devices()
+
+    async def add_devices(self) -> None:
         for _ in range(DEVICES):
             body = {"serial_number": uuid4().hex, "device_type": "pump"}
             answer = await self.site.http.post("/api/v1/devices", headers=self.site.headers, json=body)

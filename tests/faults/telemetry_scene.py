@@ -19,6 +19,8 @@ from tests.faults.deployment import Deployment, settings_for
 from tests.faults.site import START_SECONDS, eventually, open_site
 from tests.faults.telemetry_recorder import TelemetryRecorder
 
+CLASSES = "/api/v1/telemetry/retention-classes"
+
 
 @dataclass
 class TelemetryScene:
@@ -31,6 +33,16 @@ class TelemetryScene:
             return (await self.recorder.site.http.get("/health/ready")).status_code == 200
         except httpx.TransportError:
             return False
+
+    async def define_class(self, name: str, **rule: object) -> None:
+        site = self.recorder.site
+        answer = await site.http.put(f"{CLASSES}/{name}", headers=site.headers, json=rule)
+        assert answer.status_code in {200, 201}, answer.text
+
+    async def remove_class(self, name: str) -> None:
+        site = self.recorder.site
+        answer = await site.http.delete(f"{CLASSES}/{name}", headers=site.headers)
+        assert answer.status_code == 204, answer.text
 
     async def kill_process(self) -> None:
         """Kill the process that serves in the middle of what it does, and start it again."""
