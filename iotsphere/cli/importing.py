@@ -87,13 +87,13 @@ class DeviceUnknownError(CommandError):
 
 @dataclass(slots=True)
 class Chunk:
-    """Lines that go in one request; ``rows`` tells of each where it ends in the file.
+    """Lines that go in one request; ``rows`` tells of each where it begins and ends in the file.
 
     ``last_row`` is that of the whole, and ``unreadable`` counts the rows in it that are in no line.
     """
 
     lines: list[bytes] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
+    rows: list[tuple[int, int]] = field(default_factory=list)
     values: int = 0
     size: int = 0
     last_row: int = 0
@@ -108,7 +108,7 @@ class Chunk:
         content = {"device_id": device_id, "ts": reading.ts, "values": reading.values}
         line = msgspec.json.encode(content) + b"\n"
         self.lines.append(line)
-        self.rows.append(reading.row)
+        self.rows.append((reading.first, reading.row))
         self.last_row = reading.row
         self.values += len(reading.values)
         self.size += len(line)
@@ -226,8 +226,10 @@ class Importing:
 
 
 def _said_of(error: dict[str, Any], chunk: Chunk) -> str:
+    first, last = chunk.rows[error["line"] - 1]
+    rows = f"row {first:,}" if first == last else f"rows {first:,} to {last:,}"
     metric = f", {error['metric']}" if "metric" in error else ""
-    return f"row {chunk.rows[error['line'] - 1]:,}{metric}: {error['detail']}"
+    return f"{rows}{metric}: {error['detail']}"
 
 
 def gathered(found: Iterator[TableReading | UnreadableRow]) -> Iterator[TableReading | UnreadableRow]:
@@ -236,7 +238,7 @@ def gathered(found: Iterator[TableReading | UnreadableRow]) -> Iterator[TableRea
     try:
         for one in found:
             if held is not None and isinstance(one, TableReading) and _belong_together(held, one):
-                held = TableReading(one.row, held.device, held.ts, held.values | one.values)
+                held = TableReading(one.row, held.device, held.ts, held.values | one.values, held.first)
                 continue
             if held is not None:
                 yield held

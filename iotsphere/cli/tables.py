@@ -7,6 +7,7 @@ a column for each metric.
 import csv
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,8 +32,11 @@ DEVICE_TITLES = ("serial_number", "device_id", "device")
 # More than the platform takes of a line, which then says so.
 MAX_CELL = 16 * 1024 * 1024
 OTHER_SEPARATORS = ";\t|"
+# No value is as long as that; of what is longer so much is sent as is too long still, and no other cell pays for it.
+LONGEST_VALUE, SENT_OF_LONGER = 1024 * 1024, 10_000
 # A number that exceeds the largest double, as it is written: the platform is to say that it cannot be kept.
 BEYOND = msgspec.Raw(b"1e999")
+INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 NO_JSON = (msgspec.DecodeError, RecursionError)
 
 
@@ -66,12 +70,13 @@ def format_of(path: Path) -> TableFormat:
 
 @dataclass(frozen=True, slots=True)
 class TableReading:
-    """``row`` is the last one that belongs to it, counted from 1 behind the titles."""
+    """``row`` is the last one that belongs to it, counted from 1 behind the titles, and ``first`` the first."""
 
     row: int
     device: str
     ts: datetime
     values: dict[str, Any]
+    first: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +196,7 @@ def _row_reader(titles: Sequence[str], layout: TableLayout) -> RowReader:
         name = layout.device if device is None else row[device]
         if not name:
             raise ValueError("names no device.")
-        return TableReading(number, str(name), _moment(row[time]), values)
+        return TableReading(number, str(name), _moment(row[time]), values, number)
 
     return read
 
@@ -271,10 +276,12 @@ def read_cell(cell: Any) -> Any:
     if not isinstance(cell, str):
         # Not equal to itself is what is not a number.
         return None if cell is None or cell != cell else _within_doubles(cell)  # noqa: PLR0124
+    if len(cell) > LONGEST_VALUE:
+        return cell[:SENT_OF_LONGER]
     text = cell.strip()
     if text.lower() in MISSING:
         return None
-    if NUMBER.fullmatch(text):
+    if NUMBER.fullmatch(text) or INFINITE.fullmatch(text):
         return BEYOND if math.isinf(float(text)) else read_number(text, "The value")
     try:
         return _from_json(text)

@@ -251,6 +251,16 @@ def test_what_is_rejected_or_contradicts_is_a_problem_with_its_row(
     assert "1 values contradict" in told["problems"][1]
 
 
+def test_of_rows_that_go_as_one_reading_the_first_and_the_last_are_told(
+    platform: InMemoryPlatform, tmp_path: Path
+) -> None:
+    _, told = run(
+        import_file, platform, write(tmp_path, *minutes(1), *(f"SN-1,0999-01-01,{name},1" for name in "abc"))
+    )
+
+    assert told["problems"][0] == "3 values were rejected. The first: rows 3 to 5: Before 2000."
+
+
 def test_a_device_that_is_not_there_is_named_and_what_stands_before_it_is_stored(
     platform: InMemoryPlatform, tmp_path: Path
 ) -> None:
