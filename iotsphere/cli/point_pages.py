@@ -1,4 +1,4 @@
-"""Pages of points as the platform gives them to whoever accepts Arrow: about a sixth of the work that JSON is."""
+"""Pages of points as the platform gives them to whoever accepts Arrow: a small part of the work that JSON is."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
