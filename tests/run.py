@@ -31,8 +31,8 @@ FIRST: dict[str, list[list[str]]] = {
 }
 # Those with servers of their own wait for much of their time.
 TESTS = (
-    ["tests/unit", "tests/api", "tests/architecture"],
-    ["tests/contract", "tests/faults"],
+    ["tests/unit", "tests/api", "tests/architecture", "tests/faults"],
+    ["tests/contract"],
     ["tests/integration", "tests/migrations"],
 )
 SIDE_BY_SIDE: dict[str, list[list[str]]] = {

@@ -66,7 +66,8 @@ class ArchivingService:
             readings = keeping.chunks.read(begin, begin + timedelta(days=1), number=chunk.number)
             file = await self._files.write(day, readings)
             if file is not None:
-                await keeping.archive.add(ArchivedDay(day, file, archived_at=self._clock(), number=chunk.number))
+                archived = ArchivedDay(day, file, archived_at=self._clock(), number=chunk.number)
+                await keeping.archive.add(archived, device_ids=await self._files.find_devices(day, file))
 
     async def forget_days(self, *, keeping: KeepingUnitOfWork, before: datetime, number: int) -> None:
         """Remove the days of a class that have ended by then."""
@@ -90,9 +91,9 @@ class ArchivingService:
         last = 0
         while removals := await keeping.removals.list(after=last, limit=REMOVALS_AT_ONCE):
             last = removals[-1].id
-            range_ = {"start": min(each.start for each in removals), "end": max(each.end for each in removals)}
+            start, end = min(each.start for each in removals), max(each.end for each in removals)
             waiting: set[int] = set()
-            for archived in await keeping.archive.list(**range_):
+            for archived in await keeping.archive.list(start=start, end=end):
                 concerned = [each for each in removals if each.concerns(archived)]
                 if concerned and not await self._clear(keeping, archived, concerned):
                     waiting |= {each.id for each in concerned}
@@ -108,7 +109,8 @@ class ArchivingService:
         except ArchiveDamagedError:
             return False
         if file is not None:
-            await keeping.archive.save(replace(archived, file=file))
+            left = await self._files.find_devices(archived.day, file)
+            await keeping.archive.save(replace(archived, file=file), device_ids=left)
         return True
 
     async def _remove_superseded(self, keeping: KeepingUnitOfWork) -> None:

@@ -195,14 +195,21 @@ class ArchiveCatalogue(Protocol):
     Who has claimed the chunks alone changes it, in the unit of work of the claim: so nobody does whose claim is lost.
     """
 
-    async def list(self, *, start: datetime, end: datetime) -> list[ArchivedDay]:
-        """Give the days of which some part lies in the range, the oldest first."""
+    async def list(
+        self, *, start: datetime, end: datetime, device_ids: Collection[DeviceId] | None = None
+    ) -> builtins.list[ArchivedDay]:
+        """Give the days of which some part lies in the range, the oldest first.
+
+        With ``device_ids``, those alone in whose files there are readings of one of these devices.
+        """
 
     async def find(self, day: date, number: int) -> ArchivedDay | None: ...
 
-    async def add(self, archived: ArchivedDay) -> None: ...
+    async def add(self, archived: ArchivedDay, *, device_ids: Collection[DeviceId]) -> None:
+        """Add a day, in whose file there are readings of these devices."""
 
-    async def save(self, archived: ArchivedDay) -> None: ...
+    async def save(self, archived: ArchivedDay, *, device_ids: Collection[DeviceId] | None = None) -> None:
+        """Change a day; with ``device_ids``, there are readings of no others any more."""
 
     async def remove(self, day: date, number: int) -> None: ...
 
@@ -244,8 +251,11 @@ class ArchiveFiles(Protocol):
         :raises ArchiveDamagedError: the file is missing, or is not what was written.
         """
 
-    def read(self, day: date, file: ArchiveFile) -> AsyncIterator[list[Reading]]:
+    def read(self, day: date, file: ArchiveFile) -> AsyncIterator[builtins.list[Reading]]:
         """Give the readings of a file, some at a time."""
+
+    async def find_devices(self, day: date, file: ArchiveFile) -> set[DeviceId]:
+        """Tell of which devices there are readings in the file."""
 
     async def is_intact(self, day: date, file: ArchiveFile) -> bool:
         """Tell whether the file is there, and is what was written."""

@@ -194,8 +194,10 @@ class TelemetryService:
         points = await asyncio.to_thread(_samples, query.device_id, series, most)
         return _page(_in_order(points, query.order, after), query)
 
-    async def find_archived(self, *, start: datetime | None, end: datetime | None) -> list[ArchivedStretch]:
-        """Give the stretches of the range of which readings are in the archive alone.
+    async def find_archived(
+        self, *, device_ids: Collection[DeviceId], start: datetime | None, end: datetime | None
+    ) -> list[ArchivedStretch]:
+        """Give the stretches of the range of which readings of these devices are in the archive alone.
 
         :raises UnavailableError: the store does not answer.
         """
@@ -203,7 +205,7 @@ class TelemetryService:
         if start >= await self._retention.dropped_before():
             return []
         async with self._unit_of_work() as uow:
-            days = await uow.archive.list(start=start, end=end)
+            days = await uow.archive.list(start=start, end=end, device_ids=device_ids)
         now = self._clock()
         return stretches_of(each for each in days if each.file.readings and not each.is_restored(now))
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from iotsphere.kernel.errors import RuleViolationError
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
@@ -22,6 +23,13 @@ class GroupBy(StrEnum):
     DEVICE = "device"
     DEVICE_TYPE = "device_type"
     NONE = "none"
+
+
+class FleetFigures(NamedTuple):
+    """``device_ids`` are those of the devices whose figures they are."""
+
+    series: list[FleetSeries]
+    device_ids: Collection[DeviceId]
 
 
 class TooManyDevicesError(RuleViolationError):
@@ -50,7 +58,7 @@ class FleetQueries:
         start: datetime | None,
         end: datetime | None,
         summary: Summary,
-    ) -> list[FleetSeries]:
+    ) -> FleetFigures:
         """Give figures over the points of each group of the organisation's devices.
 
         A group has the device's id for its name, or the device type, or none.
@@ -78,7 +86,8 @@ class FleetQueries:
         types_of: dict[str, set[str]] = defaultdict(set)
         for device_id, name in groups.items():
             types_of[name].add(types[device_id])
-        return [replace(each, unit=_unit_of(each.metric, types_of[each.group], units)) for each in found]
+        series = [replace(each, unit=_unit_of(each.metric, types_of[each.group], units)) for each in found]
+        return FleetFigures(series, types.keys())
 
     async def _find_types(
         self, organisation_id: OrganisationId, devices: Collection[DeviceId] | DeviceFilter

@@ -96,6 +96,13 @@ class ParquetArchiveFiles:
             async for batch in _read_batches(self._path(day, file.name)):
                 yield await asyncio.to_thread(_to_readings, batch.to_pylist())
 
+    async def find_devices(self, day: date, file: ArchiveFile) -> set[DeviceId]:
+        found: set[str] = set()
+        with _told():
+            async for batch in _read_batches(self._path(day, file.name), ["device_id"], rows=ROWS_IN_A_GROUP):
+                found.update(pc.unique(batch["device_id"]).to_pylist())
+        return {DeviceId(UUID(device_id)) for device_id in found}
+
     async def is_intact(self, day: date, file: ArchiveFile) -> bool:
         path = self._path(day, file.name)
         try:

@@ -1,7 +1,7 @@
 """The telemetry database. How ``readings`` is kept, in chunks or in partitions, is the migration's affair."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, DATEMULTIRANGE, DOUBLE_PRECISION, JSONB
 
 from repositories.sql import CONSTRAINT_NAMES
 
@@ -131,6 +131,15 @@ archived_days = sa.Table(
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("archived_at", TIME, nullable=False),
     sa.Column("restored_until", TIME),
+)
+
+# The days of which the archive has readings of a device.
+archived_devices = sa.Table(
+    "archived_devices",
+    metadata,
+    sa.Column("device_id", sa.Uuid, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("days", DATEMULTIRANGE, nullable=False),
 )
 
 # Points that were removed of a time of which nothing is taken any more, until they are in no file of the archive.

@@ -17,6 +17,7 @@ from iotsphere.telemetry.retention import RetentionClass
 class ArchiveData(Protocol):
     classes: dict[str, RetentionClass]
     archived: dict[tuple[date, int], ArchivedDay]
+    archived_devices: dict[tuple[date, int], frozenset[DeviceId]]
     removals: dict[int, NotedRemoval]
 
 
@@ -24,22 +25,31 @@ class InMemoryArchiveCatalogue:
     def __init__(self, data: ArchiveData) -> None:
         self._data = data
 
-    async def list(self, *, start: datetime, end: datetime) -> builtins.list[ArchivedDay]:
-        days = (self._data.archived[key] for key in sorted(self._data.archived))
+    async def list(
+        self, *, start: datetime, end: datetime, device_ids: Collection[DeviceId] | None = None
+    ) -> builtins.list[ArchivedDay]:
+        held = self._data.archived_devices
+        keys = [key for key in self._data.archived if device_ids is None or not held[key].isdisjoint(device_ids)]
+        days = (self._data.archived[key] for key in sorted(keys))
         return [archived for archived in days if archived.end > start and archived.start < end]
 
     async def find(self, day: date, number: int) -> ArchivedDay | None:
         return self._data.archived.get((day, number))
 
-    async def add(self, archived: ArchivedDay) -> None:
+    async def add(self, archived: ArchivedDay, *, device_ids: Collection[DeviceId]) -> None:
         self._data.archived.setdefault((archived.day, archived.number), archived)
+        self._data.archived_devices.setdefault((archived.day, archived.number), frozenset(device_ids))
 
-    async def save(self, archived: ArchivedDay) -> None:
-        if (archived.day, archived.number) in self._data.archived:
-            self._data.archived[archived.day, archived.number] = archived
+    async def save(self, archived: ArchivedDay, *, device_ids: Collection[DeviceId] | None = None) -> None:
+        key = archived.day, archived.number
+        if key in self._data.archived:
+            self._data.archived[key] = archived
+            if device_ids is not None:
+                self._data.archived_devices[key] &= frozenset(device_ids)
 
     async def remove(self, day: date, number: int) -> None:
         self._data.archived.pop((day, number), None)
+        self._data.archived_devices.pop((day, number), None)
 
 
 class InMemoryRemovalRepository:
@@ -109,6 +119,9 @@ class InMemoryArchiveFiles:
     async def read(self, day: date, file: ArchiveFile) -> AsyncIterator[builtins.list[Reading]]:
         for reading in self.files[FoundFile(day, file.name)]:
             yield [reading]
+
+    async def find_devices(self, day: date, file: ArchiveFile) -> set[DeviceId]:
+        return {reading.device_id for reading in self.files[FoundFile(day, file.name)]}
 
     async def is_intact(self, day: date, file: ArchiveFile) -> bool:
         found = FoundFile(day, file.name)

@@ -65,7 +65,7 @@ class House:
     async def archived_only(self, start: datetime, end: datetime) -> list[ArchivedStretch]:
         """Ask as a process does that remembers nothing."""
         self.seconds += REMEMBERED_SECONDS
-        return await self.telemetry.find_archived(start=start, end=end)
+        return await self.telemetry.find_archived(device_ids=[DEVICE], start=start, end=end)
 
     async def remove(self, start: datetime, end: datetime, *metrics: str) -> int:
         """Tell how many points of the store that removed."""

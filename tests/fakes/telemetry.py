@@ -68,6 +68,7 @@ class TelemetryData:
     # Figures are not kept here, but that there are some can be said.
     figure_chunks: set[ReadingChunk] = field(default_factory=set)
     archived: dict[tuple[date, int], ArchivedDay] = field(default_factory=dict)
+    archived_devices: dict[tuple[date, int], frozenset[DeviceId]] = field(default_factory=dict)
     removals: dict[int, NotedRemoval] = field(default_factory=dict)
     claimed: set[str] = field(default_factory=set)
     can_compress: bool = False
@@ -372,6 +373,7 @@ class InMemoryTelemetryUnitOfWork:
             classes=dict(data.classes),
             classing=data.classing.copy(),
             archived=dict(data.archived),
+            archived_devices=dict(data.archived_devices),
             removals=dict(data.removals),
             epoch=data.epoch,
         )
@@ -388,6 +390,7 @@ class InMemoryTelemetryUnitOfWork:
         self._data.keep(self._draft.points)
         self._data.minutes, self._data.epoch = self._draft.minutes, self._draft.epoch
         self._data.classes, self._data.archived = self._draft.classes, self._draft.archived
+        self._data.archived_devices = self._draft.archived_devices
         self._data.removals = self._draft.removals
         self._data.classing = self._draft.classing
 

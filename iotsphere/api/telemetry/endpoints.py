@@ -45,6 +45,7 @@ from iotsphere.kernel.errors import DomainError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.kernel.pagination import Page
 from iotsphere.kernel.times import format_time
+from iotsphere.telemetry.archived import ArchivedStretch
 from iotsphere.telemetry.errors import BatchRejectedError
 from iotsphere.telemetry.latest import LatestValueService
 from iotsphere.telemetry.model import IntakeReport, LedgerEntry, SeriesPage, SeriesQuery
@@ -132,17 +133,20 @@ async def read_series(
             return await telemetry.read_samples(query=behind, most=most, organisation_id=actor.organisation_id)
         return await telemetry.read_points(query=behind, organisation_id=actor.organisation_id)
 
+    async def find_archived() -> list[ArchivedStretch]:
+        return await telemetry.find_archived(device_ids=[device_id], start=asked.start, end=asked.end)
+
     units = await metric_units.find_units(device_id=device_id)
     if media_type != JSON:
         table = (figures_table(summary.aggregates) if summary else POINTS).with_units(units)
         answer = await table_answer(table, read, media_type, admission, cursor=asked.cursor, is_whole=limit is None)
-        return tell_archived(answer, await telemetry.find_archived(start=asked.start, end=asked.end))
+        return tell_archived(answer, await find_archived())
     page = await read(asked.cursor)
     series = [
         {"metric": metric, "points": points} | ({"unit": units[metric]} if metric in units else {})
         for metric, points in page.series.items()
     ]
-    archived = await telemetry.find_archived(start=asked.start, end=asked.end)
+    archived = await find_archived()
     return {"device_id": device_id, "series": series, "next_cursor": page.next_cursor} | (
         {"archived": archived} if archived else {}
     )

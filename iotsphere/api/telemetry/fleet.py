@@ -134,9 +134,9 @@ async def query_fleet(
     fleet: FleetQueries = Provide["fleet_queries"],
     telemetry: TelemetryService = Provide["telemetry"],
 ) -> dict[str, Any] | Response:
-    found = await fleet.read_buckets(organisation_id=actor.organisation_id, **body)
+    found, device_ids = await fleet.read_buckets(organisation_id=actor.organisation_id, **body)
     media_type = wanted_type()
-    archived = await telemetry.find_archived(start=body["start"], end=body["end"])
+    archived = await telemetry.find_archived(device_ids=device_ids, start=body["start"], end=body["end"])
     if media_type != JSON:
         table = _fleet_table(body["summary"].aggregates).with_units(_units(found))
         return tell_archived(whole_table(table, _rows(found), media_type), archived)

@@ -256,13 +256,14 @@ async def test_what_does_not_fit_is_refused_by_its_field(api: FleetApi, body: di
 
 
 async def test_what_lies_in_the_archive_alone_is_named(api: FleetApi) -> None:
-    device = str(api.add(1))
+    device, other = api.add(1), str(api.add(2))
     august = date(2026, 8, 3)
     api.data.classes[DEFAULT_CLASS] = replace(
         api.data.classes[DEFAULT_CLASS], dropped_before=datetime(2026, 9, 1, tzinfo=UTC)
     )
     api.data.archived[august, 0] = ArchivedDay(august, ArchiveFile(1, 1, ""), archived_at=NOW)
-    asked = ASKED | {"devices": [device], "start": "2026-08-01T00:00:00Z"}
+    api.data.archived_devices[august, 0] = frozenset({device})
+    asked = ASKED | {"devices": [str(device)], "start": "2026-08-01T00:00:00Z"}
     stretch = {"start": "2026-08-03T00:00:00.000000Z", "end": "2026-08-04T00:00:00.000000Z"}
 
     def ask(accept: str, **body: Any) -> Any:
@@ -274,3 +275,4 @@ async def test_what_lies_in_the_archive_alone_is_named(api: FleetApi) -> None:
     young = {"start": "2026-09-01T00:00:00Z"}
     assert "archived" not in await (await ask("application/json", **young)).get_json()
     assert "X-Archived" not in (await ask("text/csv", **young)).headers
+    assert "archived" not in await (await ask("application/json", devices=[other])).get_json()

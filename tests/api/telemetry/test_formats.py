@@ -205,6 +205,7 @@ async def test_a_table_tells_in_a_header_what_lies_in_the_archive_alone(api: Api
         (day, 0): ArchivedDay(day, ArchiveFile(1, 1, ""), archived_at=START)
         for day in (date(2025, 1, 1) + timedelta(days=2 * number) for number in range(60))
     }
+    api.data.archived_devices = dict.fromkeys(api.data.archived, frozenset({api.device_id}))
 
     async def header(**query: str) -> str | None:
         answer = await api.call("GET", by="viewer", query_string=query, headers={"Accept": accepted})

@@ -289,8 +289,10 @@ async def test_what_lies_in_the_archive_alone_is_named(api: Api) -> None:
     for number in (3, 4, 9):
         day = date(2026, 8, number)
         api.data.archived[day, 0] = ArchivedDay(day, ArchiveFile(1, 1, ""), archived_at=NOW)
+        # The first is that of others' readings.
+        api.data.archived_devices[day, 0] = frozenset({api.device_id} if number > 3 else ())
 
-    named = await api.get(start="2026-08-04T12:00:00Z", end="2026-09-10T00:00:00Z", interval="1d")
+    named = await api.get(start="2026-08-02T12:00:00Z", end="2026-09-10T00:00:00Z", interval="1d")
     behind = await api.get(start="2026-09-01T00:00:00Z")
 
     assert named["archived"] == [

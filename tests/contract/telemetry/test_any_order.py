@@ -28,8 +28,10 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BY_THE_WEEK = Summary(Grid(Interval.parse("7d"), ZoneInfo("Europe/Berlin")), tuple(Aggregate))
 PATIENT = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
+# U+0000 is told of in another way than what is missing.
+TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=3)
 VALUES = st.one_of(
-    st.integers(-5, 5), st.floats(-1e6, 1e6), st.booleans(), st.text(max_size=3), st.just({"a": [1, None]}), st.none()
+    st.integers(-5, 5), st.floats(-1e6, 1e6), st.booleans(), TEXTS, st.just({"a": [1, None]}), st.none()
 )
 KEYS = st.tuples(st.sampled_from("abcd"), st.integers(0, 40))
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -22,6 +22,7 @@ ONE, OTHER = (ArchivedDay(day, ArchiveFile(3, 2**40, "ab" * 32), archived_at=STA
 
 
 BEFORE = START - timedelta(days=30)
+DEVICES = [DeviceId(UUID(int=number)) for number in range(1, 4)]
 
 
 @pytest.fixture(params=["memory", "parquet"])
@@ -33,8 +34,8 @@ async def test_days_are_listed_by_the_range_that_they_have_a_part_in(
     unit_of_work: TelemetryUnitOfWorkFactory,
 ) -> None:
     async with unit_of_work() as uow:
-        await uow.archive.add(OTHER)
-        await uow.archive.add(ONE)
+        await uow.archive.add(OTHER, device_ids=DEVICES)
+        await uow.archive.add(ONE, device_ids=DEVICES)
         day, moment = timedelta(days=1), timedelta(microseconds=1)
         ranges = {
             (START, START + 2 * day): [ONE, OTHER],
@@ -54,8 +55,8 @@ async def test_a_day_is_added_once_changed_and_removed(unit_of_work: TelemetryUn
     async with unit_of_work() as uow:
         await uow.archive.save(ONE)
         assert await uow.archive.list(start=START, end=START + timedelta(days=1)) == []
-        await uow.archive.add(ONE)
-        await uow.archive.add(replace(ONE, archived_at=START + timedelta(days=9)))
+        await uow.archive.add(ONE, device_ids=DEVICES)
+        await uow.archive.add(replace(ONE, archived_at=START + timedelta(days=9)), device_ids=DEVICES)
         await uow.archive.save(restored)
         assert await uow.archive.list(start=START, end=START + timedelta(days=1)) == [restored]
         await uow.archive.remove(DAY, 0)
@@ -66,8 +67,8 @@ async def test_a_day_is_added_once_changed_and_removed(unit_of_work: TelemetryUn
 async def test_a_day_of_one_class_is_not_that_of_another(unit_of_work: TelemetryUnitOfWorkFactory) -> None:
     of_another = replace(ONE, number=3)
     async with unit_of_work() as uow:
-        await uow.archive.add(of_another)
-        await uow.archive.add(ONE)
+        await uow.archive.add(of_another, device_ids=DEVICES)
+        await uow.archive.add(ONE, device_ids=DEVICES)
         await uow.archive.save(replace(of_another, restored_until=START))
         assert await uow.archive.find(DAY, 0) == ONE
         assert await uow.archive.list(start=START, end=START + timedelta(days=1)) == [
@@ -77,6 +78,30 @@ async def test_a_day_of_one_class_is_not_that_of_another(unit_of_work: Telemetry
         await uow.archive.remove(DAY, 3)
         assert await uow.archive.find(DAY, 3) is None
         assert await uow.archive.find(DAY, 0) == ONE
+
+
+async def test_days_are_told_of_devices_that_have_readings_in_them(unit_of_work: TelemetryUnitOfWorkFactory) -> None:
+    first, second, third = DEVICES
+    of_another = replace(ONE, number=3)
+    async with unit_of_work() as uow:
+
+        async def told(*device_ids: DeviceId) -> list[ArchivedDay]:
+            return await uow.archive.list(start=START, end=START + timedelta(days=2), device_ids=device_ids)
+
+        await uow.archive.add(ONE, device_ids=[first, second])
+        await uow.archive.add(OTHER, device_ids=[second])
+        await uow.archive.add(of_another, device_ids=[third])
+        assert [await told(device_id) for device_id in DEVICES] == [[ONE], [ONE, OTHER], [of_another]]
+        assert await told(first, third) == [ONE, of_another]
+        assert await told() == []
+        await uow.archive.save(ONE, device_ids=[second])
+        assert [await told(device_id) for device_id in DEVICES] == [[], [ONE, OTHER], [of_another]]
+        await uow.archive.save(replace(OTHER, restored_until=START))
+        await uow.archive.remove(DAY, 0)
+        assert await told(second) == [replace(OTHER, restored_until=START)]
+        # Whatever is archived of it later is told of again.
+        await uow.archive.add(ONE, device_ids=[first])
+        assert await told(first) == [ONE]
 
 
 def some_readings(amount: int) -> list[Reading]:
@@ -124,6 +149,7 @@ async def test_readings_come_out_of_a_file_as_they_went_in(files: ArchiveFiles) 
     assert written.readings == len(readings)
     assert points_of(found) == points_of(readings)
     assert await files.is_intact(DAY, written)
+    assert await files.find_devices(DAY, written) == {reading.device_id for reading in readings}
 
 
 async def test_a_day_without_readings_has_no_file(files: ArchiveFiles) -> None:

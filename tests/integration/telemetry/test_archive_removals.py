@@ -28,6 +28,12 @@ def devices_in(archive: Archive) -> set[str]:
     return {name for path in archive.folder.glob("*/*") for name in pq.read_table(path)["device_id"].to_pylist()}
 
 
+async def told_of(archive: Archive) -> set[DeviceId]:
+    """The devices of which the catalogue says that there are readings in the archive."""
+    async with archive.engine.connect() as connection:
+        return set(await connection.scalars(sa.text("SELECT device_id FROM archived_devices")))
+
+
 async def removals(archive: Archive) -> int:
     async with archive.unit_of_work() as uow:
         return len(await uow.removals.list(after=0, limit=1000))
@@ -45,6 +51,7 @@ async def test_a_device_that_is_removed_is_not_restored_and_goes_from_every_file
     await archive.worker.keep_readings()
     assert devices_in(archive) == {str(kept)}
     assert await removals(archive) == 0
+    assert await told_of(archive) == {kept}
     assert all(finding.is_well for finding in await archive.service.examine())
     assert [day.file.readings for day in await archive.restore()] == [1, 2]
 

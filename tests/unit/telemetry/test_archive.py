@@ -1,8 +1,10 @@
 from datetime import UTC, date, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
 from iotsphere.kernel.errors import RuleViolationError, UnavailableError
+from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.telemetry.archive import RESTORED_FOR
 from iotsphere.telemetry.archived import ArchivedDay, ArchivedStretch, ArchiveFile, days_between, stretches_of
 from iotsphere.telemetry.errors import ArchiveBusyError, ArchiveDamagedError
@@ -35,6 +37,9 @@ async def test_what_is_dropped_is_in_the_archive() -> None:
     assert [(archived.day, archived.file.readings) for archived in listed] == [(DAY, 1)]
     assert house.files.days == [DAY, date(2026, 9, 15)]
     assert await house.archived_only(AUGUST, SEPTEMBER) == [ArchivedStretch(listed[0].start, listed[0].end)]
+    # To others it says nothing, not even when anybody's readings were archived.
+    other = await house.telemetry.find_archived(device_ids=[DeviceId(uuid4())], start=AUGUST, end=SEPTEMBER)
+    assert other == []
     # Of this range nothing was dropped, which is known without asking.
     assert await house.archived_only(datetime(2026, 11, 1, tzinfo=UTC), house.clock.now) == []
 
