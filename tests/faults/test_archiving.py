@@ -42,8 +42,9 @@ SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """)
 # Each is of two classes, and so in two files.
-DAYS, READINGS_OF_A_DAY, CLASSES = 20, 200, 2
+DAYS, READINGS_OF_A_DAY, CLASSES = 20, 50, 2
 READ = sa.text("SELECT count(*) FROM readings")
+ARE_LEFT = sa.text("SELECT EXISTS (SELECT FROM readings)")
 WAITING = sa.text("""
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
 """)
@@ -156,12 +157,13 @@ class Archiving:
         """Let one work until everything is dropped, and no file is there but those of the catalogue."""
 
         async def is_done() -> bool:
-            named = {archived.file.name for archived in await self.days()}
+            async with self.engine.connect() as observer:
+                if await observer.scalar(ARE_LEFT):
+                    return False
             async with self.unit_of_work() as uow:
                 is_waiting = await uow.removals.find_oldest() is not None
-            return (
-                not (is_waiting or await self.points()) and {path.name for path in self.folder.glob("*/*")} == named
-            )
+            named = {archived.file.name for archived in await self.days()}
+            return not is_waiting and {path.name for path in self.folder.glob("*/*")} == named
 
         self.deployment.start("worker")
         try:

@@ -1,7 +1,7 @@
 import httpx
 
 from tests.faults.deployment import Deployment
-from tests.faults.site import eventually, open_site, status_of_readiness
+from tests.faults.site import START_SECONDS, eventually, open_site, status_of_readiness
 
 STORES = ["registry", "assets", "telemetry", "shadow"]
 
@@ -19,7 +19,7 @@ async def test_the_application_starts_with_every_store_down_and_becomes_ready_by
             except httpx.TransportError:
                 return False
 
-        await eventually(is_unready, within=30)
+        await eventually(is_unready, within=START_SECONDS)
         assert await status_of_readiness(http) == dict.fromkeys(STORES, "down")
 
         for proxy in deployment.proxies.values():
