@@ -20,6 +20,8 @@ from repositories.telemetry.sources import Source
 # As many of the newest readings as are soon read, even where each has thousands of values.
 MOST_READINGS = 50
 MOST_VALUES = 50_000
+# Of a device with thousands that have long been silent, in one statement.
+METRICS_AT_ONCE = 1_000
 
 FIND_NEWEST = sa.text("""
 SELECT ts, first, numbers, others FROM readings WHERE source = :source ORDER BY ts DESC LIMIT :amount
@@ -115,8 +117,11 @@ async def _find_newest(
 async def _find_behind(
     connection: AsyncConnection, device_id: DeviceId, number: int, places: Mapping[str, int]
 ) -> dict[str, Point]:
-    parameters = {"source": number, "metrics": list(places), "places": list(places.values())}
-    return {
-        metric: Point(device_id, metric, ts, as_sent(other) if value is None else value)
-        for metric, ts, value, other in map(tuple, await read(connection, FIND_LATEST, parameters))
-    }
+    found: dict[str, Point] = {}
+    metrics = list(places)
+    for begin in range(0, len(metrics), METRICS_AT_ONCE):
+        some = metrics[begin : begin + METRICS_AT_ONCE]
+        parameters = {"source": number, "metrics": some, "places": [places[metric] for metric in some]}
+        for metric, ts, value, other in map(tuple, await read(connection, FIND_LATEST, parameters)):
+            found[metric] = Point(device_id, metric, ts, as_sent(other) if value is None else value)
+    return found
