@@ -128,14 +128,23 @@ def measure_intake(platform: Platform, options: argparse.Namespace) -> dict[str,
         contender = Contender(f"intake, {metrics} metrics", platform.port, batches, connections=BATCHING)
         # Places and chunks are there when it is measured.
         asyncio.run(apply(contender.port, batches, seconds=1, connections=BATCHING))
-        measured = asyncio.run(compare([contender], rounds=options.rounds, seconds=options.seconds))
-        [row] = figures(measured).values()
-        rates[contender.name] = row["per_second"] * READINGS_OF_A_BATCH * metrics
+        of_nothing = nothing(platform, f"nothing, beside {metrics} metrics")
+        measured = asyncio.run(compare([of_nothing, contender], rounds=options.rounds, seconds=options.seconds))
+        rates |= {name: row["per_second"] for name, row in figures(measured).items()}
+        rates[contender.name] *= READINGS_OF_A_BATCH * metrics
     return rates
 
 
+def nothing(platform: Platform, name: str) -> Contender:
+    """What asks no store tells how fast the machine is just then."""
+    return Contender(
+        name, platform.port, itertools.repeat(request("GET", "/health/live", {})), connections=CONNECTIONS
+    )
+
+
 def measure_queries(platform: Platform, fleet: Fleet, options: argparse.Namespace) -> dict[str, float]:
-    contenders = [
+    contenders = [nothing(platform, "nothing, beside queries")]
+    contenders += [
         Contender(name, platform.port, asked, connections=CONNECTIONS) for name, asked in fleet.queries().items()
     ]
     measured = asyncio.run(compare(contenders, rounds=options.rounds, seconds=options.seconds))
