@@ -121,7 +121,7 @@ def measure_intake(platform: Platform, options: argparse.Namespace) -> dict[str,
     for _ in range(DEVICES):
         path, key = prepare_device(platform)
         targets.append((f"{path}/telemetry", {"X-API-Key": key}))
-    rates = {}
+    rates: dict[str, float] = {}
     stretches = stretches_since(days_ago=200)
     for metrics in (1, 10):
         batches = Recordings(targets, metrics=metrics, stretches=stretches).batches()
