@@ -20,8 +20,9 @@ from repositories.telemetry.sources import Source
 # As many of the newest readings as are soon read, even where each has thousands of values.
 MOST_READINGS = 50
 MOST_VALUES = 50_000
-# Of a device with thousands that have long been silent, in one statement.
-METRICS_AT_ONCE = 1_000
+# To go back by hours costs each metric some look-ups. Of more than so many, which is of devices that have thousands,
+# the readings themselves are gone through.
+MOST_METRICS = 100
 
 FIND_NEWEST = sa.text("""
 SELECT ts, first, numbers, others FROM readings WHERE source = :source ORDER BY ts DESC LIMIT :amount
@@ -76,13 +77,30 @@ WITH RECURSIVE stale AS MATERIALIZED (
 )
 SELECT metric, ts, number, other FROM looked WHERE ts IS NOT NULL
 """
-FIND_LATEST = sa.text(LATEST.format(number=number_at("looked.place"))).columns(other=JSONB)
+FIND_BY_HOURS = sa.text(LATEST.format(number=number_at("looked.place"))).columns(other=JSONB)
+
+
+AMONG_READINGS = """
+SELECT wanted.metric, found.ts, found.number, found.other
+FROM unnest(CAST(:metrics AS text[]), CAST(:places AS integer[])) AS wanted (metric, place)
+CROSS JOIN LATERAL (
+    SELECT * FROM (
+        SELECT
+            ts, {number} AS number, others -> CAST(wanted.place AS text) AS other
+        FROM readings WHERE source = :source
+    ) AS valued
+    WHERE number IS NOT NULL OR other IS NOT NULL
+    ORDER BY ts DESC LIMIT 1
+) AS found
+"""
+FIND_AMONG_READINGS = sa.text(AMONG_READINGS.format(number=number_at("wanted.place"))).columns(other=JSONB)
 
 
 async def find_latest(connection: AsyncConnection, device_id: DeviceId, source: Source) -> list[Point]:
     """Give the latest point of each metric that has one, by metric.
 
-    :raises QueryTooCostlyError: too many hours with many readings wait for their figures.
+    :raises QueryTooCostlyError: too many hours with many readings wait for their figures, or too many readings lie
+        behind hundreds of silent metrics.
     """
     latest: dict[str, Point] = {}
     for number, places in source.parts.items():
@@ -117,11 +135,9 @@ async def _find_newest(
 async def _find_behind(
     connection: AsyncConnection, device_id: DeviceId, number: int, places: Mapping[str, int]
 ) -> dict[str, Point]:
-    found: dict[str, Point] = {}
-    metrics = list(places)
-    for begin in range(0, len(metrics), METRICS_AT_ONCE):
-        some = metrics[begin : begin + METRICS_AT_ONCE]
-        parameters = {"source": number, "metrics": some, "places": [places[metric] for metric in some]}
-        for metric, ts, value, other in map(tuple, await read(connection, FIND_LATEST, parameters)):
-            found[metric] = Point(device_id, metric, ts, as_sent(other) if value is None else value)
-    return found
+    statement = FIND_BY_HOURS if len(places) <= MOST_METRICS else FIND_AMONG_READINGS
+    parameters = {"source": number, "metrics": list(places), "places": list(places.values())}
+    return {
+        metric: Point(device_id, metric, ts, as_sent(other) if value is None else value)
+        for metric, ts, value, other in map(tuple, await read(connection, statement, parameters))
+    }

@@ -15,7 +15,7 @@ from iotsphere.telemetry.model import Point, Reading
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from iotsphere.telemetry.rollups import RollupService
 from repositories.availability import StoreGate
-from repositories.telemetry.latest import FIND_LATEST
+from repositories.telemetry.latest import FIND_BY_HOURS
 from repositories.telemetry.sources import find_source
 from repositories.telemetry.unit_of_work import SqlAlchemyRollupUnitOfWork
 from tests.integration.telemetry.conftest import is_compressed
@@ -74,7 +74,7 @@ async def test_of_readings_those_of_a_few_hours_alone_are_looked_at(
         source = await find_source(connection, device_id)
         assert source is not None
         places = {"metrics": ["silent"], "places": [source.places["silent"]]}
-        explained = sa.text(f"EXPLAIN (ANALYZE, FORMAT JSON) {FIND_LATEST}")
+        explained = sa.text(f"EXPLAIN (ANALYZE, FORMAT JSON) {FIND_BY_HOURS}")
         [found] = (await connection.execute(explained, {"source": source.id} | places)).scalars()
     [described] = json.loads(found) if isinstance(found, str) else found
 
