@@ -135,11 +135,7 @@ class Archiving:
                 await reader.execute(sa.text("SELECT 1"))
                 return await check()
 
-            self.deployment.start("worker")
-            try:
-                await eventually(is_time, within=START_SECONDS)
-            finally:
-                await asyncio.to_thread(self.deployment.kill, "worker")
+            await self._work_until(is_time)
         # The server ends a session when what it was told to do is done.
         await eventually(self._is_unclaimed, within=START_SECONDS)
 
@@ -165,12 +161,15 @@ class Archiving:
             named = {archived.file.name for archived in await self.days()}
             return not is_waiting and {path.name for path in self.folder.glob("*/*")} == named
 
+        await self._work_until(is_done)
+        await eventually(self._is_unclaimed, within=START_SECONDS)
+
+    async def _work_until(self, check: Callable[[], Awaitable[bool]]) -> None:
         self.deployment.start("worker")
         try:
-            await eventually(is_done, within=START_SECONDS)
+            await eventually(check, within=START_SECONDS)
         finally:
             await asyncio.to_thread(self.deployment.kill, "worker")
-        await eventually(self._is_unclaimed, within=START_SECONDS)
 
     async def has_written(self, at_least: int, *, beside: AbstractSet[Path] = frozenset()) -> bool:
         return len(self.files() - beside) >= at_least
