@@ -44,6 +44,15 @@ class DeviceTypeNotFoundError(NotFoundError):
         super().__init__("There is no device type of that name. Devices may name one all the same; a PUT makes it.")
 
 
+class DeviceTypeShippedError(ConflictError):
+    """What came with the platform cannot be taken away, only said anew."""
+
+    code: ClassVar[str] = "assets.device_type.shipped"
+
+    def __init__(self) -> None:
+        super().__init__("This device type is as it came with the platform. There is nothing to take back.")
+
+
 class DeviceTypeTooLargeError(TooLargeError):
     code: ClassVar[str] = "assets.device_type.too_large"
 

@@ -1,15 +1,17 @@
-"""What is asked of device types all the time, remembered for a moment: schemas of shadows, and units of metrics."""
+"""What is asked of device types all the time, remembered for a moment: their schemas, and units of metrics."""
 
 import asyncio
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from iotsphere.assets.errors import DeviceTypeNotFoundError
+from iotsphere.assets.device_type import DeviceType
 from iotsphere.assets.ports import AssetsUnitOfWorkFactory
+from iotsphere.assets.properties_schema import PropertiesSchema
 from iotsphere.assets.shadow_schema import ShadowSchema
+from iotsphere.assets.shipped_types import ShippedTypes
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import OrganisationId
 
@@ -27,6 +29,7 @@ class RememberedType:
     """What was read of a type; ``version`` tells whether it has changed since. Most have no schema."""
 
     schema: ShadowSchema | None
+    properties_schema: PropertiesSchema | None
     units: Mapping[str, str]
     version: int | None
     read_at: float
@@ -42,21 +45,32 @@ class KnownTypes:
         self,
         *,
         unit_of_work: AssetsUnitOfWorkFactory,
+        shipped: ShippedTypes,
         monotonic: Callable[[], float] = time.monotonic,
         most_types: int = MOST_TYPES,
     ) -> None:
         self._unit_of_work = unit_of_work
+        self._shipped = shipped
         self._monotonic = monotonic
         self._most_types = most_types
         self._known: OrderedDict[TypeKey, RememberedType] = OrderedDict()
         self._readings: dict[TypeKey, asyncio.Task[RememberedType]] = {}
 
     async def find_schema(self, *, organisation_id: OrganisationId, device_type: str) -> ShadowSchema | None:
-        """Give the schema of a type, None where there is no such type or it has none.
+        """Give the schema of a type's shadows, None where there is no such type or it has none.
 
         :raises UnavailableError: the asset database is away, and it was never read.
         """
         return (await self._find((organisation_id, device_type))).schema
+
+    async def find_properties_schema(
+        self, *, organisation_id: OrganisationId, device_type: str
+    ) -> PropertiesSchema | None:
+        """Give the schema of a type's properties likewise.
+
+        :raises UnavailableError: the asset database is away, and it was never read.
+        """
+        return (await self._find((organisation_id, device_type))).properties_schema
 
     async def find_units(self, *, organisation_id: OrganisationId, device_type: str) -> Mapping[str, str]:
         """Give the unit of each metric that has one, none where there is no such type.
@@ -105,18 +119,8 @@ class KnownTypes:
         read_at = self._monotonic()
         organisation_id, device_type = key
         async with self._unit_of_work() as uow:
-            try:
-                found = await uow.device_types.get(organisation_id, device_type)
-            except DeviceTypeNotFoundError:
-                found = None
-        known = self._known.get(key)
-        version = found.version if found else None
-        if known is not None and known.version == version:
-            schema = known.schema
-        else:
-            schema = ShadowSchema(found.shadow_schema) if found and found.shadow_schema is not None else None
-        units = {metric["name"]: metric["unit"] for metric in found.metrics if metric["unit"]} if found else {}
-        read = RememberedType(schema, units, version, read_at)
+            kept = await uow.device_types.find(organisation_id, device_type)
+        read = _read_type(self._shipped.present(organisation_id, device_type, kept), self._known.get(key), read_at)
         if self._readings.get(key) is reading:
             self._remember(key, read)
         return read
@@ -126,3 +130,18 @@ class KnownTypes:
         self._known.move_to_end(key)
         if len(self._known) > self._most_types:
             self._known.popitem(last=False)
+
+
+def _read_type(found: DeviceType | None, known: RememberedType | None, read_at: float) -> RememberedType:
+    """Take over what was compiled, unless the type has changed since."""
+    if found is None:
+        return RememberedType(None, None, {}, None, read_at)
+    if known is not None and known.version == found.version:
+        return replace(known, read_at=read_at)
+    return RememberedType(
+        schema=None if found.shadow_schema is None else ShadowSchema(found.shadow_schema),
+        properties_schema=None if found.properties_schema is None else PropertiesSchema(found.properties_schema),
+        units={metric["name"]: metric["unit"] for metric in found.metrics if metric["unit"]},
+        version=found.version,
+        read_at=read_at,
+    )

@@ -1,5 +1,5 @@
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -38,18 +38,19 @@ class AssetRepository(Protocol):
 
 class DeviceTypeRepository(Protocol):
     async def add(self, device_type: DeviceType) -> bool:
-        """Add a type, unless the organisation has one of that name: False means that nothing was added."""
+        """Add a type, unless there is one of that name, even removed: False means that nothing was added."""
 
-    async def get(self, organisation_id: OrganisationId, name: str, *, for_update: bool = False) -> DeviceType:
-        """Give a type; ``for_update`` keeps others from changing it until the transaction ends.
-
-        :raises DeviceTypeNotFoundError: there is none, or not in this organisation.
-        """
+    async def find(
+        self, organisation_id: OrganisationId, name: str, *, for_update: bool = False
+    ) -> DeviceType | None:
+        """Give a type, even a removed one; ``for_update`` keeps others from changing it until the end."""
 
     async def save(self, device_type: DeviceType) -> None: ...
 
-    async def list(self, organisation_id: OrganisationId, *, limit: int, cursor: str | None) -> Page[DeviceType]:
-        """List the types of an organisation by name."""
+    async def list(
+        self, organisation_id: OrganisationId, *, even_removed: Collection[str], limit: int, cursor: str | None
+    ) -> Page[DeviceType]:
+        """List the types of an organisation by name; a removed one only where it has one of those names."""
 
 
 class AssetsUnitOfWork(Protocol):

@@ -53,18 +53,18 @@ class Load(NamedTuple):
         )
 
 
-def check_load(document: SchemaDocument, path: str) -> None:
-    """:raises RuleViolationError: the schema could take too long."""
-    load = measure(document, path)
+def check_load(document: SchemaDocument, path: str, *, levels: int = MAX_LEVELS) -> None:
+    """:raises RuleViolationError: the schema could take too long with a state, or with as many values."""
+    load = measure(document, path, levels=levels)
     if load.checks(MAX_VALUES) > MAX_CHECKS:
         raise refusal(path, "Could take too long: too many schemas apply to the same values.")
     if load.patterns > MAX_PATTERNS:
         raise refusal(path, f"Could take too long: more than {MAX_PATTERNS} patterns apply to the same text.")
 
 
-def measure(document: SchemaDocument, path: str) -> Load:
+def measure(document: SchemaDocument, path: str, *, levels: int = MAX_LEVELS) -> Load:
     """:raises RuleViolationError: schemas lead to each other without end, or nearly."""
-    return _Measurement(document, path).of(document.root, MAX_LEVELS, 0)
+    return _Measurement(document, path).of(document.root, levels, 0)
 
 
 class _Measurement:

@@ -8,6 +8,7 @@ from dependency_injector import containers, providers
 from iotsphere.assets.device_types import DeviceTypeService
 from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.service import AssetService
+from iotsphere.assets.shipped_types import ShippedTypes
 from iotsphere.audit.allowance import RefusalAllowance
 from iotsphere.audit.service import AuditService, SealingService
 from iotsphere.config import Settings
@@ -282,9 +283,16 @@ class Application(containers.DeclarativeContainer):
     assets = providers.Singleton(
         AssetService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock, new_id=new_id
     )
-    known_types = providers.Singleton(KnownTypes, unit_of_work=stores.assets_unit_of_work.provider)
+    shipped_types = providers.Singleton(ShippedTypes.load)
+    known_types = providers.Singleton(
+        KnownTypes, unit_of_work=stores.assets_unit_of_work.provider, shipped=shipped_types
+    )
     device_types = providers.Singleton(
-        DeviceTypeService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock, known_types=known_types
+        DeviceTypeService,
+        unit_of_work=stores.assets_unit_of_work.provider,
+        shipped=shipped_types,
+        clock=clock,
+        known_types=known_types,
     )
     device_kinds = providers.Singleton(DeviceKinds, devices=registry.devices)
     shadow_rules = providers.Singleton(DeviceTypeRules, kinds=device_kinds, types=known_types)

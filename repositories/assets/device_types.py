@@ -1,18 +1,16 @@
 """Device types in PostgreSQL, what each of them says as one JSONB document."""
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from iotsphere.assets.device_type import DeviceType, name_behind
-from iotsphere.assets.errors import DeviceTypeNotFoundError
+from iotsphere.assets.device_type import MEMBERS, DeviceType, name_behind
 from iotsphere.kernel.identifiers import OrganisationId
 from iotsphere.kernel.pagination import Page, encode_cursor
 from repositories.assets.tables import device_types
-
-DEFINITION = ("metrics", "capabilities", "shadow_schema", "maintenance")
 
 
 class SqlAlchemyDeviceTypeRepository:
@@ -25,19 +23,22 @@ class SqlAlchemyDeviceTypeRepository:
         added = await self._connection.execute(statement.returning(device_types.c.name))
         return added.first() is not None
 
-    async def get(self, organisation_id: OrganisationId, name: str, *, for_update: bool = False) -> DeviceType:
+    async def find(
+        self, organisation_id: OrganisationId, name: str, *, for_update: bool = False
+    ) -> DeviceType | None:
         query = sa.select(device_types).where(_is(organisation_id, name))
         row = (await self._connection.execute(query.with_for_update() if for_update else query)).first()
-        if row is None:
-            raise DeviceTypeNotFoundError
-        return _row_to_device_type(row)
+        return _row_to_device_type(row) if row else None
 
     async def save(self, device_type: DeviceType) -> None:
         where = _is(device_type.organisation_id, device_type.name)
         await self._connection.execute(sa.update(device_types).where(where).values(_device_type_to_row(device_type)))
 
-    async def list(self, organisation_id: OrganisationId, *, limit: int, cursor: str | None) -> Page[DeviceType]:
-        query = sa.select(device_types).where(device_types.c.organisation_id == organisation_id)
+    async def list(
+        self, organisation_id: OrganisationId, *, even_removed: Collection[str], limit: int, cursor: str | None
+    ) -> Page[DeviceType]:
+        is_shown = ~device_types.c.is_removed | device_types.c.name.in_(even_removed)
+        query = sa.select(device_types).where(device_types.c.organisation_id == organisation_id, is_shown)
         if cursor is not None:
             query = query.where(device_types.c.name > name_behind(cursor))
         rows = await self._connection.execute(query.order_by(device_types.c.name).limit(limit + 1))
@@ -53,10 +54,11 @@ def _device_type_to_row(device_type: DeviceType) -> dict[str, Any]:
     return {
         "organisation_id": device_type.organisation_id,
         "name": device_type.name,
-        "definition": {member: getattr(device_type, member) for member in DEFINITION},
+        "definition": {member: getattr(device_type, member) for member in MEMBERS},
         "created_at": device_type.created_at,
         "updated_at": device_type.updated_at,
         "version": device_type.version,
+        "is_removed": device_type.is_removed,
     }
 
 
@@ -64,8 +66,10 @@ def _row_to_device_type(row: sa.Row[Any]) -> DeviceType:
     return DeviceType(
         organisation_id=OrganisationId(row.organisation_id),
         name=row.name,
-        **{member: row.definition[member] for member in DEFINITION},
+        # What was kept by an earlier release says nothing of what came later.
+        **{member: row.definition.get(member) for member in MEMBERS},
         created_at=row.created_at,
         updated_at=row.updated_at,
         version=row.version,
+        is_removed=row.is_removed,
     )

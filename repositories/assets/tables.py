@@ -41,5 +41,6 @@ device_types = sa.Table(
     sa.Column("created_at", TIME, nullable=False),
     sa.Column("updated_at", TIME, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("is_removed", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.CheckConstraint("jsonb_typeof(definition) = 'object'", name="definition"),
 )

@@ -50,6 +50,7 @@ class DeviceTypeFactory(Factory[DeviceType]):
     capabilities = LazyFunction(lambda: [{"name": "variable-speed", "max_rpm": 2900}])
     shadow_schema = LazyFunction(lambda: {"properties": {"speed": {"maximum": 2900}}})
     maintenance = LazyFunction(lambda: {"seal": {"every_hours": 8000}})
+    properties_schema = LazyFunction(lambda: {"properties": {"rated_power_kw": {"maximum": 500}}})
     created_at = FIRST_DAY
     updated_at = SelfAttribute("created_at")
     version = 1

@@ -1,7 +1,7 @@
 """The asset database in memory; the contract suite holds it to what PostgreSQL does."""
 
 import builtins
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
@@ -9,7 +9,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from iotsphere.assets.device_type import DeviceType, name_behind
-from iotsphere.assets.errors import AssetDeviceTakenError, AssetNotFoundError, DeviceTypeNotFoundError
+from iotsphere.assets.errors import AssetDeviceTakenError, AssetNotFoundError
 from iotsphere.assets.model import Asset, AssetFilter
 from iotsphere.assets.ports import AssetRepository, DeviceTypeRepository
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
@@ -101,19 +101,25 @@ class InMemoryDeviceTypeRepository:
     async def add(self, device_type: DeviceType) -> bool:
         return self.stored.setdefault((device_type.organisation_id, device_type.name), device_type) is device_type
 
-    async def get(self, organisation_id: OrganisationId, name: str, *, for_update: bool = False) -> DeviceType:
-        if (organisation_id, name) not in self.stored:
-            raise DeviceTypeNotFoundError
-        return self.stored[organisation_id, name]
+    async def find(
+        self, organisation_id: OrganisationId, name: str, *, for_update: bool = False
+    ) -> DeviceType | None:
+        return self.stored.get((organisation_id, name))
 
     async def save(self, device_type: DeviceType) -> None:
         key = device_type.organisation_id, device_type.name
         if key in self.stored:
             self.stored[key] = device_type
 
-    async def list(self, organisation_id: OrganisationId, *, limit: int, cursor: str | None) -> Page[DeviceType]:
+    async def list(
+        self, organisation_id: OrganisationId, *, even_removed: Collection[str], limit: int, cursor: str | None
+    ) -> Page[DeviceType]:
         last = name_behind(cursor) if cursor is not None else ""
-        names = sorted(name for owner, name in self.stored if owner == organisation_id and name > last)
+        names = sorted(
+            name
+            for (owner, name), kept in self.stored.items()
+            if owner == organisation_id and name > last and (not kept.is_removed or name in even_removed)
+        )
         shown = [self.stored[organisation_id, name] for name in names[:limit]]
         return Page(shown, encode_cursor(shown[-1].name) if len(names) > limit else None)
 

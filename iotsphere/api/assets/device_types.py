@@ -7,6 +7,7 @@ from dependency_injector.wiring import Provide, inject
 from quart import Blueprint
 
 from iotsphere.api.assets.schemas import DefineDeviceTypeBody, DeviceTypeAnswer
+from iotsphere.api.errors import ProblemAnswer
 from iotsphere.api.fields import PageQuery, page_schema
 from iotsphere.api.operation import operation
 from iotsphere.api.recording import Change
@@ -23,6 +24,10 @@ blueprint = Blueprint("device_types", __name__)
 
 def _defined(offered: Mapping[str, Any], device_type: DeviceType) -> Change:
     return f"device_type:{device_type.name}", {"version": device_type.version, "defined": sorted(offered["body"])}
+
+
+def _removed(offered: Mapping[str, Any], _: None) -> Change:
+    return f"device_type:{offered['device_type']}", {}
 
 
 @blueprint.get("/device-types")
@@ -52,7 +57,7 @@ async def get_device_type(
     versioned=True,
     conditional=True,
     location="/api/v1/device-types/{name}",
-    is_new=lambda device_type: device_type.version == 1,
+    is_new=lambda device_type: device_type.is_new,
     audited=_defined,
     path=PATH,
 )
@@ -69,4 +74,26 @@ async def define_device_type(
         name=device_type,
         definition=DeviceTypeDefinition(**body),
         expected_version=expected_version,
+    )
+
+
+@blueprint.delete("/device-types/<device_type>")
+@operation(
+    "Take back what was said of a device type: then there is none, or the shipped one",
+    allow=Role.OPERATOR,
+    status=204,
+    conditional=True,
+    audited=_removed,
+    also={409: ProblemAnswer()},
+    path=PATH,
+)
+@inject
+async def remove_device_type(
+    actor: Actor,
+    device_type: str,
+    expected_version: int | None,
+    device_types: DeviceTypeService = Provide["device_types"],
+) -> None:
+    await device_types.remove_device_type(
+        organisation_id=actor.organisation_id, name=device_type, expected_version=expected_version
     )

@@ -5,7 +5,7 @@ from marshmallow import Schema, ValidationError, fields, post_dump, post_load, v
 
 from iotsphere.api.fields import TYPE_NAME, PageQuery, Timestamp, text
 from iotsphere.api.json_body import JsonMalformedError, decode_json
-from iotsphere.assets.device_type import MAX_UNIT_LENGTH, METRIC_NAME, METRIC_TYPES
+from iotsphere.assets.device_type import MAX_DESCRIPTION_LENGTH, MAX_UNIT_LENGTH, METRIC_NAME, METRIC_TYPES
 from iotsphere.assets.model import MAX_MATCH_BYTES, MAX_NAME_LENGTH, AssetFilter
 
 
@@ -97,6 +97,7 @@ class MetricBody(Schema):
     type = fields.String(required=True, validate=validate.OneOf(METRIC_TYPES))
     min = JsonNumber(metadata={"description": "Of a number alone, like max."})
     max = JsonNumber()
+    description = text(longest=MAX_DESCRIPTION_LENGTH, shortest=0)
 
 
 class DefineDeviceTypeBody(Schema):
@@ -108,6 +109,9 @@ class DefineDeviceTypeBody(Schema):
         metadata={"description": "A JSON Schema (2020-12) of the state in the unnamed shadow."}
     )
     maintenance = fields.Dict()
+    properties_schema = fields.Dict(
+        metadata={"description": "A JSON Schema (2020-12) of the properties of a device's asset."}
+    )
 
 
 class MetricAnswer(Schema):
@@ -116,6 +120,7 @@ class MetricAnswer(Schema):
     type = fields.String()
     min = JsonNumber(metadata={"optional": True})
     max = JsonNumber(metadata={"optional": True})
+    description = fields.String(metadata={"optional": True})
 
 
 class DeviceTypeAnswer(Schema):
@@ -124,10 +129,12 @@ class DeviceTypeAnswer(Schema):
     capabilities = fields.List(fields.Dict())
     shadow_schema = fields.Dict(metadata={"description": "Where there is one.", "optional": True})
     maintenance = fields.Dict()
+    properties_schema = fields.Dict(metadata={"description": "Where there is one.", "optional": True})
+    is_shipped = fields.Boolean(metadata={"description": "It came with the platform and is as it came."})
     created_at = Timestamp()
     updated_at = Timestamp()
     version = fields.Integer()
 
     @post_dump
     def _leave_out_no_schema(self, written: dict[str, Any], **_: Any) -> dict[str, Any]:
-        return {key: value for key, value in written.items() if (key, value) != ("shadow_schema", None)}
+        return {key: value for key, value in written.items() if value is not None}

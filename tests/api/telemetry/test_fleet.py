@@ -11,6 +11,7 @@ from quart import Quart
 
 from iotsphere.api.telemetry import fleet
 from iotsphere.assets.known_types import KnownTypes
+from iotsphere.assets.shipped_types import ShippedTypes
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.registry.model import Device
 from iotsphere.registry.service import DeviceRegistryService
@@ -81,7 +82,9 @@ def api() -> Iterator[FleetApi]:
         telemetry=FleetTelemetryService(unit_of_work=partial(InMemoryTelemetryUnitOfWork, data), clock=lambda: NOW),
         units=MetricUnits(
             kinds=DeviceKinds(devices=devices),
-            types=KnownTypes(unit_of_work=partial(InMemoryAssetsUnitOfWork, {}, device_types)),
+            types=KnownTypes(
+                unit_of_work=partial(InMemoryAssetsUnitOfWork, {}, device_types), shipped=ShippedTypes({})
+            ),
         ),
     )
     telemetry = TelemetryService(unit_of_work=partial(InMemoryTelemetryUnitOfWork, data), clock=lambda: NOW)

@@ -103,6 +103,7 @@ TABLE = {
     # Device types
     "list_device_types": Access(VIEWER),
     "get_device_type": Access(VIEWER),
+    "remove_device_type": Access(OPERATOR, status=204),
     "define_device_type": Access(OPERATOR, json={"maintenance": {"seal": {"every_hours": 8000}}}),
     # Telemetry
     "record_readings": Access(OPERATOR, device=True, status=201, json={"values": {"temperature": 21.5}}),

@@ -10,6 +10,7 @@ from iotsphere.assets.device_type import DeviceType, DeviceTypeDefinition
 from iotsphere.assets.device_types import DeviceTypeService
 from iotsphere.assets.errors import DeviceTypeNotFoundError
 from iotsphere.assets.known_types import KnownTypes
+from iotsphere.assets.shipped_types import ShippedTypes
 from iotsphere.kernel.errors import PreconditionFailedError, RuleViolationError
 from iotsphere.kernel.identifiers import OrganisationId
 from tests.factories.assets import FIRST_DAY
@@ -24,10 +25,13 @@ class Desk:
 
     stored: DeviceTypes = field(default_factory=dict)
     seconds: Iterator[int] = field(default_factory=count)
+    shipped: ShippedTypes = field(default_factory=lambda: ShippedTypes({}))
 
     def __post_init__(self) -> None:
-        self.known_types = KnownTypes(unit_of_work=self.open_store)
-        self.service = DeviceTypeService(unit_of_work=self.open_store, clock=self.now, known_types=self.known_types)
+        self.known_types = KnownTypes(unit_of_work=self.open_store, shipped=self.shipped)
+        self.service = DeviceTypeService(
+            unit_of_work=self.open_store, shipped=self.shipped, clock=self.now, known_types=self.known_types
+        )
 
     def open_store(self) -> InMemoryAssetsUnitOfWork:
         return InMemoryAssetsUnitOfWork({}, self.stored)

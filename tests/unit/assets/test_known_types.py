@@ -11,6 +11,7 @@ import pytest
 from iotsphere.assets.device_type import DeviceType
 from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.shadow_schema import ShadowSchema
+from iotsphere.assets.shipped_types import ShippedTypes
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import OrganisationId
 from tests.factories.assets import build_device_type
@@ -28,7 +29,9 @@ class WatchedStore:
         self.readers = 0
         self.at_the_door: Callable[[], Any] | None = None
         self.now = 0.0
-        self.known_types = KnownTypes(unit_of_work=self.open, monotonic=lambda: self.now, most_types=3)
+        self.known_types = KnownTypes(
+            unit_of_work=self.open, shipped=ShippedTypes({}), monotonic=lambda: self.now, most_types=3
+        )
 
     def keep(self, **given: Any) -> DeviceType:
         device_type = build_device_type(organisation_id=OURS, name=given.pop("name", "boiler"), **given)

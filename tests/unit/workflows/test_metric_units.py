@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from iotsphere.assets.known_types import KnownTypes
+from iotsphere.assets.shipped_types import ShippedTypes
 from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
@@ -32,7 +33,9 @@ class Plant:
         self.types[kept.organisation_id, kept.name] = kept
         devices = DeviceRegistryService(unit_of_work=self.open_registry, clock=utc_now, new_id=uuid4)
         kinds = DeviceKinds(devices=devices)
-        self.units = MetricUnits(kinds=kinds, types=KnownTypes(unit_of_work=self.open_assets))
+        self.units = MetricUnits(
+            kinds=kinds, types=KnownTypes(unit_of_work=self.open_assets, shipped=ShippedTypes({}))
+        )
 
     def open_registry(self) -> InMemoryRegistryUnitOfWork:
         kind = UnreachableUnitOfWork if self.is_registry_away else InMemoryRegistryUnitOfWork

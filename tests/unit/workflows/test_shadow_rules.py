@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from iotsphere.assets.known_types import KnownTypes
+from iotsphere.assets.shipped_types import ShippedTypes
 from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import DeviceId
@@ -41,7 +42,7 @@ class Site:
     def start_process(self, most_devices: int = 10) -> DeviceTypeRules:
         """Begin with nothing remembered."""
         devices = DeviceRegistryService(unit_of_work=self.open_registry, clock=utc_now, new_id=uuid4)
-        types = KnownTypes(unit_of_work=self.open_assets, monotonic=lambda: self.now)
+        types = KnownTypes(unit_of_work=self.open_assets, shipped=ShippedTypes({}), monotonic=lambda: self.now)
         return DeviceTypeRules(kinds=DeviceKinds(devices=devices, most_devices=most_devices), types=types)
 
     def open_registry(self) -> InMemoryRegistryUnitOfWork:
