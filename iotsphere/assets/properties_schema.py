@@ -30,7 +30,12 @@ class PropertiesSchema:
         self._validator = SchemaValidator(document, self._load, is_whole=True)
 
     def check(self, properties: JsonObject) -> None:
-        """:raises RuleViolationError: they do not fit; ``errors`` names up to 20 places below ``properties``."""
+        """Refuse properties that do not fit. Where nothing is said, nothing can be missing.
+
+        :raises RuleViolationError: ``errors`` names up to 20 places below ``properties``.
+        """
+        if not properties:
+            return
         if self._is_too_much(properties):
             raise _refusal([((), "Holds more values than can be held against the schema of the device type.")])
         if violations := self._validator.violations(properties, limit=MAX_VIOLATIONS):
@@ -47,4 +52,4 @@ def _refusal(violations: list[SchemaViolation]) -> RuleViolationError:
     for way, message in violations:
         place = ".".join(["properties", *(str(step)[:SHOWN_KEY_LENGTH] for step in way)])
         errors.setdefault(place, []).append(message)
-    return RuleViolationError("The properties do not fit the schema of the device type. See errors.", errors)
+    return RuleViolationError("properties: Do not fit the schema of the device type.", errors)

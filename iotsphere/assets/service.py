@@ -6,6 +6,7 @@ from iotsphere.assets.documents import JsonObject
 from iotsphere.assets.errors import AssetBoundToDeviceError, AssetDeviceTakenError, AssetNotFoundError
 from iotsphere.assets.model import Asset, AssetDescription, AssetFilter, AssetPatch
 from iotsphere.assets.ports import AssetsUnitOfWorkFactory
+from iotsphere.assets.properties_schema import PropertiesSchema
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import PreconditionFailedError
 from iotsphere.kernel.identifiers import AssetId, DeviceId, IdSource, OrganisationId
@@ -27,14 +28,19 @@ class AssetService:
         device_id: DeviceId | None = None,
         properties: JsonObject | None = None,
         capabilities: list[JsonObject] | None = None,
+        properties_schema: PropertiesSchema | None = None,
     ) -> Asset:
         """Add an asset; ``device_id`` makes it the asset of that device, which the caller has seen to exist.
+
+        ``properties_schema`` is what the device's type says of properties.
 
         :raises RuleViolationError: the description breaks a rule; ``errors`` names the field.
         :raises AssetTooLargeError: the description is over a limit.
         :raises AssetDeviceTakenError: the device has an asset already.
         """
         description = AssetDescription(asset_type, name, properties or {}, capabilities or [])
+        if properties_schema is not None:
+            properties_schema.check(description.properties)
         asset = self._make(organisation_id, device_id, description)
         async with self._unit_of_work() as uow:
             await uow.assets.add(asset)
@@ -99,9 +105,17 @@ class AssetService:
             return await uow.assets.list(organisation_id, narrowed_to, limit=limit, cursor=cursor)
 
     async def change_asset(
-        self, *, organisation_id: OrganisationId, asset_id: AssetId, patch: AssetPatch, expected_version: int | None
+        self,
+        *,
+        organisation_id: OrganisationId,
+        asset_id: AssetId,
+        patch: AssetPatch,
+        expected_version: int | None,
+        properties_schema: PropertiesSchema | None = None,
     ) -> Asset:
         """Apply a merge patch. Changes made at the same time are applied one after the other.
+
+        ``properties_schema`` is what the type of the asset's device says of properties.
 
         :raises AssetNotFoundError: there is none, or not in this organisation.
         :raises PreconditionFailedError: it has another version than the expected one.
@@ -112,6 +126,8 @@ class AssetService:
             asset = await uow.assets.get(organisation_id, asset_id, for_update=True)
             _check_version(asset, expected_version)
             changed = asset.change(patch, changed_at=self._clock())
+            if properties_schema is not None:
+                properties_schema.check(changed.properties)
             await uow.assets.save(changed)
             await uow.commit()
         return changed

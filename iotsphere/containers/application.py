@@ -63,6 +63,7 @@ from iotsphere.telemetry.service import TelemetryService
 from iotsphere.throttling.service import Throttle
 from iotsphere.workflows.authentication import AuthenticationWorkflow
 from iotsphere.workflows.commissioning import CommissioningWorkflow
+from iotsphere.workflows.description import DescriptionWorkflow
 from iotsphere.workflows.device_kinds import DeviceKinds
 from iotsphere.workflows.examination import ExaminationWorkflow
 from iotsphere.workflows.fleet_queries import FleetQueries
@@ -218,6 +219,8 @@ class Workflows(containers.DeclarativeContainer):
     identity = providers.DependenciesContainer()
     registry = providers.DependenciesContainer()
     assets: providers.Dependency[AssetService] = providers.Dependency()
+    known_types: providers.Dependency[KnownTypes] = providers.Dependency()
+    device_kinds: providers.Dependency[DeviceKinds] = providers.Dependency()
     telemetry: providers.Dependency[TelemetryService] = providers.Dependency()
     throttle: providers.Dependency[Throttle] = providers.Dependency()
     audit = providers.DependenciesContainer()
@@ -246,6 +249,10 @@ class Workflows(containers.DeclarativeContainer):
         provisioning=registry.provisioning,
         outbox=registry.outbox,
         assets=assets,
+        types=known_types,
+    )
+    description = providers.Singleton(
+        DescriptionWorkflow, devices=registry.devices, kinds=device_kinds, types=known_types, assets=assets
     )
     telemetry_intake = providers.Singleton(
         TelemetryIntakeWorkflow,
@@ -425,6 +432,8 @@ class Application(containers.DeclarativeContainer):
         telemetry_examination=telemetry_examination,
         archive=archive,
         assets=assets,
+        known_types=known_types,
+        device_kinds=device_kinds,
         telemetry=telemetry,
         throttle=throttle,
         clock=clock,

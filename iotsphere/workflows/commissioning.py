@@ -1,5 +1,6 @@
 """Brings a device into being in every store: the registry first, then the others from its outbox."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import repeat
@@ -7,7 +8,9 @@ from typing import Any
 
 import structlog
 
+from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.model import AssetDescription
+from iotsphere.assets.properties_schema import PropertiesSchema
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import DomainError, RuleViolationError, UnavailableError
@@ -36,11 +39,13 @@ class CommissioningWorkflow:
         provisioning: ProvisioningService,
         outbox: OutboxService,
         assets: AssetService,
+        types: KnownTypes,
     ) -> None:
         self._devices = devices
         self._provisioning = provisioning
         self._outbox = outbox
         self._assets = assets
+        self._types = types
 
     async def register_device(
         self,
@@ -59,7 +64,8 @@ class CommissioningWorkflow:
         :raises AssetTooLargeError: likewise, over a limit.
         """
         # Made here, so that the asset store, which may hear of it much later, has nothing left to refuse.
-        description = _described({"asset_type": DEVICE, "name": name or serial_number} | asset)
+        schema = await self._find_schema(attempt.organisation_id, device_type) if asset.get("properties") else None
+        description = _described({"asset_type": DEVICE, "name": name or serial_number} | asset, schema)
         device, event = await self._devices.register_device(
             attempt=attempt,
             serial_number=serial_number,
@@ -96,10 +102,33 @@ class CommissioningWorkflow:
         What a draft says of its asset is checked as for a single device. All that are registered are so in one
         transaction, and while the registry does not answer none is.
         """
-        checked = [_checked(draft) for draft in drafts]
+        checked = await self._check(attempt.organisation_id, drafts)
         good = [draft for draft in checked if isinstance(draft, DeviceDraft)]
         outcomes = await self._register_checked(attempt, good)
         return [draft if isinstance(draft, DomainError) else next(outcomes) for draft in checked]
+
+    async def _check(
+        self, organisation_id: OrganisationId, drafts: Sequence[DeviceDraft]
+    ) -> list[DeviceDraft | DomainError]:
+        types = {draft.device_type for draft in drafts if draft.asset.get("properties")}
+        schemas = {name: await self._find_schema(organisation_id, name) for name in types}
+        checked = []
+        for draft in drafts:
+            checked.append(_checked(draft, schemas.get(draft.device_type)))
+            if draft.asset.get("properties"):
+                # To hold properties against a schema may take long; others get their turn.
+                await asyncio.sleep(0)
+        return checked
+
+    async def _find_schema(self, organisation_id: OrganisationId, device_type: str) -> PropertiesSchema | None:
+        """Give what the type says of properties: nothing, where the asset store is away and it was never known.
+
+        A device does not wait for its description; what is said of it counts when it is next changed.
+        """
+        try:
+            return await self._types.find_properties_schema(organisation_id=organisation_id, device_type=device_type)
+        except UnavailableError:
+            return None
 
     async def _register_checked(
         self, attempt: Attempt, drafts: Sequence[DeviceDraft]
@@ -176,19 +205,23 @@ class CommissioningWorkflow:
                 log.warning("outbox.event.claim_left", event_id=str(event.id), correlation_id=event.correlation_id)
 
 
-def _checked(draft: DeviceDraft) -> DeviceDraft | DomainError:
+def _checked(draft: DeviceDraft, schema: PropertiesSchema | None) -> DeviceDraft | DomainError:
     """Give the draft with all that its asset will be, or what is wrong with that."""
+    said = {"asset_type": DEVICE, "name": draft.name or draft.serial_number} | draft.asset
     try:
-        description = _described({"asset_type": DEVICE, "name": draft.name or draft.serial_number} | draft.asset)
+        description = _described(said, schema)
     except DomainError as error:
         return error
     return replace(draft, asset=asdict(description))
 
 
-def _described(asset: dict[str, Any]) -> AssetDescription:
+def _described(asset: dict[str, Any], schema: PropertiesSchema | None = None) -> AssetDescription:
     """Make the description; what is wrong with it is named by its path in the registration."""
     try:
-        return AssetDescription(**asset)
+        description = AssetDescription(**asset)
+        if schema is not None:
+            schema.check(description.properties)
     except RuleViolationError as error:
         errors = {f"asset.{path}": messages for path, messages in error.errors.items()}
         raise RuleViolationError(f"asset.{error.detail}", errors) from error
+    return description

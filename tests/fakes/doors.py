@@ -56,12 +56,14 @@ class Audit(containers.DeclarativeContainer):
 
 class Workflows(containers.DeclarativeContainer):
     authentication: providers.Dependency[Any] = providers.Dependency()
+    description: providers.Dependency[Any] = providers.Dependency()
 
 
 class Doors(containers.DeclarativeContainer):
     """What the endpoints ask for, by the names that the application's container gives it."""
 
     assets: providers.Dependency[Any] = providers.Dependency()
+    description: providers.Dependency[Any] = providers.Dependency()
     device_types: providers.Dependency[Any] = providers.Dependency()
     shadow: providers.Dependency[Any] = providers.Dependency()
     shadow_history: providers.Dependency[Any] = providers.Dependency()
@@ -75,7 +77,7 @@ class Doors(containers.DeclarativeContainer):
     trail: providers.Dependency[Any] = providers.Dependency()
     audit = providers.Container(Audit, trail=trail)
     registry = providers.Container(Registry, devices=devices, ownership=devices)
-    workflows = providers.Container(Workflows, authentication=callers)
+    workflows = providers.Container(Workflows, authentication=callers, description=description)
 
 
 @contextmanager

@@ -14,11 +14,9 @@ from iotsphere.api.recording import Change
 from iotsphere.assets.model import Asset, AssetPatch
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.actor import Actor, Role
-from iotsphere.kernel.errors import RuleViolationError
 from iotsphere.kernel.identifiers import AssetId, DeviceId
 from iotsphere.kernel.pagination import Page
-from iotsphere.registry.errors import DeviceNotFoundError
-from iotsphere.registry.service import DeviceRegistryService
+from iotsphere.workflows.description import DescriptionWorkflow
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -53,20 +51,9 @@ def _removed(offered: Mapping[str, Any], _: None) -> Change:
 async def add_asset(
     actor: Actor,
     body: dict[str, Any],
-    assets: AssetService = Provide["assets"],
-    devices: DeviceRegistryService = Provide["registry.devices"],
+    description: DescriptionWorkflow = Provide["workflows.description"],
 ) -> Asset:
-    if "device_id" in body:
-        await _check_device(actor, body["device_id"], devices)
-    return await assets.add_asset(organisation_id=actor.organisation_id, **body)
-
-
-async def _check_device(actor: Actor, device_id: DeviceId, devices: DeviceRegistryService) -> None:
-    """:raises RuleViolationError: the caller's organisation has no such device."""
-    try:
-        await devices.get_device(organisation_id=actor.organisation_id, device_id=device_id)
-    except DeviceNotFoundError as error:
-        raise RuleViolationError(error.detail, {"device_id": [error.detail]}) from error
+    return await description.add_asset(organisation_id=actor.organisation_id, **body)
 
 
 @blueprint.get("/assets")
@@ -107,9 +94,9 @@ async def change_asset(
     asset_id: AssetId,
     body: AssetPatch,
     expected_version: int | None,
-    assets: AssetService = Provide["assets"],
+    description: DescriptionWorkflow = Provide["workflows.description"],
 ) -> Asset:
-    return await assets.change_asset(
+    return await description.change_asset(
         organisation_id=actor.organisation_id, asset_id=asset_id, patch=body, expected_version=expected_version
     )
 

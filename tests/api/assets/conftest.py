@@ -9,13 +9,19 @@ import pytest
 from quart import Quart, Response
 
 from iotsphere.api.assets import endpoints
+from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.service import AssetService
+from iotsphere.assets.shipped_types import ShippedTypes
 from iotsphere.identity.errors import CredentialInvalidError
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.registry.errors import DeviceNotFoundError
+from iotsphere.registry.model import Device
+from iotsphere.workflows.description import DescriptionWorkflow
+from iotsphere.workflows.device_kinds import DeviceKinds
 from tests.factories.assets import FIRST_DAY
+from tests.factories.registry import build_device
 from tests.fakes.assets import InMemoryAssetsUnitOfWork
 from tests.fakes.doors import application_of
 
@@ -39,7 +45,7 @@ class Callers:
 
 
 class Devices:
-    """The registry, as far as it is asked whether a device is there."""
+    """The registry, as far as it is asked for a device."""
 
     def __init__(self, devices: dict[DeviceId, OrganisationId]) -> None:
         self._devices = devices
@@ -48,6 +54,10 @@ class Devices:
         if self._devices.get(device_id) != organisation_id:
             raise DeviceNotFoundError
         return device_id
+
+    async def find_device(self, *, device_id: DeviceId) -> Device | None:
+        organisation_id = self._devices.get(device_id)
+        return build_device(id=device_id, organisation_id=organisation_id) if organisation_id else None
 
     async def check_device(self, *, organisation_id: OrganisationId, device_id: DeviceId) -> None:
         await self.get_device(organisation_id=organisation_id, device_id=device_id)
@@ -95,5 +105,12 @@ def api() -> Iterator[Api]:
     organisations = {"ours": OrganisationId(uuid4()), "theirs": OrganisationId(uuid4())}
     devices: dict[DeviceId, OrganisationId] = {}
     callers = Callers(organisations, devices)
-    with application_of(endpoints, callers=callers, devices=Devices(devices), assets=service) as app:
+    registry: Any = Devices(devices)
+    description = DescriptionWorkflow(
+        devices=registry,
+        kinds=DeviceKinds(devices=registry),
+        types=KnownTypes(unit_of_work=partial(InMemoryAssetsUnitOfWork, {}), shipped=ShippedTypes({})),
+        assets=service,
+    )
+    with application_of(endpoints, callers=callers, devices=registry, assets=service, description=description) as app:
         yield Api(app, service, organisations, devices)

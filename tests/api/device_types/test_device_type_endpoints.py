@@ -24,7 +24,7 @@ async def put(bench: ApiBench, body: Any, name: str = "boiler", **options: Any) 
 
 
 async def remove(bench: ApiBench, name: str, **options: Any) -> Any:
-    return await bench.call("DELETE", f"/api/v1/device-types/{name}", **options)
+    return await bench.delete(f"/device-types/{name}", **options)
 
 
 async def test_the_first_put_makes_it_and_says_where(bench: ApiBench) -> None:

@@ -2,13 +2,15 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import structlog
 
+from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.model import Asset
 from iotsphere.assets.service import AssetService
+from iotsphere.assets.shipped_types import ShippedTypes
 from iotsphere.containers.application import make_api_key
 from iotsphere.kernel.audit import AuditOutcome
 from iotsphere.kernel.errors import DomainError, RuleViolationError, TooLargeError, UnavailableError
@@ -44,6 +46,7 @@ class Bench:
             ),
             outbox=OutboxService(unit_of_work=self.open_registry, clock=self.clock),
             assets=AssetService(unit_of_work=self.open_assets, clock=self.clock, new_id=uuid4),
+            types=KnownTypes(unit_of_work=self.open_types, shipped=ShippedTypes.load()),
         )
 
     def open_registry(self) -> InMemoryRegistryUnitOfWork:
@@ -55,6 +58,11 @@ class Bench:
         if not self.assets_are_up:
             raise UnavailableError("assets", "Down.")
         return WatchedAssets(self)
+
+    def open_types(self) -> InMemoryAssetsUnitOfWork:
+        if not self.assets_are_up:
+            raise UnavailableError("assets", "Down.")
+        return InMemoryAssetsUnitOfWork({})
 
     async def register(self, **given: Any) -> Device:
         description: dict[str, Any] = {
@@ -406,3 +414,40 @@ async def test_during_an_outage_one_event_goes_ahead_of_the_others(bench: Bench)
     while await delivery.go_on():
         pass
     assert bench.tables.outbox == {}
+
+
+async def test_what_is_said_of_a_device_has_to_fit_its_type(bench: Bench) -> None:
+    with pytest.raises(RuleViolationError) as refusal:
+        await bench.register(asset={"properties": {"rated_power_kw": "much"}})
+
+    assert list(refusal.value.errors) == ["asset.properties.rated_power_kw"]
+    assert (bench.tables.devices, bench.tables.outbox) == ({}, {})
+    # What is a pump says nothing of another type.
+    device = await bench.register(device_type="lift", asset={"properties": {"rated_power_kw": "much"}})
+    assert bench.asset_of(device).properties == {"rated_power_kw": "much"}
+
+
+async def test_of_many_only_those_that_do_not_fit_their_types_are_refused(bench: Bench) -> None:
+    drafts = [
+        DeviceDraft("A", "pump", asset={"properties": {"rated_power_kw": -1}}),
+        DeviceDraft("B", "pump", asset={"properties": {"rated_power_kw": 1.5}}),
+        DeviceDraft("C", "lift", asset={"properties": {"rated_power_kw": -1}}),
+        DeviceDraft("D", "pump"),
+    ]
+
+    refused, *made = await bench.register_many(*drafts)
+
+    assert isinstance(refused, RuleViolationError)
+    assert list(refused.errors) == ["asset.properties.rated_power_kw"]
+    assert len([outcome for outcome in made if isinstance(outcome, UUID)]) == 3
+
+
+async def test_while_the_type_cannot_be_told_a_device_does_not_wait_for_it(bench: Bench) -> None:
+    bench.assets_are_up = False
+
+    device = await bench.register(asset={"properties": {"rated_power_kw": "much"}})
+
+    bench.assets_are_up = True
+    bench.clock.advance(seconds=1)
+    await bench.deliver_due_events()
+    assert bench.asset_of(device).properties == {"rated_power_kw": "much"}
