@@ -1,3 +1,5 @@
+import json
+
 from behave import given, then, when
 
 from features.support.platform import Platform
@@ -6,6 +8,7 @@ REASONS = {
     "it has another version": "request.precondition.failed",
     "the caller's role does not allow it": "identity.role.too_low",
     "the device is not allowed": "identity.device.not_allowed",
+    "there is nothing to take back": "assets.device_type.shipped",
 }
 
 
@@ -92,17 +95,70 @@ def definition_is_refused_at(context, place):
     assert place in context.platform.answer.json()["errors"], context.platform.answer.text
 
 
-def names_seen_by(platform, who):
-    return ", ".join(item["name"] for item in platform.get("/device-types", by=who)["items"])
+def names_seen_in(platform, *, shipped):
+    items = platform.get("/device-types", by="engineer")["items"]
+    return ", ".join(item["name"] for item in items if item["is_shipped"] == shipped)
 
 
-@then('an engineer finds the types "{names}"')
+@then('an engineer finds the types "{names}" beside the shipped ones')
 def finds_types(context, names):
-    assert names_seen_by(context.platform, "engineer") == names
+    assert names_seen_in(context.platform, shipped=False) == names
 
 
-@then("a stranger finds no type")
-def stranger_finds_no_type(context):
+@then('an engineer finds the shipped types "{names}"')
+def finds_shipped_types(context, names):
+    assert names_seen_in(context.platform, shipped=True) == names
+
+
+@then("a stranger finds the shipped types alone")
+def stranger_finds_shipped_types(context):
     stranger = Platform(context.running.url)
-    assert names_seen_by(stranger, "engineer") == ""
+    assert names_seen_in(stranger, shipped=False) == ""
+    assert names_seen_in(stranger, shipped=True) == names_seen_in(context.platform, shipped=True)
     stranger.http.close()
+
+
+@when('an {role} takes back what was said of the type "{name}"')
+def take_back(context, role, name):
+    context.platform.request("DELETE", f"/device-types/{name}", by=role)
+
+
+@then('the type "{name}" is as it was shipped')
+def is_as_shipped(context, name):
+    assert context.platform.get(f"/device-types/{name}")["is_shipped"]
+
+
+@then('the type "{name}" is not as it was shipped')
+def is_not_as_shipped(context, name):
+    assert not context.platform.get(f"/device-types/{name}")["is_shipped"]
+
+
+@given('an operator has defined the type "{name}" with the properties schema')
+def define_properties_schema(context, name):
+    body = {"properties_schema": json.loads(context.text)}
+    answer = context.platform.request("PUT", f"/device-types/{name}", json=body)
+    assert answer.status_code in {200, 201}, answer.text
+
+
+@when('an operator registers "{name}" of the type "{device_type}" with the properties {properties}')
+def register_with_properties(context, name, device_type, properties):
+    asset = {"properties": json.loads(properties)}
+    context.platform.register_device(name, device_type=device_type, asset=asset)
+
+
+@when('an operator changes what is said of "{name}" by {patch}')
+def change_what_is_said(context, name, patch):
+    asset = context.platform.get(f"{context.platform.path_of(name)}/asset")
+    context.platform.request("PATCH", f"/assets/{asset['id']}", json={"properties": json.loads(patch)})
+
+
+@then('the description is refused for its "{place}"')
+def description_is_refused_at(context, place):
+    assert context.platform.refusal == "request.payload.invalid", context.platform.refusal
+    assert list(context.platform.answer.json()["errors"]) == [place], context.platform.answer.text
+
+
+@then('what is said of "{name}" is {properties}')
+def what_is_said(context, name, properties):
+    asset = context.platform.get(f"{context.platform.path_of(name)}/asset")
+    assert asset["properties"] == json.loads(properties), asset

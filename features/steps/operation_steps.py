@@ -58,7 +58,8 @@ def everything_known(platform, name):
     return {
         "device": platform.get(path)["serial_number"],
         "asset": platform.get(f"{path}/asset")["properties"],
-        "telemetry": platform.get(f"{path}/telemetry")["series"],
+        # Without the unit, which is left out where it cannot be told within a moment.
+        "telemetry": [series | {"unit": None} for series in platform.get(f"{path}/telemetry")["series"]],
         "shadow": (shadow["state"], shadow["metadata"], shadow["version"]),
     }
 
