@@ -58,3 +58,12 @@ class DeviceTypeTooLargeError(TooLargeError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"A device type may take {limit} bytes as compact JSON, and would take more.")
+
+
+class MaintenanceEventNotFoundError(NotFoundError):
+    """The device has no such event in its log, or it is another organisation's: the two look the same."""
+
+    code: ClassVar[str] = "assets.maintenance_event.not_found"
+
+    def __init__(self) -> None:
+        super().__init__("The device has no such event in its maintenance log. It may have been removed.")

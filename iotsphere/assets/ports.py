@@ -4,8 +4,9 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from iotsphere.assets.device_type import DeviceType
+from iotsphere.assets.maintenance_event import MaintenanceEvent, MaintenanceFilter
 from iotsphere.assets.model import Asset, AssetFilter
-from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
+from iotsphere.kernel.identifiers import AssetId, DeviceId, MaintenanceEventId, OrganisationId
 from iotsphere.kernel.pagination import Page
 
 
@@ -53,9 +54,29 @@ class DeviceTypeRepository(Protocol):
         """List the types of an organisation by name; a removed one only where it has one of those names."""
 
 
+class MaintenanceEventRepository(Protocol):
+    async def add(self, *events: MaintenanceEvent) -> None: ...
+
+    async def get(
+        self, device_id: DeviceId, event_id: MaintenanceEventId, *, for_update: bool = False
+    ) -> MaintenanceEvent:
+        """Give an event; ``for_update`` keeps others from removing it until the transaction ends.
+
+        :raises MaintenanceEventNotFoundError: the device has none of that id.
+        """
+
+    async def remove(self, event: MaintenanceEvent) -> None: ...
+
+    async def list(
+        self, organisation_id: OrganisationId, narrowed_to: MaintenanceFilter, *, limit: int, cursor: str | None
+    ) -> Page[MaintenanceEvent]:
+        """List events in the order of when they happened, then of their ids."""
+
+
 class AssetsUnitOfWork(Protocol):
     assets: AssetRepository
     device_types: DeviceTypeRepository
+    maintenance_events: MaintenanceEventRepository
 
     async def __aenter__(self) -> Self: ...
 

@@ -12,6 +12,7 @@ ProvisioningKeyId = NewType("ProvisioningKeyId", UUID)
 AssetId = NewType("AssetId", UUID)
 SigningKeyId = NewType("SigningKeyId", UUID)
 EventId = NewType("EventId", UUID)
+MaintenanceEventId = NewType("MaintenanceEventId", UUID)
 
 IdSource = Callable[[], UUID]
 """Makes a new id. ``uuid4`` when running, a counter in tests."""

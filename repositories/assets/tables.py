@@ -44,3 +44,34 @@ device_types = sa.Table(
     sa.Column("is_removed", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.CheckConstraint("jsonb_typeof(definition) = 'object'", name="definition"),
 )
+
+maintenance_events = sa.Table(
+    "maintenance_events",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organisation_id", sa.Uuid, nullable=False),
+    sa.Column("device_id", sa.Uuid, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("component", sa.Text),
+    sa.Column("occurred_at", TIME, nullable=False),
+    sa.Column("notes", sa.Text),
+    sa.Column("cost", sa.Numeric),
+    sa.Column("recorded_by", sa.Text, nullable=False),
+    sa.Column("recorded_at", TIME, nullable=False),
+    sa.CheckConstraint("cost >= 0", name="cost"),
+    sa.Index("ix_maintenance_events_device_id_occurred_at_id", "device_id", "occurred_at", "id"),
+    sa.Index("ix_maintenance_events_organisation_id_occurred_at_id", "organisation_id", "occurred_at", "id"),
+    sa.Index(
+        "ix_maintenance_events_organisation_id_kind_occurred_at_id", "organisation_id", "kind", "occurred_at", "id"
+    ),
+    # The kind at the end, so that events of other kinds are passed over within the index.
+    sa.Index(
+        "ix_maintenance_events_organisation_id_component",
+        "organisation_id",
+        "component",
+        "occurred_at",
+        "id",
+        "kind",
+        postgresql_where=sa.text("component IS NOT NULL"),
+    ),
+)

@@ -9,6 +9,7 @@ from factory.base import Factory
 from factory.declarations import LazyFunction, SelfAttribute, Sequence
 
 from iotsphere.assets.device_type import DeviceType
+from iotsphere.assets.maintenance_event import MaintenanceEvent, MaintenanceKind
 from iotsphere.assets.model import Asset, AssetDescription
 
 FIRST_DAY = datetime(2026, 11, 20, tzinfo=UTC)
@@ -56,6 +57,24 @@ class DeviceTypeFactory(Factory[DeviceType]):
     version = 1
 
 
+class MaintenanceEventFactory(Factory[MaintenanceEvent]):
+    """Events of one device each, every one an hour after the one before."""
+
+    class Meta:
+        model = MaintenanceEvent
+
+    id = LazyFunction(uuid4)
+    organisation_id = LazyFunction(uuid4)
+    device_id = LazyFunction(uuid4)
+    kind = MaintenanceKind.REPAIR
+    component = "seal"
+    occurred_at = Sequence(lambda number: FIRST_DAY + timedelta(hours=number))
+    notes = "Leaking; faces polished."
+    cost = 120.5
+    recorded_by = LazyFunction(lambda: f"user:{uuid4()}")
+    recorded_at = SelfAttribute("occurred_at")
+
+
 def build_description(**given: Any) -> AssetDescription:
     return AssetDescriptionFactory.build(**given)
 
@@ -66,3 +85,7 @@ def build_asset(**given: Any) -> Asset:
 
 def build_device_type(**given: Any) -> DeviceType:
     return DeviceTypeFactory.build(**given)
+
+
+def build_maintenance_event(**given: Any) -> MaintenanceEvent:
+    return MaintenanceEventFactory.build(**given)

@@ -9,13 +9,19 @@ from typing import Any, Self
 from uuid import UUID
 
 from iotsphere.assets.device_type import DeviceType, name_behind
-from iotsphere.assets.errors import AssetDeviceTakenError, AssetNotFoundError
+from iotsphere.assets.errors import (
+    AssetDeviceTakenError,
+    AssetNotFoundError,
+    MaintenanceEventNotFoundError,
+)
+from iotsphere.assets.maintenance_event import MaintenanceEvent, MaintenanceFilter
 from iotsphere.assets.model import Asset, AssetFilter
-from iotsphere.assets.ports import AssetRepository, DeviceTypeRepository
-from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
+from iotsphere.assets.ports import AssetRepository, DeviceTypeRepository, MaintenanceEventRepository
+from iotsphere.kernel.identifiers import AssetId, DeviceId, MaintenanceEventId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 
 DeviceTypes = dict[tuple[OrganisationId, str], DeviceType]
+MaintenanceEvents = dict[MaintenanceEventId, MaintenanceEvent]
 
 
 class InMemoryAssetRepository:
@@ -124,21 +130,76 @@ class InMemoryDeviceTypeRepository:
         return Page(shown, encode_cursor(shown[-1].name) if len(names) > limit else None)
 
 
+class InMemoryMaintenanceEventRepository:
+    def __init__(self, stored: MaintenanceEvents) -> None:
+        self.stored = stored
+
+    async def add(self, *events: MaintenanceEvent) -> None:
+        self.stored.update({event.id: event for event in events})
+
+    async def get(
+        self, device_id: DeviceId, event_id: MaintenanceEventId, *, for_update: bool = False
+    ) -> MaintenanceEvent:
+        event = self.stored.get(event_id)
+        if event is None or event.device_id != device_id:
+            raise MaintenanceEventNotFoundError
+        return event
+
+    async def remove(self, event: MaintenanceEvent) -> None:
+        self.stored.pop(event.id, None)
+
+    async def list(
+        self, organisation_id: OrganisationId, narrowed_to: MaintenanceFilter, *, limit: int, cursor: str | None
+    ) -> Page[MaintenanceEvent]:
+        found = sorted(
+            (
+                event
+                for event in self.stored.values()
+                if event.organisation_id == organisation_id and _is_wanted(event, narrowed_to)
+            ),
+            key=lambda event: (event.occurred_at, event.id),
+        )
+        if cursor is not None:
+            last = decode_cursor(cursor, tuple[datetime, UUID])
+            found = [event for event in found if (event.occurred_at, event.id) > last]
+        more = len(found) > limit
+        return Page(found[:limit], encode_cursor(found[limit - 1].occurred_at, found[limit - 1].id) if more else None)
+
+
+def _is_wanted(event: MaintenanceEvent, narrowed_to: MaintenanceFilter) -> bool:
+    return (
+        (narrowed_to.device_ids is None or event.device_id in narrowed_to.device_ids)
+        and narrowed_to.kind in {None, event.kind}
+        and narrowed_to.component in {None, event.component}
+        and (narrowed_to.start is None or event.occurred_at >= narrowed_to.start)
+        and (narrowed_to.end is None or event.occurred_at < narrowed_to.end)
+    )
+
+
 class InMemoryAssetsUnitOfWork:
     """A transaction on what is committed, which unit after unit shares."""
 
     assets: AssetRepository
     device_types: DeviceTypeRepository
+    maintenance_events: MaintenanceEventRepository
 
-    def __init__(self, committed: dict[AssetId, Asset], committed_types: DeviceTypes | None = None) -> None:
+    def __init__(
+        self,
+        committed: dict[AssetId, Asset],
+        committed_types: DeviceTypes | None = None,
+        committed_events: MaintenanceEvents | None = None,
+    ) -> None:
         self._committed = committed
         self._committed_types = {} if committed_types is None else committed_types
+        self._committed_events = {} if committed_events is None else committed_events
 
     async def __aenter__(self) -> Self:
         self._stored = dict(self._committed)
         self._types = dict(self._committed_types)
         self.assets = InMemoryAssetRepository(self._stored)
         self.device_types = InMemoryDeviceTypeRepository(self._types)
+        self._events = dict(self._committed_events)
+        self.maintenance_events = InMemoryMaintenanceEventRepository(self._events)
         return self
 
     async def __aexit__(
@@ -150,3 +211,5 @@ class InMemoryAssetsUnitOfWork:
         self._committed.update(self._stored)
         self._committed_types.clear()
         self._committed_types.update(self._types)
+        self._committed_events.clear()
+        self._committed_events.update(self._events)
