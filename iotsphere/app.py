@@ -16,6 +16,8 @@ from werkzeug.exceptions import HTTPException
 from iotsphere.api import openapi
 from iotsphere.api.assets.device_types import blueprint as device_types
 from iotsphere.api.assets.endpoints import blueprint as assets
+from iotsphere.api.assets.maintenance import blueprint as maintenance
+from iotsphere.api.assets.maintenance_bulk import blueprint as maintenance_bulk
 from iotsphere.api.audit.endpoints import blueprint as audit
 from iotsphere.api.dispatch import DirectQuart
 from iotsphere.api.errors import register_error_handlers
@@ -63,6 +65,8 @@ def create_app(container: Application) -> Quart:
         audit,
         assets,
         device_types,
+        maintenance,
+        maintenance_bulk,
         telemetry,
         telemetry_stream,
         fleet,

@@ -7,6 +7,7 @@ from dependency_injector import containers, providers
 
 from iotsphere.assets.device_types import DeviceTypeService
 from iotsphere.assets.known_types import KnownTypes
+from iotsphere.assets.maintenance import MaintenanceService
 from iotsphere.assets.service import AssetService
 from iotsphere.assets.shipped_types import ShippedTypes
 from iotsphere.audit.allowance import RefusalAllowance
@@ -67,6 +68,7 @@ from iotsphere.workflows.description import DescriptionWorkflow
 from iotsphere.workflows.device_kinds import DeviceKinds
 from iotsphere.workflows.examination import ExaminationWorkflow
 from iotsphere.workflows.fleet_queries import FleetQueries
+from iotsphere.workflows.maintenance_log import MaintenanceLogWorkflow
 from iotsphere.workflows.metric_units import MetricUnits
 from iotsphere.workflows.profile import ProfileWorkflow
 from iotsphere.workflows.readiness import ReadinessWorkflow
@@ -80,6 +82,8 @@ DOORS = [
     "iotsphere.api.admission",
     "iotsphere.api.assets.device_types",
     "iotsphere.api.assets.endpoints",
+    "iotsphere.api.assets.maintenance",
+    "iotsphere.api.assets.maintenance_bulk",
     "iotsphere.api.audit.endpoints",
     "iotsphere.api.recording",
     "iotsphere.api.health.endpoints",
@@ -294,6 +298,10 @@ class Application(containers.DeclarativeContainer):
     known_types = providers.Singleton(
         KnownTypes, unit_of_work=stores.assets_unit_of_work.provider, shipped=shipped_types
     )
+    maintenance = providers.Singleton(
+        MaintenanceService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock, new_id=new_id
+    )
+    maintenance_log = providers.Singleton(MaintenanceLogWorkflow, devices=registry.devices, maintenance=maintenance)
     device_types = providers.Singleton(
         DeviceTypeService,
         unit_of_work=stores.assets_unit_of_work.provider,

@@ -38,6 +38,9 @@ class DeviceRepository(Protocol):
     ) -> dict[DeviceId, str]:
         """Give the device type of each that is there in this organisation."""
 
+    async def find_ids(self, organisation_id: OrganisationId, serial_numbers: Collection[str]) -> dict[str, DeviceId]:
+        """Give the id of each that is there in this organisation, by its serial number."""
+
     async def save(self, device: Device) -> None: ...
 
     async def save_contact(self, device_id: DeviceId, *, seen_at: datetime) -> bool:

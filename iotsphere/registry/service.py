@@ -109,6 +109,13 @@ class DeviceRegistryService:
         async with self._unit_of_work() as uow:
             return await uow.devices.find_types(organisation_id, device_ids)
 
+    async def find_ids(
+        self, *, organisation_id: OrganisationId, serial_numbers: Collection[str]
+    ) -> dict[str, DeviceId]:
+        """Give the id of each of the devices that is there in the organisation, by its serial number."""
+        async with self._unit_of_work() as uow:
+            return await uow.devices.find_ids(organisation_id, serial_numbers)
+
     async def list_devices(
         self, *, organisation_id: OrganisationId, narrowed_to: DeviceFilter, limit: int, cursor: str | None
     ) -> Page[Device]:

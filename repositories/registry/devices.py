@@ -35,6 +35,11 @@ WHERE id = ANY(CAST(:device_ids AS uuid[])) AND organisation_id = :organisation_
 """
 FIND_STATUSES = sa.text(FIND_MANY.format(column="status"))
 FIND_TYPES = sa.text(FIND_MANY.format(column="device_type"))
+FIND_IDS = sa.text("""
+SELECT serial_number, id FROM devices
+WHERE serial_number = ANY(CAST(:serial_numbers AS text[])) AND organisation_id = :organisation_id
+  AND status <> 'retired'
+""")
 
 NOT_RETIRED = devices.c.status != DeviceStatus.RETIRED.value
 
@@ -86,6 +91,11 @@ class SqlAlchemyDeviceRepository:
         parameters = {"organisation_id": organisation_id, "device_ids": list(device_ids)}
         found = await self._connection.execute(FIND_TYPES, parameters)
         return {DeviceId(device_id): device_type for device_id, device_type in found}
+
+    async def find_ids(self, organisation_id: OrganisationId, serial_numbers: Collection[str]) -> dict[str, DeviceId]:
+        parameters = {"organisation_id": organisation_id, "serial_numbers": list(serial_numbers)}
+        found = await self._connection.execute(FIND_IDS, parameters)
+        return {serial_number: DeviceId(device_id) for serial_number, device_id in found}
 
     async def save(self, device: Device) -> None:
         await self._connection.execute(

@@ -25,7 +25,7 @@ from iotsphere.registry.model import Device
 from iotsphere.throttling.process import ProcessThrottleStore
 from tests.factories.identity import build_organisation, build_session, build_user
 from tests.factories.registry import build_credential, build_device
-from tests.fakes.assets import DeviceTypes, InMemoryAssetsUnitOfWork
+from tests.fakes.assets import DeviceTypes, InMemoryAssetsUnitOfWork, MaintenanceEvents
 from tests.fakes.identity import KeptSession, RecordingPasswords
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables, UnreachableUnitOfWork
 
@@ -105,10 +105,11 @@ class ApiBench:
         self.signing_key = self.add_signing_key()
         self.assets: dict[AssetId, Asset] = {}
         self.device_types: DeviceTypes = {}
+        self.maintenance_events: MaintenanceEvents = {}
         self.app, self.container = wired.app, wired.container
         self.container.identity.passwords.override(providers.Object(RecordingPasswords()))
         self.container.stores.assets_unit_of_work.override(
-            providers.Factory(InMemoryAssetsUnitOfWork, self.assets, self.device_types)
+            providers.Factory(InMemoryAssetsUnitOfWork, self.assets, self.device_types, self.maintenance_events)
         )
         self.container.stores.throttle.override(providers.Singleton(ProcessThrottleStore))
         self.open_registry()

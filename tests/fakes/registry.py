@@ -131,6 +131,13 @@ class InMemoryDeviceRepository:
             if device.id in device_ids and device.organisation_id == organisation_id
         }
 
+    async def find_ids(self, organisation_id: OrganisationId, serial_numbers: Collection[str]) -> dict[str, DeviceId]:
+        return {
+            device.serial_number: device.id
+            for device in _present(self._stored)
+            if device.serial_number in serial_numbers and device.organisation_id == organisation_id
+        }
+
     async def save(self, device: Device) -> None:
         if device.id in self._stored:
             self._stored[device.id] = device

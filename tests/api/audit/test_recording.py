@@ -10,8 +10,8 @@ import pytest
 from dependency_injector import providers
 from structlog.testing import capture_logs
 
+from iotsphere.api.bulk import MAX_IMPORT_BYTES
 from iotsphere.api.operation import MAX_BODY_BYTES
-from iotsphere.api.registry.bulk import MAX_IMPORT_BYTES
 from iotsphere.app import MAX_REQUEST_BYTES
 from iotsphere.audit.service import REFUSALS_OF_A_STRANGER
 from iotsphere.kernel.audit import AuditEntry, AuditOutcome

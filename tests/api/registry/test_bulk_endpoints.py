@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from quart.testing.connections import TestHTTPConnection as Connection
 
+from iotsphere.api.bulk import MAX_IMPORT_BYTES, MAX_IMPORT_LINES
 from iotsphere.api.operation import MAX_REMEMBERED_LINES
-from iotsphere.api.registry.bulk import MAX_IMPORT_BYTES, MAX_IMPORT_LINES
 from iotsphere.api.spool import MAX_SPOOLS
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.errors import UnavailableError
@@ -108,7 +108,7 @@ async def test_an_import_registers_nothing_more_when_its_caller_may_no_longer(
         return outcomes
 
     monkeypatch.setattr(CommissioningWorkflow, "register_devices", register_and_lose)
-    monkeypatch.setattr("iotsphere.api.registry.bulk.BATCH_LINES", 2)
+    monkeypatch.setattr("iotsphere.api.bulk.BATCH_LINES", 2)
     monkeypatch.setattr("iotsphere.api.operation.TRUSTED_SECONDS", -1)
     body = lines(*(pump(str(number)) for number in range(5)), pump(""), pump("last"))
 

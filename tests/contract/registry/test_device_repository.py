@@ -71,6 +71,23 @@ async def test_of_many_devices_those_of_the_organisation_are_found_with_their_st
         assert await uow.devices.find_types(ours.id, []) == {}
 
 
+async def test_devices_are_found_by_their_serial_numbers(store: RegistryStore) -> None:
+    ours, theirs = await store.add_organisation(), await store.add_organisation()
+    first, second = await store.add_device(ours, serial_number="SN-1"), await store.add_device(ours)
+    await store.add_device(ours, serial_number="SN-2", status=DeviceStatus.RETIRED)
+    await store.add_device(theirs, serial_number="SN-3")
+    again = await store.add_device(ours, serial_number="SN-2")
+    asked = {"SN-1", "SN-2", "SN-3", "sn-1", "", second.serial_number, "\N{HEAVY BLACK HEART}'; --"}
+
+    async with store.unit_of_work() as uow:
+        assert await uow.devices.find_ids(ours.id, asked) == {
+            "SN-1": first.id,
+            "SN-2": again.id,
+            second.serial_number: second.id,
+        }
+        assert await uow.devices.find_ids(ours.id, []) == {}
+
+
 async def test_a_device_that_was_never_seen_comes_back_so(store: RegistryStore) -> None:
     ours = await store.add_organisation()
 

@@ -50,6 +50,7 @@ def _filled(value: Any) -> Any:
 
 
 REPORT = {"state": {"reported": {"temperature": 21.5}}}
+INSPECTED = {"kind": "inspection", "occurred_at": "2026-11-20T17:23:00Z"}
 FIRST_ADMIN = {"email": "{}@example.org", "password": PASSWORD}
 
 TABLE = {
@@ -105,6 +106,14 @@ TABLE = {
     "get_device_type": Access(VIEWER),
     "remove_device_type": Access(OPERATOR, status=204),
     "define_device_type": Access(OPERATOR, json={"maintenance": {"seal": {"every_hours": 8000}}}),
+    # Maintenance log
+    "record_maintenance_event": Access(ENGINEER, status=201, json=INSPECTED),
+    "list_device_maintenance_events": Access(VIEWER),
+    "get_maintenance_event": Access(VIEWER),
+    "remove_maintenance_event": Access(ENGINEER, status=204),
+    "list_maintenance_events": Access(VIEWER),
+    "import_maintenance_events": Access(OPERATOR, json={"device_id": DEVICE_ID} | INSPECTED),
+    "export_maintenance_events": Access(OPERATOR),
     # Telemetry
     "record_readings": Access(OPERATOR, device=True, status=201, json={"values": {"temperature": 21.5}}),
     "record_stream": Access(OPERATOR, status=201, json={"device_id": DEVICE_ID, "values": {"temperature": 21.5}}),

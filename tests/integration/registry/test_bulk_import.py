@@ -15,13 +15,15 @@ from uuid import uuid4
 
 import pytest_asyncio
 
-from iotsphere.api.registry.bulk import _import
-from iotsphere.api.registry.lines import read_ndjson
+from iotsphere.api.bulk import import_entries
+from iotsphere.api.registry.lines import DEVICE_LINES
 from iotsphere.assets.model import AssetFilter
 from iotsphere.containers.application import Application, create_container
 from iotsphere.containers.stores import close_stores
 from iotsphere.kernel.audit import Attempt
-from iotsphere.registry.model import DeviceFilter
+from iotsphere.kernel.errors import DomainError
+from iotsphere.kernel.identifiers import DeviceId
+from iotsphere.registry.model import DeviceDraft, DeviceFilter
 from iotsphere.worker.delivery import deliver_events
 from tests.api.bench import NOWHERE
 from tests.factories.identity import build_attempt, build_organisation
@@ -48,7 +50,11 @@ class Importing:
         async def find_refusal() -> None:
             """Find none: the caller may go on."""
 
-        return _import(self.attempt, find_refusal, read_ndjson(lines), self.container.workflows.commissioning())
+        async def settle(drafts: list[DeviceDraft]) -> list[DeviceId | DomainError]:
+            commissioning = self.container.workflows.commissioning()
+            return await commissioning.register_devices(attempt=self.attempt, drafts=drafts)
+
+        return import_entries(DEVICE_LINES.read_ndjson(lines), find_refusal=find_refusal, settle=settle)
 
     async def serial_numbers(self) -> list[str]:
         devices, found, cursor = self.container.registry.devices(), [], None

@@ -9,16 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iotsphere.api.registry.lines import (
-    CSV_HEADER,
-    MAX_COLUMNS,
-    Entry,
-    read_csv,
-    read_ndjson,
-    short,
-    write_csv,
-    write_ndjson,
-)
+from iotsphere.api.lines import MAX_COLUMNS, Entry, short
+from iotsphere.api.registry.lines import DEVICE_LINES
 from iotsphere.api.spool import MAX_LINE_BYTES
 from iotsphere.kernel.errors import DomainError, MalformedInputError, RuleViolationError
 from iotsphere.registry.model import Device, DeviceDraft, DeviceStatus
@@ -45,15 +37,15 @@ def file(data: bytes) -> list[bytes]:
     return io.BytesIO(data).readlines()
 
 
-def ndjson(data: bytes) -> list[Entry]:
-    return list(read_ndjson(file(data)))
+def ndjson(data: bytes) -> list[Entry[DeviceDraft]]:
+    return list(DEVICE_LINES.read_ndjson(file(data)))
 
 
-def csv(data: bytes) -> list[Entry]:
-    return list(read_csv(file(data)))
+def csv(data: bytes) -> list[Entry[DeviceDraft]]:
+    return list(DEVICE_LINES.read_csv(file(data)))
 
 
-def codes(entries: list[Entry]) -> list[tuple[int, str | None]]:
+def codes(entries: list[Entry[DeviceDraft]]) -> list[tuple[int, str | None]]:
     return [(entry.number, getattr(entry.draft, "code", None)) for entry in entries]
 
 
@@ -65,15 +57,15 @@ def drafted(device: Device) -> DeviceDraft:
 def test_what_is_exported_is_imported_as_it_was(devices: list[Device]) -> None:
     expected = [drafted(device) for device in devices]
 
-    assert [entry.draft for entry in ndjson(write_ndjson(devices))] == expected
-    assert [entry.draft for entry in csv(CSV_HEADER + write_csv(devices))] == expected
+    assert [entry.draft for entry in ndjson(DEVICE_LINES.write_ndjson(devices))] == expected
+    assert [entry.draft for entry in csv(DEVICE_LINES.csv_header + DEVICE_LINES.write_csv(devices))] == expected
 
 
 @given(device=DEVICES)
 def test_no_cell_of_an_export_is_a_formula(device: Device) -> None:
-    [cells] = reader(io.StringIO(write_csv([device]).decode(), newline=""))
+    [cells] = reader(io.StringIO(DEVICE_LINES.write_csv([device]).decode(), newline=""))
 
-    assert len(cells) == CSV_HEADER.count(b",") + 1
+    assert len(cells) == DEVICE_LINES.csv_header.count(b",") + 1
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for cell in cells)
 
 

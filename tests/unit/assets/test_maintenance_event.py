@@ -10,7 +10,8 @@ from tests.factories.assets import FIRST_DAY
 
 
 def draft(**given: Any) -> MaintenanceDraft:
-    return MaintenanceDraft(**{"kind": MaintenanceKind.FAILURE, "occurred_at": FIRST_DAY} | given)
+    said: dict[str, Any] = {"kind": MaintenanceKind.FAILURE, "occurred_at": FIRST_DAY} | given
+    return MaintenanceDraft(**said)
 
 
 @pytest.mark.parametrize(

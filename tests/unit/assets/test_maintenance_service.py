@@ -18,7 +18,8 @@ DEVICE, OTHER = DeviceId(uuid4()), DeviceId(uuid4())
 
 
 def draft(**given: Any) -> MaintenanceDraft:
-    return MaintenanceDraft(**{"kind": MaintenanceKind.FAILURE, "occurred_at": FIRST_DAY} | given)
+    said: dict[str, Any] = {"kind": MaintenanceKind.FAILURE, "occurred_at": FIRST_DAY} | given
+    return MaintenanceDraft(**said)
 
 
 @dataclass
