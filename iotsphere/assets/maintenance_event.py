@@ -1,6 +1,5 @@
 """What the maintenance log holds: what befell a device, and what was done to it."""
 
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -52,7 +51,7 @@ class MaintenanceDraft:
             _check_component(self.component)
         if self.notes is not None:
             _check_notes(self.notes)
-        if self.cost is not None and not (math.isfinite(self.cost) and 0 <= self.cost <= MAX_COST):
+        if self.cost is not None and not 0 <= self.cost <= MAX_COST:
             raise refusal("cost", f"Must be a number from 0 to {MAX_COST:.0e}.")
 
     def check_past(self, now: datetime) -> None:

@@ -13,9 +13,10 @@ from werkzeug.datastructures import Headers
 from iotsphere.api.browser import CSRF_COOKIE, CSRF_HEADER, SESSION_COOKIE
 from iotsphere.kernel.actor import ActorKind, Role
 from tests.integration.access.described import Described
-from tests.integration.access.table import DEVICE_ID, EMAIL, PASSWORD, REFRESH_TOKEN, REPORT, Access
+from tests.integration.access.table import DEVICE_ID, EMAIL, INSPECTED, PASSWORD, REFRESH_TOKEN, REPORT, Access
 
 # Of the whole platform, and nobody has to make it.
+PARTS_OF_DEVICES = {"credential_id": ("credentials", {}), "event_id": ("maintenance-events", INSPECTED)}
 THERE_ANYWAY = {"retention_class": "default"}
 PROVISIONING = {"device_type": "pump", "max_devices": 1000, "expires_at": "2100-01-01T00:00:00Z"}
 
@@ -168,8 +169,9 @@ class World:
             case "name":
                 await self.change("PATCH", f"{device}/shadows/settings", REPORT, by=by)
                 return "settings"
-            case "credential_id":
-                made = await self.change("POST", f"{device}/credentials", {}, by=by)
+            case "credential_id" | "event_id":
+                place, body = PARTS_OF_DEVICES[variable]
+                made = await self.change("POST", f"{device}/{place}", body, by=by)
             case "device_type":
                 name = f"type-{uuid4().hex}"
                 return str((await self.change("PUT", f"/device-types/{name}", {}, by=by))["name"])

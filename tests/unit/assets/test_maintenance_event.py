@@ -33,6 +33,7 @@ def draft(**given: Any) -> MaintenanceDraft:
         ("cost", math.inf),
         ("cost", 10**18 + 1),
         ("cost", 1e19),
+        ("cost", 10**400),
     ],
 )
 def test_what_breaks_a_rule_cannot_be_drafted(field: str, value: Any) -> None:
