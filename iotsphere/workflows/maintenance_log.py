@@ -54,7 +54,7 @@ class MaintenanceLogWorkflow:
         found: dict[DeviceId | str, DeviceId] = {}
         if ids:
             there = await self._devices.find_types(organisation_id=organisation_id, device_ids=ids)
-            found |= {device_id: device_id for device_id in there}
+            found.update((device_id, device_id) for device_id in there)
         if serial_numbers:
-            found |= await self._devices.find_ids(organisation_id=organisation_id, serial_numbers=serial_numbers)
+            found.update(await self._devices.find_ids(organisation_id=organisation_id, serial_numbers=serial_numbers))
         return found

@@ -8,12 +8,12 @@ from dependency_injector.wiring import Provide, inject
 from quart import Blueprint
 
 from iotsphere.api.assets.maintenance_schemas import (
+    MAINTENANCE_EVENT_PAGE,
     FleetMaintenanceListQuery,
     MaintenanceEventAnswer,
     MaintenanceListQuery,
     RecordMaintenanceBody,
 )
-from iotsphere.api.fields import page_schema
 from iotsphere.api.operation import operation
 from iotsphere.api.recording import Change
 from iotsphere.assets.maintenance import MaintenanceService
@@ -73,7 +73,7 @@ async def record_maintenance_event(
     "List what has happened to a device, the oldest first",
     allow=Role.VIEWER,
     query=MaintenanceListQuery(),
-    answer=page_schema(MaintenanceEventAnswer),
+    answer=MAINTENANCE_EVENT_PAGE,
 )
 @inject
 async def list_device_maintenance_events(
@@ -120,7 +120,7 @@ async def remove_maintenance_event(
     "List what has happened to all devices, the oldest first",
     allow=Role.VIEWER,
     query=FleetMaintenanceListQuery(),
-    answer=page_schema(MaintenanceEventAnswer),
+    answer=MAINTENANCE_EVENT_PAGE,
 )
 @inject
 async def list_maintenance_events(

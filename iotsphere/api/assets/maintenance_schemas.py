@@ -3,7 +3,7 @@ from typing import Any
 from marshmallow import Schema, fields, post_dump, post_load
 
 from iotsphere.api.assets.schemas import JsonNumber
-from iotsphere.api.fields import PageQuery, Timestamp, text
+from iotsphere.api.fields import PageQuery, Timestamp, page_schema, text
 from iotsphere.assets.maintenance_event import (
     MAX_COMPONENT_LENGTH,
     MAX_COST,
@@ -70,3 +70,7 @@ class MaintenanceEventAnswer(Schema):
     @post_dump
     def _leave_out_what_was_not_said(self, written: dict[str, Any], **_: Any) -> dict[str, Any]:
         return {key: value for key, value in written.items() if value is not None}
+
+
+# One for both lists, which the document would give two names otherwise.
+MAINTENANCE_EVENT_PAGE = page_schema(MaintenanceEventAnswer)

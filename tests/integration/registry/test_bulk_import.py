@@ -25,6 +25,7 @@ from iotsphere.kernel.errors import DomainError
 from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.registry.model import DeviceDraft, DeviceFilter
 from iotsphere.worker.delivery import deliver_events
+from iotsphere.workflows.commissioning import CommissioningWorkflow
 from tests.api.bench import NOWHERE
 from tests.factories.identity import build_attempt, build_organisation
 from tests.faults.conftest import POSTGRESQL_SOCKET
@@ -51,7 +52,7 @@ class Importing:
             """Find none: the caller may go on."""
 
         async def settle(drafts: list[DeviceDraft]) -> list[DeviceId | DomainError]:
-            commissioning = self.container.workflows.commissioning()
+            commissioning: CommissioningWorkflow = self.container.workflows.commissioning()
             return await commissioning.register_devices(attempt=self.attempt, drafts=drafts)
 
         return import_entries(DEVICE_LINES.read_ndjson(lines), find_refusal=find_refusal, settle=settle)
