@@ -24,9 +24,11 @@ from iotsphere.kernel.times import format_time
 NDJSON = "application/x-ndjson"
 MOST_POINTS = 50_000
 """The platform's limit, of one page."""
+MOST_EVENTS = "500"
+"""Likewise."""
 ATTEMPTS = 12
-SHADOW_ATTEMPTS = 2
-"""A state not told now is told with the next readings, which must not wait for it."""
+FEW_ATTEMPTS = 2
+"""What is not told now is told with the next readings, which must not wait for it."""
 LONGEST_RETRY_AFTER_SECONDS = 30.0
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 TRY_AGAIN = frozenset({429, 503})
@@ -64,9 +66,9 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def creating(cls, purpose: str, path: str, body: Any) -> "Call":
+    def creating(cls, purpose: str, path: str, body: Any, *, attempts: int = ATTEMPTS) -> "Call":
         """Make a POST that may be sent again after a lost answer without creating anything twice."""
-        return cls(purpose, "POST", path, body, headers={"Idempotency-Key": str(uuid4())})
+        return cls(purpose, "POST", path, body, attempts=attempts, headers={"Idempotency-Key": str(uuid4())})
 
 
 class PlatformClient:
@@ -161,6 +163,21 @@ class PlatformClient:
                 counts[series["metric"]] += sum(point["count"] for point in series["points"])
         return counts
 
+    async def list_maintenance(
+        self, device_id: str, *, start: datetime, end: datetime, attempts: int = ATTEMPTS
+    ) -> list[dict[str, Any]]:
+        """List what happened to a device from ``start`` up to, not including, ``end``."""
+        params = {"start": format_time(start), "end": format_time(end), "limit": MOST_EVENTS}
+        path = f"/devices/{device_id}/maintenance-events"
+        call = Call("show the maintenance log", "GET", path, params=params, attempts=attempts)
+        return [event async for page in self._pages(call) for event in page["items"]]
+
+    async def record_maintenance(
+        self, device_id: str, event: Mapping[str, Any], *, attempts: int = ATTEMPTS
+    ) -> None:
+        path = f"/devices/{device_id}/maintenance-events"
+        await self.request(Call.creating("record what has happened", path, event, attempts=attempts))
+
     async def request(self, call: Call) -> Any:
         """Make a call as the user.
 
@@ -215,12 +232,12 @@ class DeviceClient:
 
     async def get_shadow(self) -> dict[str, Any]:
         path = f"/devices/{self.device_id}/shadow"
-        return await send(self._http, Call("show the shadow", "GET", path, attempts=SHADOW_ATTEMPTS), self._headers)  # type: ignore[no-any-return]
+        return await send(self._http, Call("show the shadow", "GET", path, attempts=FEW_ATTEMPTS), self._headers)  # type: ignore[no-any-return]
 
     async def report_state(self, reported: Mapping[str, Any]) -> None:
         path = f"/devices/{self.device_id}/shadow"
         body = {"state": {"reported": reported}}
-        call = Call("take the reported state", "PATCH", path, body, attempts=SHADOW_ATTEMPTS)
+        call = Call("take the reported state", "PATCH", path, body, attempts=FEW_ATTEMPTS)
         await send(self._http, call, self._headers)
 
 

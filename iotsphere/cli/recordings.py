@@ -71,6 +71,10 @@ class Layout:
     device_column: str | None = None
     ignored_columns: frozenset[str] = frozenset()
 
+    def runs_to_failure(self, serial_number: str) -> bool:
+        """Tell whether a device's recording ends with its failure, as those in the training sets of C-MAPSS do."""
+        return self.format is RecordingFormat.CMAPSS and serial_number.startswith(f"{self.serial_prefix}train_")
+
 
 @dataclass(slots=True)
 class RecordingFile:

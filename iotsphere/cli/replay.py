@@ -11,6 +11,7 @@ from rich.progress import Progress
 from iotsphere.cli.census import DeviceCensus, PointCensus
 from iotsphere.cli.client import DeviceClient, PlatformClient, connect
 from iotsphere.cli.errors import CommandError
+from iotsphere.cli.logbook import Logbook, LogEntry
 from iotsphere.cli.recordings import (
     BadLineError,
     Layout,
@@ -33,6 +34,7 @@ from iotsphere.cli.session import (
 )
 from iotsphere.cli.upload import DeviceUpload, RecordedReading, Uploader
 from iotsphere.config import ClientSettings
+from iotsphere.kernel.times import MICROSECOND
 
 DEVICE_TYPES = {RecordingFormat.SKAB: "pump", RecordingFormat.CMAPSS: "turbofan", RecordingFormat.NAB: "sensor"}
 SERIAL_PREFIXES = {known: f"{known}-" for known in DEVICE_TYPES}
@@ -67,6 +69,8 @@ def replay(  # noqa: PLR0913, PLR0917  # every option of the command is a parame
     as_json: JsonOption = False,
 ) -> None:
     """Post a recorded data set through the public API, then count what is stored.
+
+    Units of cmapss that were run to their failure get an installation and a failure in their maintenance log.
 
     Replaying twice is safe: devices are found again, and points that are stored already count as duplicates.
 
@@ -122,6 +126,7 @@ class Replaying:
         try:
             await uploader.upload(census.watch(readings))
             await self._compare(platform, uploader, census)
+            await self._log_lives(platform, uploader, census)
         finally:
             await uploader.revoke_keys()
             self._tell(uploader)
@@ -143,6 +148,20 @@ class Replaying:
             self.report.problems += _differences(device, recorded, stored)
 
         await uploader.for_each_device(compare)
+
+    async def _log_lives(self, platform: PlatformClient, uploader: Uploader, census: PointCensus) -> None:
+        """Record when those began and ended that were run to their failure: at the first cycle, and at their last."""
+        logbook = Logbook(platform)
+
+        async def log(device: DeviceUpload, client: DeviceClient) -> None:
+            serial_number = device.report.serial_number
+            if self.layout.runs_to_failure(serial_number):
+                last = census.device(serial_number).end - MICROSECOND
+                life = [LogEntry("installation", self.layout.start), LogEntry("failure", last)]
+                await logbook.write(client.device_id, life)
+
+        await uploader.for_each_device(log)
+        self.report.details["maintenance_events"] = logbook.written
 
     def _tell(self, uploader: Uploader) -> None:
         self.report.devices = [device.report for device in uploader.devices.values()]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -9,8 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
-from iotsphere.cli.client import DeviceClient, PlatformUnavailableError, connect
+from iotsphere.cli.client import FEW_ATTEMPTS, DeviceClient, PlatformUnavailableError, connect
 from iotsphere.cli.errors import CommandError
+from iotsphere.cli.logbook import Logbook, LogEntry
 from iotsphere.cli.report import Report
 from iotsphere.cli.session import (
     ConcurrencyOption,
@@ -104,6 +106,8 @@ class Simulating:
     """The state last reported, by serial number."""
     untold: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
+    unlogged: dict[str, list[LogEntry]] = field(default_factory=dict)
+    """Events that the maintenance log does not have yet, by serial number."""
 
     async def run(self, settings: ClientSettings, progress: Progress, *, live: bool, duration: float | None) -> None:
         """Post the history, then go on live. The report is complete also when this raises.
@@ -112,18 +116,25 @@ class Simulating:
         """
         async with connect(settings, connections=2 * self.concurrency) as platform:
             uploader = Uploader(platform, concurrency=self.concurrency, key_label="simulation")
+            logbook = Logbook(platform, attempts=FEW_ATTEMPTS)
             try:
                 await uploader.upload(self._history(progress))
-                await self.tell_states(uploader)
+                await self.tell(uploader, logbook)
                 if live:
                     progress.stop()
-                    await self.go_on(uploader, stop=stop_requested(), duration=duration)
+                    await self.go_on(uploader, logbook, stop=stop_requested(), duration=duration)
             finally:
                 await uploader.revoke_keys()
                 self._tell(uploader)
 
     async def go_on(
-        self, uploader: Uploader, *, stop: asyncio.Event, duration: float | None, clock: Clock = utc_now
+        self,
+        uploader: Uploader,
+        logbook: Logbook,
+        *,
+        stop: asyncio.Event,
+        duration: float | None,
+        clock: Clock = utc_now,
     ) -> None:
         """Post every machine's next readings when their time comes, and do what its shadow desires."""
         end = datetime.max.replace(tzinfo=UTC) if duration is None else clock() + timedelta(seconds=duration)
@@ -131,21 +142,26 @@ class Simulating:
         while at <= end and not await _stopped_before(at, stop, clock):
             steps = run_fleet(self.fleet, start=at, interval_seconds=self.history.interval_seconds, steps=1)
             await uploader.upload(self._readings(steps))
-            await self.tell_states(uploader)
+            await self.tell(uploader, logbook)
             at += timedelta(seconds=self.history.interval_seconds)
 
-    async def tell_states(self, uploader: Uploader) -> None:
-        """Let every machine obey its shadow and report its state where that has changed.
+    async def tell(self, uploader: Uploader, logbook: Logbook) -> None:
+        """Let every machine obey its shadow, report its state where that has changed, and log what befell it.
 
-        A shadow store that is down costs the readings nothing; the next round catches up.
+        A store that is down costs the readings nothing; the next round catches up.
         """
         machines = {machine.serial_number: machine for machine in self.fleet}
 
         async def tell(device: DeviceUpload, client: DeviceClient) -> None:
+            serial_number = device.report.serial_number
             try:
-                await self._tell_state(machines[device.report.serial_number], client)
+                await self._tell_state(machines[serial_number], client)
             except PlatformUnavailableError:
                 self.untold += 1
+            with suppress(PlatformUnavailableError):
+                if serial_number in self.unlogged:
+                    await logbook.write(client.device_id, self.unlogged[serial_number])
+                    del self.unlogged[serial_number]
 
         await uploader.for_each_device(tell)
 
@@ -172,6 +188,8 @@ class Simulating:
             machine = step.machine
             for event in step.step.events:
                 self.events.append({"serial_number": machine.serial_number, **asdict(event)})
+                entry = LogEntry(event.kind, event.at, event.component)
+                self.unlogged.setdefault(machine.serial_number, []).append(entry)
             yield RecordedReading(machine.serial_number, machine.device_type, step.at, step.step.values)
 
     def _tell(self, uploader: Uploader) -> None:
@@ -182,6 +200,9 @@ class Simulating:
         report.notes += _event_notes(self.events)
         if self.untold:
             report.notes.append(f"The state could not be reported {self.untold} times: no shadow store answered.")
+        if self.unlogged:
+            count = sum(map(len, self.unlogged.values()))
+            report.notes.append(f"{count} events are not in the maintenance log: no asset store answered.")
         for device in uploader.devices.values():
             _judge(device, report)
 
@@ -200,7 +221,7 @@ def _event_notes(events: list[dict[str, Any]]) -> Iterator[str]:
     for event in events[:EVENTS_SHOWN]:
         yield f"{event['serial_number']}: {event['component']} {event['kind']} at {format_time(event['at'])}."
     if len(events) > EVENTS_SHOWN:
-        yield f"And {len(events) - EVENTS_SHOWN} more failures and repairs; --json lists all of them."
+        yield f"And {len(events) - EVENTS_SHOWN} more failures and replacements; --json lists all of them."
 
 
 def _judge(device: DeviceUpload, report: Report) -> None:

@@ -40,7 +40,7 @@ class MachineEvent:
 
     at: datetime
     component: str
-    kind: Literal["failure", "repair"]
+    kind: Literal["failure", "replacement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class WearingPart:
         self._renewed_at = None
         self._life_hours = self._draw_life()
         self.wear = 0.0
-        return MachineEvent(at, self.name, "repair")
+        return MachineEvent(at, self.name, "replacement")
 
     def _draw_life(self) -> float:
         return max(self._chance.weibullvariate(self._typical_life_hours, LIFE_SHAPE), self._typical_life_hours / 10)

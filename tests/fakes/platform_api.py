@@ -1,4 +1,4 @@
-"""The public HTTP API as far as the command line uses it, in memory: devices, keys, points, shadows, and refusals."""
+"""The public HTTP API as far as the command line uses it, in memory: devices, keys, points, shadows, logs."""
 
 import json
 import re
@@ -34,6 +34,8 @@ class InMemoryPlatform:
     points: dict[tuple[str, str, datetime], Any] = field(default_factory=dict)
     desired: dict[str, dict[str, Any]] = field(default_factory=dict)
     reported: dict[str, dict[str, Any]] = field(default_factory=dict)
+    maintenance: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """The maintenance log of each device."""
     requests: list[httpx.Request] = field(default_factory=list)
     ahead: list[httpx.Response | Exception] = field(default_factory=list)
     seen: list[Callable[[httpx.Request], None]] = field(default_factory=list)
@@ -69,6 +71,10 @@ class InMemoryPlatform:
         device = self._by_serial_number(serial_number)["id"]
         return Counter(metric for device_id, metric, _ in self.points if device_id == device)
 
+    def log_of(self, serial_number: str) -> list[dict[str, Any]]:
+        """Give the maintenance log of a device."""
+        return self.maintenance.get(self._by_serial_number(serial_number)["id"], [])
+
     def _by_serial_number(self, serial_number: str) -> dict[str, Any]:
         return next(device for device in self.devices.values() if device["serial_number"] == serial_number)
 
@@ -85,6 +91,8 @@ class InMemoryPlatform:
             ("GET", f"{device}/telemetry", self._as_user(self._read)),
             ("POST", "/telemetry", self._as_user(self._append_lines)),
             ("POST", f"{device}/telemetry", self._as_device(self._append)),
+            ("GET", f"{device}/maintenance-events", self._as_user(self._show_log)),
+            ("POST", f"{device}/maintenance-events", self._as_user(self._log)),
             ("GET", f"{device}/shadow", self._as_device(self._shadow)),
             ("PATCH", f"{device}/shadow", self._as_device(self._report)),
         ]
@@ -221,6 +229,20 @@ class InMemoryPlatform:
             series.setdefault(metric, []).append({"ts": asked["start"], "count": count})
         body = [{"metric": metric, "points": points} for metric, points in series.items()]
         return httpx.Response(200, json={"device_id": device_id, "series": body, "next_cursor": None})
+
+    def _show_log(self, request: httpx.Request, device_id: str) -> httpx.Response:
+        """Give the events one to a page."""
+        asked = request.url.params
+        events = self.maintenance.get(device_id, [])
+        found = [event for event in events if asked["start"] <= event["occurred_at"] < asked["end"]]
+        first = int(asked.get("cursor", 0))
+        following = str(first + 1) if first + 1 < len(found) else None
+        return httpx.Response(200, json={"items": found[first : first + 1], "next_cursor": following})
+
+    def _log(self, request: httpx.Request, device_id: str) -> httpx.Response:
+        event = json.loads(request.content)
+        self.maintenance.setdefault(device_id, []).append(event)
+        return httpx.Response(201, json={"id": str(uuid4()), "device_id": device_id} | event)
 
     def _shadow(self, request: httpx.Request, device_id: str) -> httpx.Response:
         desired, reported = self.desired.get(device_id, {}), self.reported.get(device_id, {})

@@ -83,6 +83,35 @@ def test_replaying_twice_stores_nothing_twice_and_leaves_no_key(
     assert platform.keys == {}
 
 
+def write_engines(folder: Path, name: str, cycles: dict[int, int]) -> Path:
+    path = folder / name
+    values = " ".join(["1.5"] * 24)
+    path.write_text("".join(f"{unit} {cycle} {values}\n" for unit, n in cycles.items() for cycle in range(1, n + 1)))
+    return path
+
+
+def test_engines_run_to_failure_have_their_life_in_the_maintenance_log_once(
+    platform: InMemoryPlatform, url: str, tmp_path: Path
+) -> None:
+    path = write_engines(tmp_path, "train_FD009.txt", {1: 5, 2: 1})
+    reports = [run_json(url, path, "--format", "cmapss") for _ in range(2)]
+    assert [(status, report["maintenance_events"]) for status, report in reports] == [(0, 4), (0, 0)]
+    assert platform.log_of("cmapss-train_FD009-unit-001") == [
+        {"kind": "installation", "occurred_at": "2024-01-01T00:00:00.000000Z"},
+        {"kind": "failure", "occurred_at": "2024-01-01T04:00:00.000000Z"},
+    ]
+    assert {event["occurred_at"] for event in platform.log_of("cmapss-train_FD009-unit-002")} == {
+        "2024-01-01T00:00:00.000000Z"
+    }
+
+
+def test_engines_whose_recording_stops_before_have_not_failed(
+    platform: InMemoryPlatform, url: str, tmp_path: Path
+) -> None:
+    status, report = run_json(url, write_engines(tmp_path, "test_FD009.txt", {1: 5}), "--format", "cmapss")
+    assert (status, report["maintenance_events"], platform.maintenance) == (0, 0, {})
+
+
 def test_people_get_a_table_and_a_status_of_0(url: str, tmp_path: Path) -> None:
     result = run(write_skab(tmp_path), "--format", "skab", "--url", url, *LOGIN)
     assert result.exit_code == 0

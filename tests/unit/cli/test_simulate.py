@@ -13,10 +13,12 @@ from typer.testing import CliRunner, Result
 
 from iotsphere.cli.client import connect
 from iotsphere.cli.errors import CommandError
+from iotsphere.cli.logbook import Logbook, LogEntry
 from iotsphere.cli.report import Report
 from iotsphere.cli.simulate import History, Simulating, simulate
 from iotsphere.cli.upload import Uploader
 from iotsphere.config import ClientSettings
+from iotsphere.kernel.times import format_time
 from iotsphere.simulation.fleet import FleetPlan, build_fleet
 from tests.fakes.platform_api import EMAIL, PASSWORD, InMemoryPlatform, problem, serving
 
@@ -77,12 +79,30 @@ def test_without_a_start_the_history_ends_now_at_whole_intervals(platform: InMem
     assert all(at.timestamp() % 600 == 0 for at in times)
 
 
-def test_failures_and_repairs_are_reported_with_their_times(url: str) -> None:
+def test_failures_and_replacements_are_reported_with_their_times(url: str) -> None:
     status, report = run_json(url, *YESTERDAY, "--hours", "1000", "--interval", "3600")
     assert status == 0
-    assert {event["kind"] for event in report["events"]} == {"failure", "repair"}
+    assert {event["kind"] for event in report["events"]} == {"failure", "replacement"}
     first = report["events"][0]
     assert report["notes"][0].startswith(f"{first['serial_number']}: {first['component']} {first['kind']} at 2024-")
+
+
+def test_what_befell_a_machine_is_in_its_maintenance_log_once_however_often_it_is_simulated(
+    platform: InMemoryPlatform, url: str
+) -> None:
+    for _ in range(2):
+        status, report = run_json(url, *YESTERDAY, "--hours", "1000", "--interval", "3600")
+        assert (status, report["problems"]) == (0, [])
+    logged = [
+        (device["serial_number"], event["kind"], event["component"], event["occurred_at"])
+        for device in platform.devices.values()
+        for event in platform.maintenance.get(device["id"], [])
+    ]
+    befell = [
+        (event["serial_number"], event["kind"], event["component"], format_time(datetime.fromisoformat(event["at"])))
+        for event in report["events"]
+    ]
+    assert sorted(logged) == sorted(befell) != []
 
 
 def test_a_run_that_contradicts_an_earlier_one_says_so(url: str) -> None:
@@ -136,7 +156,11 @@ class Present:
             uploader = Uploader(client, concurrency=2, key_label="test")
             self.platform.seen.append(lambda request: self._stop_after(rounds, request))
             await self.simulating.go_on(
-                uploader, stop=self.stop, duration=None, clock=lambda: START.replace(year=2030)
+                uploader,
+                Logbook(client, attempts=1),
+                stop=self.stop,
+                duration=None,
+                clock=lambda: START.replace(year=2030),
             )
 
     def _stop_after(self, rounds: int, request: httpx.Request) -> None:
@@ -180,3 +204,21 @@ async def test_readings_go_on_while_the_shadow_store_is_down(platform: InMemoryP
     assert platform.metrics_of("live-water-heater-001")["set_point_c"] == 3
     assert present.simulating.untold == 2
     assert platform.reported[present.heater]["status"] == "ok"
+
+
+async def test_readings_go_on_while_the_asset_store_is_down_and_the_log_catches_up(
+    platform: InMemoryPlatform,
+) -> None:
+    present = Present(platform)
+    present.simulating.unlogged["live-water-heater-001"] = [LogEntry("failure", START, "heating element")]
+
+    def fail(request: httpx.Request) -> None:
+        is_log = request.url.path.endswith("/maintenance-events")
+        if is_log and platform.count("POST", "/telemetry") < 3:
+            platform.ahead.append(problem(503, "assets.store.unavailable", **{"Retry-After": "0"}))
+
+    platform.seen.append(fail)
+    await present.go_on(3)
+    assert platform.metrics_of("live-water-heater-001")["set_point_c"] == 3
+    assert [event["kind"] for event in platform.log_of("live-water-heater-001")] == ["failure"]
+    assert present.simulating.unlogged == {}

@@ -71,7 +71,7 @@ def test_wear_grows_until_a_repair_which_a_failure_comes_before(kind: type[Machi
     failed = False
     for hour in range(24 * 10):
         events = machine.step(at=MIDNIGHT + timedelta(hours=hour), seconds=3600).events
-        assert [event.kind for event in events] in ([], ["repair" if failed else "failure"])
+        assert [event.kind for event in events] in ([], ["replacement" if failed else "failure"])
         failed ^= bool(events)
         assert machine.part.failed == failed
         assert machine.part.wear >= wear or (events and machine.part.wear < 0.1)
@@ -100,7 +100,7 @@ def test_every_kind_fails_and_is_repaired(kind: type[Machine]) -> None:
     machine = make(kind, 1)
     machine.part.wear = 0.99
     events = [event for _, _, events in run(machine, steps=24 * 10, seconds=3600) for event in events]
-    assert [event.kind for event in events] == ["failure", "repair"]
+    assert [event.kind for event in events] == ["failure", "replacement"]
     assert {event.component for event in events} == {machine.part_name}
 
 
