@@ -13,6 +13,7 @@ Feature: Replay recorded data
     When an operator replays them
     Then the replay succeeds
     And every device of the recordings has as many points as its file
+    And the log of every engine says that it failed at its last cycle
 
   Scenario: Replaying twice stores nothing twice
     Given a small recording of the pump testbed

@@ -22,6 +22,7 @@ REFUSALS = {
     "there is no such asset": "assets.asset.not_found",
     "the asset belongs to a device": "assets.asset.bound_to_device",
     "the device has an asset already": "assets.asset.device_taken",
+    "there is no such event": "assets.maintenance_event.not_found",
 }
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from behave import given, then, when
@@ -102,6 +103,21 @@ def every_point_arrived(context):
     _, _, recorded = context.recording
     assert recorded
     assert {serial: count_points(context, serial) for serial in recorded} == recorded
+
+
+@then("the log of every engine says that it failed at its last cycle")
+def every_engine_failed(context):
+    _, _, recorded = context.recording
+    assert {serial: cycles_to_failure(context, serial) * ENGINE_METRICS for serial in recorded} == recorded
+
+
+def cycles_to_failure(context, serial_number):
+    """Count the hours from the installation to the failure, the first and the last of which are cycles too."""
+    [device] = find_devices(context, serial_number)
+    log = context.platform.get(f"/devices/{device['id']}/maintenance-events")["items"]
+    assert [event["kind"] for event in log] == ["installation", "failure"], log
+    first, last = (datetime.fromisoformat(event["occurred_at"]) for event in log)
+    return (last - first) // timedelta(hours=1) + 1
 
 
 @then("within {seconds:d} seconds it reports the set point {celsius:f}")

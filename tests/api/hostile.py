@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 FIELDS = [
     "serial_number", "device_type", "name", "labels", "asset", "asset_type", "properties", "capabilities", "status",
     "label", "expires_at", "email", "password", "role", "admin", "old", "new", "refresh_token", "_schema",
-    "__class__", "", "grace_seconds", "max_devices",
+    "__class__", "", "grace_seconds", "max_devices", "kind", "component", "occurred_at", "notes", "cost",
 ]  # fmt: skip
 HEADERS = [
     "X-API-Key", "X-Provisioning-Key", "Authorization", "If-Match", "If-None-Match", "Idempotency-Key",
@@ -17,7 +17,7 @@ HEADERS = [
 ]  # fmt: skip
 PARAMETERS = [
     "limit", "cursor", "q", "label", "status", "device_type", "x", "actor", "action", "target", "outcome",
-    "correlation_id", "start", "end",
+    "correlation_id", "start", "end", "kind", "component", "device_id",
 ]  # fmt: skip
 # What is read by a query, apart from what belongs to one thing.
 LISTS = [
@@ -29,6 +29,8 @@ LISTS = [
     "/api-keys",
     "/provisioning-keys",
     "/audit",
+    "/maintenance-events",
+    "/maintenance-events/export",
 ]
 LIKELY = [
     "SN-1",
@@ -43,7 +45,7 @@ LIKELY = [
     2**63,
 ]
 
-# Every write of identity and registry, with a body that it takes; a question mark stands for an id.
+# Every write of identity, registry and maintenance log, with a body that it takes; a question mark stands for an id.
 ACCEPTED: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/auth/token"): {"email": "a@b.example", "password": "correct horse"},
     ("POST", "/auth/refresh"): {"refresh_token": "made up"},
@@ -67,6 +69,7 @@ ACCEPTED: dict[tuple[str, str], dict[str, Any]] = {
         "expires_at": "2100-01-01T00:00:00Z",
     },
     ("POST", "/provision"): {"serial_number": "SN-1"},
+    ("POST", "/devices/?/maintenance-events"): {"kind": "failure", "occurred_at": "2026-03-01T12:00:00Z"},
 }
 WRITES = list(ACCEPTED)
 

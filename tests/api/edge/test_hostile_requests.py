@@ -25,11 +25,11 @@ from tests.api.hostile import (
 )
 
 
-def test_every_write_of_identity_and_registry_is_among_them(bench: ApiBench) -> None:
+def test_every_write_of_identity_registry_and_maintenance_log_is_among_them(bench: ApiBench) -> None:
     declared = {
         (method, re.sub(r"<uuid:\w+>", "?", rule.rule).removeprefix("/api/v1"))
         for rule in bench.app.url_map.iter_rules()
-        if rule.endpoint.partition(".")[0] in {"identity", "registry", "provisioning"}
+        if rule.endpoint.partition(".")[0] in {"identity", "registry", "provisioning", "maintenance"}
         for method in (rule.methods or set()) & {"POST", "PATCH", "PUT"}
     }
 
