@@ -56,5 +56,8 @@ class MaintenanceLogWorkflow:
             there = await self._devices.find_types(organisation_id=organisation_id, device_ids=ids)
             found.update((device_id, device_id) for device_id in there)
         if serial_numbers:
-            found.update(await self._devices.find_ids(organisation_id=organisation_id, serial_numbers=serial_numbers))
+            by_serial_number = await self._devices.find_ids(
+                organisation_id=organisation_id, serial_numbers=serial_numbers
+            )
+            found.update(by_serial_number.items())
         return found

@@ -45,7 +45,7 @@ def maintained(_: Mapping[str, Any], event: MaintenanceEvent) -> Change:
     example={
         "kind": "repair",
         "component": "seal",
-        "occurred_at": "2026-11-20T17:23:00Z",
+        "occurred_at": "2024-05-17T08:00:00Z",
         "notes": "Leaking; faces polished.",
         "cost": 120.5,
     },

@@ -50,7 +50,7 @@ def _filled(value: Any) -> Any:
 
 
 REPORT = {"state": {"reported": {"temperature": 21.5}}}
-INSPECTED = {"kind": "inspection", "occurred_at": "2026-11-20T17:23:00Z"}
+INSPECTED = {"kind": "inspection", "occurred_at": "2024-05-17T08:00:00Z"}
 FIRST_ADMIN = {"email": "{}@example.org", "password": PASSWORD}
 
 TABLE = {

@@ -4,11 +4,14 @@ from uuid import uuid4
 
 import pytest
 
-from iotsphere.assets.errors import AssetDeviceTakenError
+from iotsphere.assets.errors import AssetDeviceTakenError, MaintenanceEventNotFoundError
+from iotsphere.assets.maintenance import MaintenanceService
+from iotsphere.assets.maintenance_event import MaintenanceDraft, MaintenanceEvent, MaintenanceFilter, MaintenanceKind
 from iotsphere.assets.model import Asset, AssetFilter
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.errors import PreconditionFailedError
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
+from tests.factories.assets import FIRST_DAY
 
 
 @pytest.fixture
@@ -84,3 +87,26 @@ async def test_of_many_assets_added_at_once_for_a_device_one_is_taken(
     )
 
     assert Counter(type(outcome) for outcome in outcomes) == {Asset: 1, AssetDeviceTakenError: 19}
+
+
+async def test_of_many_who_remove_an_event_at_once_one_has_removed_it(
+    maintenance: MaintenanceService, ours: OrganisationId
+) -> None:
+    device_id, draft = DeviceId(uuid4()), MaintenanceDraft(MaintenanceKind.FAILURE, FIRST_DAY)
+    drafts = [(device_id, draft)] * 2
+    event, other = await maintenance.record_events(organisation_id=ours, recorded_by="user:1", drafts=drafts)
+    assert isinstance(event, MaintenanceEvent)
+
+    outcomes = await asyncio.gather(
+        *(
+            maintenance.remove_event(device_id=device_id, event_id=event.id, expected_version=None)
+            for _ in range(10)
+        ),
+        return_exceptions=True,
+    )
+
+    assert Counter(type(outcome) for outcome in outcomes) == {MaintenanceEvent: 1, MaintenanceEventNotFoundError: 9}
+    page = await maintenance.list_events(
+        organisation_id=ours, narrowed_to=MaintenanceFilter(), limit=50, cursor=None
+    )
+    assert page.items == [other]

@@ -65,6 +65,10 @@ checks.negative_data_rejection.enabled = false
 [[operations]]
 include-operation-id = "import_devices"
 checks.negative_data_rejection.enabled = false
+
+[[operations]]
+include-operation-id = "import_maintenance_events"
+checks.negative_data_rejection.enabled = false
 """
 
 # The program knows no lines of JSON: what it makes up is sent as one.
