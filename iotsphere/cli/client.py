@@ -172,9 +172,7 @@ class PlatformClient:
         call = Call("show the maintenance log", "GET", path, params=params, attempts=attempts)
         return [event async for page in self._pages(call) for event in page["items"]]
 
-    async def record_maintenance(
-        self, device_id: str, event: Mapping[str, Any], *, attempts: int = ATTEMPTS
-    ) -> None:
+    async def record_maintenance(self, device_id: str, event: Mapping[str, Any], *, attempts: int = ATTEMPTS) -> None:
         path = f"/devices/{device_id}/maintenance-events"
         await self.request(Call.creating("record what has happened", path, event, attempts=attempts))
 

@@ -119,7 +119,8 @@ class Simulating:
             logbook = Logbook(platform, attempts=FEW_ATTEMPTS)
             try:
                 await uploader.upload(self._history(progress))
-                await self.tell(uploader, logbook)
+                await self.tell_states(uploader)
+                await self.log_events(uploader, logbook)
                 if live:
                     progress.stop()
                     await self.go_on(uploader, logbook, stop=stop_requested(), duration=duration)
@@ -142,26 +143,22 @@ class Simulating:
         while at <= end and not await _stopped_before(at, stop, clock):
             steps = run_fleet(self.fleet, start=at, interval_seconds=self.history.interval_seconds, steps=1)
             await uploader.upload(self._readings(steps))
-            await self.tell(uploader, logbook)
+            await self.tell_states(uploader)
+            await self.log_events(uploader, logbook)
             at += timedelta(seconds=self.history.interval_seconds)
 
-    async def tell(self, uploader: Uploader, logbook: Logbook) -> None:
-        """Let every machine obey its shadow, report its state where that has changed, and log what befell it.
+    async def tell_states(self, uploader: Uploader) -> None:
+        """Let every machine obey its shadow and report its state where that has changed.
 
-        A store that is down costs the readings nothing; the next round catches up.
+        A shadow store that is down costs the readings nothing; the next round catches up.
         """
         machines = {machine.serial_number: machine for machine in self.fleet}
 
         async def tell(device: DeviceUpload, client: DeviceClient) -> None:
-            serial_number = device.report.serial_number
             try:
-                await self._tell_state(machines[serial_number], client)
+                await self._tell_state(machines[device.report.serial_number], client)
             except PlatformUnavailableError:
                 self.untold += 1
-            with suppress(PlatformUnavailableError):
-                if serial_number in self.unlogged:
-                    await logbook.write(client.device_id, self.unlogged[serial_number])
-                    del self.unlogged[serial_number]
 
         await uploader.for_each_device(tell)
 
@@ -172,6 +169,18 @@ class Simulating:
         if self.told.get(machine.serial_number) != state:
             await client.report_state(state)
             self.told[machine.serial_number] = state
+
+    async def log_events(self, uploader: Uploader, logbook: Logbook) -> None:
+        """Write what befell the machines into their maintenance logs. Likewise, of the asset store."""
+
+        async def log(device: DeviceUpload, client: DeviceClient) -> None:
+            serial_number = device.report.serial_number
+            if serial_number in self.unlogged:
+                with suppress(PlatformUnavailableError):
+                    await logbook.write(client.device_id, self.unlogged[serial_number])
+                    del self.unlogged[serial_number]
+
+        await uploader.for_each_device(log)
 
     def _history(self, progress: Progress) -> Iterator[RecordedReading]:
         history = self.history

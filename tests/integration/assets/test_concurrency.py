@@ -98,15 +98,10 @@ async def test_of_many_who_remove_an_event_at_once_one_has_removed_it(
     assert isinstance(event, MaintenanceEvent)
 
     outcomes = await asyncio.gather(
-        *(
-            maintenance.remove_event(device_id=device_id, event_id=event.id, expected_version=None)
-            for _ in range(10)
-        ),
+        *(maintenance.remove_event(device_id=device_id, event_id=event.id, expected_version=None) for _ in range(10)),
         return_exceptions=True,
     )
 
     assert Counter(type(outcome) for outcome in outcomes) == {MaintenanceEvent: 1, MaintenanceEventNotFoundError: 9}
-    page = await maintenance.list_events(
-        organisation_id=ours, narrowed_to=MaintenanceFilter(), limit=50, cursor=None
-    )
+    page = await maintenance.list_events(organisation_id=ours, narrowed_to=MaintenanceFilter(), limit=50, cursor=None)
     assert page.items == [other]
