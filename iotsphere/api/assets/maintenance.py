@@ -26,7 +26,7 @@ from iotsphere.kernel.times import format_time
 blueprint = Blueprint("maintenance", __name__)
 
 
-def maintained(_: Mapping[str, Any], event: MaintenanceEvent) -> Change:
+def change_by(event: MaintenanceEvent) -> Change:
     """Tell the trail which event was added to a device's log, or taken out of it."""
     details = {
         "maintenance_event": str(event.id),
@@ -35,6 +35,10 @@ def maintained(_: Mapping[str, Any], event: MaintenanceEvent) -> Change:
         "occurred_at": format_time(event.occurred_at),
     }
     return f"device:{event.device_id}", {name: said for name, said in details.items() if said is not None}
+
+
+def _changed(_: Mapping[str, Any], event: MaintenanceEvent) -> Change:
+    return change_by(event)
 
 
 @blueprint.post("/devices/<uuid:device_id>/maintenance-events")
@@ -54,7 +58,7 @@ def maintained(_: Mapping[str, Any], event: MaintenanceEvent) -> Change:
     versioned=True,
     creates=True,
     location="/api/v1/devices/{device_id}/maintenance-events/{id}",
-    audited=maintained,
+    audited=_changed,
 )
 @inject
 async def record_maintenance_event(
@@ -103,7 +107,7 @@ async def get_maintenance_event(
     allow=Role.ENGINEER,
     status=204,
     conditional=True,
-    audited=maintained,
+    audited=_changed,
 )
 @inject
 async def remove_maintenance_event(

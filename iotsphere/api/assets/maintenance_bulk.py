@@ -9,7 +9,7 @@ from uuid import UUID
 from dependency_injector.wiring import Provide, inject
 from quart import Blueprint, Response
 
-from iotsphere.api.assets.maintenance import maintained
+from iotsphere.api.assets.maintenance import change_by
 from iotsphere.api.assets.maintenance_lines import MAINTENANCE_LINES, ImportMaintenanceBody
 from iotsphere.api.assets.maintenance_schemas import FleetMaintenanceFilterQuery, MaintenanceEventAnswer
 from iotsphere.api.bulk import MAX_IMPORT_BYTES, MAX_IMPORT_LINES, ImportedLineAnswer, export_file, import_spool
@@ -57,7 +57,7 @@ async def _record(
     outcomes = await log.record_lines(attempt=attempt, lines=lines)
     recorded = [outcome for outcome in outcomes if isinstance(outcome, MaintenanceEvent)]
     # Together, so that the trail takes them in as one.
-    await asyncio.gather(*(record_change(attempt, maintained({}, event)) for event in recorded))
+    await asyncio.gather(*(record_change(attempt, change_by(event)) for event in recorded))
     return [outcome.id if isinstance(outcome, MaintenanceEvent) else outcome for outcome in outcomes]
 
 
