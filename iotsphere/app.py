@@ -18,6 +18,8 @@ from iotsphere.api.assets.device_types import blueprint as device_types
 from iotsphere.api.assets.endpoints import blueprint as assets
 from iotsphere.api.assets.maintenance import blueprint as maintenance
 from iotsphere.api.assets.maintenance_bulk import blueprint as maintenance_bulk
+from iotsphere.api.assets.relationships import blueprint as relationships
+from iotsphere.api.assets.tree import blueprint as tree
 from iotsphere.api.audit.endpoints import blueprint as audit
 from iotsphere.api.dispatch import DirectQuart
 from iotsphere.api.errors import register_error_handlers
@@ -64,6 +66,8 @@ def create_app(container: Application) -> Quart:
         provisioning,
         audit,
         assets,
+        tree,
+        relationships,
         device_types,
         maintenance,
         maintenance_bulk,

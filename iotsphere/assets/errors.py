@@ -1,6 +1,6 @@
 from typing import ClassVar
 
-from iotsphere.kernel.errors import ConflictError, NotFoundError, TooLargeError
+from iotsphere.kernel.errors import ConflictError, NotFoundError, RuleViolationError, TooLargeError
 
 
 class AssetNotFoundError(NotFoundError):
@@ -33,6 +33,57 @@ class AssetTooLargeError(TooLargeError):
 
     def __init__(self, field: str, limit: int) -> None:
         super().__init__(f"{field} may take {limit} bytes as compact JSON, and would take more.")
+
+
+class AssetParentUnknownError(RuleViolationError):
+    """There is no such asset to be below, or it is another organisation's: the two look the same."""
+
+    def __init__(self) -> None:
+        message = "There is no such asset."
+        super().__init__(f"parent_id: {message}", {"parent_id": [message]})
+
+
+class AssetTooDeepError(RuleViolationError):
+    def __init__(self, levels: int) -> None:
+        message = f"The tree would have more than {levels} levels."
+        super().__init__(f"parent_id: {message}", {"parent_id": [message]})
+
+
+class AssetCycleError(ConflictError):
+    """In a tree nothing is below itself."""
+
+    code: ClassVar[str] = "assets.asset.cycle"
+
+    def __init__(self) -> None:
+        super().__init__("The asset cannot be put below itself, nor below what is below it.")
+
+
+class AssetHasChildrenError(ConflictError):
+    code: ClassVar[str] = "assets.asset.has_children"
+
+    def __init__(self) -> None:
+        super().__init__("Other assets are below this one. Remove them or move them first.")
+
+
+class RelationshipNotFoundError(NotFoundError):
+    code: ClassVar[str] = "assets.relationship.not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such relationship between the two assets.")
+
+
+class RelationshipToItselfError(ConflictError):
+    code: ClassVar[str] = "assets.relationship.to_itself"
+
+    def __init__(self) -> None:
+        super().__init__("A relationship leads from one asset to another one.")
+
+
+class RelationshipTooLargeError(TooLargeError):
+    code: ClassVar[str] = "assets.relationship.too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"properties may take {limit} bytes as compact JSON, and would take more.")
 
 
 class DeviceTypeNotFoundError(NotFoundError):

@@ -58,17 +58,24 @@ def check_capabilities(capabilities: list[JsonObject]) -> None:
 
 
 class AssetPatch(TypedDict, total=False):
-    """An RFC 7396 merge patch. None takes a member back to being empty; capabilities are replaced as a whole."""
+    """An RFC 7396 merge patch. None takes a member back to being empty; capabilities are replaced as a whole.
+
+    Another ``parent_id`` moves the asset with all that is below it; None makes it a root.
+    """
 
     asset_type: str
     name: str
+    parent_id: AssetId | None
     properties: JsonObject | None
     capabilities: list[JsonObject] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A thing that the organisation owns, described; the asset of a device has its ``device_id``."""
+    """A thing that the organisation owns, described; the asset of a device has its ``device_id``.
+
+    With a ``parent_id`` it is part of another thing, and without one the root of a tree.
+    """
 
     id: AssetId
     organisation_id: OrganisationId
@@ -80,9 +87,12 @@ class Asset:
     created_at: datetime
     updated_at: datetime
     version: int = 1
+    parent_id: AssetId | None = None
 
     def change(self, patch: AssetPatch, *, changed_at: datetime) -> Self:
         """Apply a merge patch; the version rises by 1, also when nothing else changes.
+
+        Whether the tree has room for a new ``parent_id`` is not known here.
 
         :raises RuleViolationError: what results breaks a rule; ``errors`` names the field.
         :raises AssetTooLargeError: what results is over a limit.
@@ -95,7 +105,8 @@ class Asset:
             "properties": self.properties,
             "capabilities": self.capabilities,
         }
-        description = AssetDescription(**merge(described, patch))
+        said = {member: value for member, value in patch.items() if member in described}
+        description = AssetDescription(**merge(described, said))
         return replace(
             self,
             asset_type=description.asset_type,
@@ -104,6 +115,7 @@ class Asset:
             capabilities=description.capabilities,
             updated_at=changed_at,
             version=self.version + 1,
+            parent_id=patch.get("parent_id", self.parent_id),
         )
 
 

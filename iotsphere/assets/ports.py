@@ -6,15 +6,21 @@ from typing import Protocol, Self
 from iotsphere.assets.device_type import DeviceType
 from iotsphere.assets.maintenance_event import MaintenanceEvent, MaintenanceFilter
 from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.place import Place
+from iotsphere.assets.relationship import Link, Relationship, RelationshipFilter
 from iotsphere.kernel.identifiers import AssetId, DeviceId, MaintenanceEventId, OrganisationId
 from iotsphere.kernel.pagination import Page
 
 
 class AssetRepository(Protocol):
     async def add(self, asset: Asset) -> None:
-        """Add an asset. A refusal leaves the transaction usable, and what was in the way visible to it.
+        """Add an asset, below its parent if it has one.
+
+        A device that is taken leaves the transaction usable, and what was in the way visible to it.
 
         :raises AssetDeviceTakenError: the device has an asset already.
+        :raises AssetParentUnknownError: there is no such parent any more.
+        :raises AssetTooDeepError: the parent is at the lowest level that there may be.
         """
 
     async def add_missing(self, described: builtins.list[Asset]) -> None:
@@ -28,13 +34,78 @@ class AssetRepository(Protocol):
 
     async def find_for_device(self, organisation_id: OrganisationId, device_id: DeviceId) -> Asset | None: ...
 
-    async def save(self, asset: Asset) -> None: ...
+    async def save(self, asset: Asset) -> None:
+        """Keep what has changed. Its place, and those of all below it, are kept by ``PlaceRepository.save``."""
 
-    async def remove(self, asset: Asset) -> None: ...
+    async def remove(self, asset: Asset) -> None:
+        """Remove an asset and its relationships.
+
+        :raises AssetHasChildrenError: others are below it.
+        """
 
     async def list(
         self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
     ) -> Page[Asset]: ...
+
+
+class PlaceRepository(Protocol):
+    """The trees of an organisation's assets."""
+
+    async def hold(self, organisation_id: OrganisationId, *, alone: bool) -> None:
+        """Keep the tree as it is until the transaction ends, for oneself ``alone`` or beside others who do the same.
+
+        Comes before all that is read: it shows what others have committed before it was had.
+        """
+
+    async def get(self, organisation_id: OrganisationId, asset_id: AssetId) -> Place:
+        """:raises AssetNotFoundError: there is no such asset, or not in this organisation."""
+
+    async def count(self, place: Place, *, at_most: int) -> int:
+        """Count the asset that is there and all below it, as far as ``at_most``."""
+
+    async def save(self, place: Place, *, below: Place) -> None:
+        """Put the asset that is at a place, with all below it, below another one; below nothing it is a root.
+
+        The tree is held alone, and ``below`` is no part of what is moved.
+
+        :raises AssetTooDeepError: something would be deeper than there are levels.
+        """
+
+    async def list_ancestors(
+        self, organisation_id: OrganisationId, asset_id: AssetId, *, limit: int, cursor: str | None
+    ) -> Page[Asset]:
+        """List what an asset is part of, from the root down to its parent.
+
+        :raises AssetNotFoundError: there is no such asset, or not in this organisation.
+        """
+
+    async def list_descendants(
+        self, organisation_id: OrganisationId, asset_id: AssetId, *, depth: int, limit: int, cursor: str | None
+    ) -> Page[Asset]:
+        """List what is below an asset, down to ``depth`` levels: each before what is below it, the older first."""
+
+
+class RelationshipRepository(Protocol):
+    async def add(self, relationship: Relationship) -> bool:
+        """Add a relationship, unless there is such a one: False means that nothing was added.
+
+        :raises AssetNotFoundError: one of the two assets is not there any more.
+        """
+
+    async def get(self, link: Link, *, for_update: bool = False) -> Relationship:
+        """Give a relationship; ``for_update`` keeps others from changing it until the transaction ends.
+
+        :raises RelationshipNotFoundError: there is none, or not in this organisation.
+        """
+
+    async def save(self, relationship: Relationship) -> None: ...
+
+    async def remove(self, link: Link) -> None: ...
+
+    async def list(
+        self, organisation_id: OrganisationId, narrowed_to: RelationshipFilter, *, limit: int, cursor: str | None
+    ) -> Page[Relationship]:
+        """List the relationships of an asset by type, those of a type by the id of the other asset."""
 
 
 class DeviceTypeRepository(Protocol):
@@ -75,6 +146,8 @@ class MaintenanceEventRepository(Protocol):
 
 class AssetsUnitOfWork(Protocol):
     assets: AssetRepository
+    places: PlaceRepository
+    relationships: RelationshipRepository
     device_types: DeviceTypeRepository
     maintenance_events: MaintenanceEventRepository
 

@@ -1,11 +1,18 @@
 """The asset database: what the things of an organisation are, whether or not they report."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from iotsphere.assets.documents import JsonObject
-from iotsphere.assets.errors import AssetBoundToDeviceError, AssetDeviceTakenError, AssetNotFoundError
+from iotsphere.assets.errors import (
+    AssetBoundToDeviceError,
+    AssetDeviceTakenError,
+    AssetNotFoundError,
+    AssetParentUnknownError,
+)
 from iotsphere.assets.model import Asset, AssetDescription, AssetFilter, AssetPatch
-from iotsphere.assets.ports import AssetsUnitOfWorkFactory
+from iotsphere.assets.place import MANY, Place, check_move
+from iotsphere.assets.ports import AssetsUnitOfWork, AssetsUnitOfWorkFactory
 from iotsphere.assets.properties_schema import PropertiesSchema
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import PreconditionFailedError
@@ -14,8 +21,18 @@ from iotsphere.kernel.pagination import Page
 
 
 class AssetService:
-    def __init__(self, *, unit_of_work: AssetsUnitOfWorkFactory, clock: Clock, new_id: IdSource) -> None:
+    """What changes assets. ``moving`` is a unit of work with time for what a request usually cannot wait for."""
+
+    def __init__(
+        self,
+        *,
+        unit_of_work: AssetsUnitOfWorkFactory,
+        moving: AssetsUnitOfWorkFactory,
+        clock: Clock,
+        new_id: IdSource,
+    ) -> None:
         self._unit_of_work = unit_of_work
+        self._moving = moving
         self._clock = clock
         self._new_id = new_id
 
@@ -26,6 +43,7 @@ class AssetService:
         asset_type: str,
         name: str,
         device_id: DeviceId | None = None,
+        parent_id: AssetId | None = None,
         properties: JsonObject | None = None,
         capabilities: list[JsonObject] | None = None,
         properties_schema: PropertiesSchema | None = None,
@@ -34,15 +52,19 @@ class AssetService:
 
         ``properties_schema`` is what the device's type says of properties.
 
-        :raises RuleViolationError: the description breaks a rule; ``errors`` names the field.
+        :raises RuleViolationError: the description breaks a rule, there is no such parent in this organisation, or
+            it is too deep in the tree; ``errors`` names the field.
         :raises AssetTooLargeError: the description is over a limit.
         :raises AssetDeviceTakenError: the device has an asset already.
         """
         description = AssetDescription(asset_type, name, properties or {}, capabilities or [])
         if properties_schema is not None:
             properties_schema.check(description.properties)
-        asset = self._make(organisation_id, device_id, description)
+        asset = replace(self._make(organisation_id, device_id, description), parent_id=parent_id)
         async with self._unit_of_work() as uow:
+            if parent_id is not None:
+                await uow.places.hold(organisation_id, alone=False)
+                await _get_parent(uow, organisation_id, parent_id)
             await uow.assets.add(asset)
             await uow.commit()
         return asset
@@ -104,6 +126,31 @@ class AssetService:
         async with self._unit_of_work() as uow:
             return await uow.assets.list(organisation_id, narrowed_to, limit=limit, cursor=cursor)
 
+    async def list_ancestors(
+        self, *, organisation_id: OrganisationId, asset_id: AssetId, limit: int, cursor: str | None
+    ) -> Page[Asset]:
+        """List what an asset is part of, from the root down to its parent.
+
+        :raises AssetNotFoundError: there is no such asset, or not in this organisation.
+        """
+        async with self._unit_of_work() as uow:
+            return await uow.places.list_ancestors(organisation_id, asset_id, limit=limit, cursor=cursor)
+
+    async def list_descendants(
+        self, *, organisation_id: OrganisationId, asset_id: AssetId, depth: int, limit: int, cursor: str | None
+    ) -> Page[Asset]:
+        """List what is below an asset, down to ``depth`` levels, each before what is below it.
+
+        What moves between two pages may be met twice or not at all; nothing else is.
+
+        :raises AssetNotFoundError: there is no such asset, or not in this organisation.
+        """
+        async with self._unit_of_work() as uow:
+            await uow.places.get(organisation_id, asset_id)
+            return await uow.places.list_descendants(
+                organisation_id, asset_id, depth=depth, limit=limit, cursor=cursor
+            )
+
     async def change_asset(
         self,
         *,
@@ -119,29 +166,46 @@ class AssetService:
 
         :raises AssetNotFoundError: there is none, or not in this organisation.
         :raises PreconditionFailedError: it has another version than the expected one.
-        :raises RuleViolationError: what results breaks a rule; ``errors`` names the field.
+        :raises RuleViolationError: what results breaks a rule, there is no such parent in this organisation, or the
+            tree would be too deep; ``errors`` names the field.
         :raises AssetTooLargeError: what results is over a limit.
+        :raises AssetCycleError: the parent is the asset itself, or below it.
         """
-        async with self._unit_of_work() as uow:
+        unit_of_work = self._unit_of_work
+        if "parent_id" in patch and await self._is_large(organisation_id, asset_id):
+            unit_of_work = self._moving
+        async with unit_of_work() as uow:
+            if "parent_id" in patch:
+                await uow.places.hold(organisation_id, alone=True)
             asset = await uow.assets.get(organisation_id, asset_id, for_update=True)
             _check_version(asset, expected_version)
             changed = asset.change(patch, changed_at=self._clock())
             if properties_schema is not None:
                 properties_schema.check(changed.properties)
+            if changed.parent_id != asset.parent_id:
+                await _move(uow, changed)
             await uow.assets.save(changed)
             await uow.commit()
         return changed
 
+    async def _is_large(self, organisation_id: OrganisationId, asset_id: AssetId) -> bool:
+        """Tell whether so much is below an asset that to move it takes long."""
+        async with self._unit_of_work() as uow:
+            place = await uow.places.get(organisation_id, asset_id)
+            return await uow.places.count(place, at_most=MANY + 1) > MANY
+
     async def remove_asset(
         self, *, organisation_id: OrganisationId, asset_id: AssetId, expected_version: int | None
     ) -> None:
-        """Remove an asset that is not a device's.
+        """Remove an asset that is not a device's, and its relationships.
 
         :raises AssetNotFoundError: there is none, or not in this organisation.
         :raises PreconditionFailedError: it has another version than the expected one.
         :raises AssetBoundToDeviceError: it is the asset of a device.
+        :raises AssetHasChildrenError: others are below it.
         """
         async with self._unit_of_work() as uow:
+            await uow.places.hold(organisation_id, alone=False)
             asset = await uow.assets.get(organisation_id, asset_id, for_update=True)
             _check_version(asset, expected_version)
             if asset.device_id is not None:
@@ -164,6 +228,23 @@ class AssetService:
             created_at=now,
             updated_at=now,
         )
+
+
+async def _move(uow: AssetsUnitOfWork, asset: Asset) -> None:
+    """Put an asset, with all below it, where its parent says, while nobody else changes the tree."""
+    moved = await uow.places.get(asset.organisation_id, asset.id)
+    target: Place = ()
+    if asset.parent_id is not None:
+        target = await _get_parent(uow, asset.organisation_id, asset.parent_id)
+        check_move(moved, target)
+    await uow.places.save(moved, below=target)
+
+
+async def _get_parent(uow: AssetsUnitOfWork, organisation_id: OrganisationId, parent_id: AssetId) -> Place:
+    try:
+        return await uow.places.get(organisation_id, parent_id)
+    except AssetNotFoundError as error:
+        raise AssetParentUnknownError from error
 
 
 def _existing(asset: Asset | None) -> Asset:

@@ -8,6 +8,7 @@ from dependency_injector import containers, providers
 from iotsphere.assets.device_types import DeviceTypeService
 from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.maintenance import MaintenanceService
+from iotsphere.assets.relationships import RelationshipService
 from iotsphere.assets.service import AssetService
 from iotsphere.assets.shipped_types import ShippedTypes
 from iotsphere.audit.allowance import RefusalAllowance
@@ -84,6 +85,8 @@ DOORS = [
     "iotsphere.api.assets.endpoints",
     "iotsphere.api.assets.maintenance",
     "iotsphere.api.assets.maintenance_bulk",
+    "iotsphere.api.assets.relationships",
+    "iotsphere.api.assets.tree",
     "iotsphere.api.audit.endpoints",
     "iotsphere.api.recording",
     "iotsphere.api.health.endpoints",
@@ -292,7 +295,14 @@ class Application(containers.DeclarativeContainer):
     registry = providers.Container(Registry, stores=stores, clock=clock, new_id=new_id)
     audit = providers.Container(Audit, settings=settings, stores=stores, clock=clock)
     assets = providers.Singleton(
-        AssetService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock, new_id=new_id
+        AssetService,
+        unit_of_work=stores.assets_unit_of_work.provider,
+        moving=stores.moving_unit_of_work.provider,
+        clock=clock,
+        new_id=new_id,
+    )
+    relationships = providers.Singleton(
+        RelationshipService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock
     )
     shipped_types = providers.Singleton(ShippedTypes.load)
     known_types = providers.Singleton(

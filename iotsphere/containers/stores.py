@@ -42,6 +42,7 @@ from repositories.telemetry.unit_of_work import (
 from repositories.throttling.store import RedisThrottleStore
 
 KEEPING_SECONDS = 30.0
+MOVING_SECONDS = 60.0
 COMPRESSING_SECONDS = 3600.0
 
 
@@ -58,6 +59,12 @@ class Stores(containers.DeclarativeContainer):
     assets_engine = providers.Singleton(create_store_engine, settings.provided.assets_dsn)
     assets_gate = providers.Singleton(StoreGate, "assets")
     assets_unit_of_work = providers.Factory(SqlAlchemyAssetsUnitOfWork, assets_engine, assets_gate)
+
+    # To move an asset takes half a minute or so with a million others below it. Few are moved at a time.
+    moving_engine = providers.Singleton(
+        create_store_engine, settings.provided.assets_dsn, pool_size=2, command_seconds=MOVING_SECONDS
+    )
+    moving_unit_of_work = providers.Factory(SqlAlchemyAssetsUnitOfWork, moving_engine, assets_gate)
 
     telemetry_engine = providers.Singleton(create_store_engine, settings.provided.telemetry_dsn)
     telemetry_gate = providers.Singleton(StoreGate, "telemetry")
@@ -138,7 +145,7 @@ async def close_stores(stores: providers.Container[Stores], *, unknown: Abstract
     """
     engines = {
         "registry": [stores.registry_engine],
-        "assets": [stores.assets_engine],
+        "assets": [stores.assets_engine, stores.moving_engine],
         "telemetry": [
             stores.telemetry_engine,
             stores.rollup_engine,

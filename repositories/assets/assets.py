@@ -1,18 +1,27 @@
 """Assets in PostgreSQL, their properties as JSONB."""
 
 import builtins
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from iotsphere.assets.errors import AssetDeviceTakenError, AssetNotFoundError
+from iotsphere.assets.errors import (
+    AssetDeviceTakenError,
+    AssetHasChildrenError,
+    AssetNotFoundError,
+    AssetParentUnknownError,
+)
 from iotsphere.assets.model import Asset, AssetFilter
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page
+from repositories.assets.places import add_places
+from repositories.assets.rows import asset_to_row, row_to_asset
 from repositories.assets.tables import assets
-from repositories.sql import after_cursor, page_of
+from repositories.sql import after_cursor, page_of, violated_constraint
+
+PARENT = "fk_assets_parent_id"
 
 
 class SqlAlchemyAssetRepository:
@@ -21,43 +30,57 @@ class SqlAlchemyAssetRepository:
 
     async def add(self, asset: Asset) -> None:
         # Not a violation to be caught: that would end the transaction, in which the other asset is then looked up.
-        statement = insert(assets).values(_asset_to_row(asset))
-        added = await self._connection.execute(
-            statement.on_conflict_do_nothing(constraint="uq_assets_device_id").returning(assets.c.id)
-        )
+        statement = insert(assets).values(asset_to_row(asset))
+        try:
+            added = await self._connection.execute(
+                statement.on_conflict_do_nothing(constraint="uq_assets_device_id").returning(assets.c.id)
+            )
+        except IntegrityError as error:
+            if violated_constraint(error) == PARENT:
+                raise AssetParentUnknownError from error
+            raise
         if added.first() is None:
             raise AssetDeviceTakenError
+        await add_places(self._connection, [asset.id])
 
     async def add_missing(self, described: builtins.list[Asset]) -> None:
         # Always in the same order: of two who add the same ones at once, neither then waits for the other.
-        rows = [_asset_to_row(asset) for asset in sorted(described, key=lambda asset: str(asset.device_id))]
+        rows = [asset_to_row(asset) for asset in sorted(described, key=lambda asset: str(asset.device_id))]
         statement = insert(assets).on_conflict_do_nothing(constraint="uq_assets_device_id")
         await self._connection.execute(statement, rows)
+        await add_places(self._connection, [asset.id for asset in described])
 
     async def get(self, organisation_id: OrganisationId, asset_id: AssetId, *, for_update: bool = False) -> Asset:
         query = sa.select(assets).where(assets.c.id == asset_id, assets.c.organisation_id == organisation_id)
-        row = (await self._connection.execute(query.with_for_update() if for_update else query)).first()
+        # Others may go on adding below it, and relating it to others, for which its id alone has to stay.
+        locked = query.with_for_update(key_share=True) if for_update else query
+        row = (await self._connection.execute(locked)).first()
         if row is None:
             raise AssetNotFoundError
-        return _row_to_asset(row)
+        return row_to_asset(row)
 
     async def find_for_device(self, organisation_id: OrganisationId, device_id: DeviceId) -> Asset | None:
         query = sa.select(assets).where(assets.c.device_id == device_id, assets.c.organisation_id == organisation_id)
         row = (await self._connection.execute(query)).first()
-        return _row_to_asset(row) if row else None
+        return row_to_asset(row) if row else None
 
     async def save(self, asset: Asset) -> None:
-        await self._connection.execute(sa.update(assets).where(_is(asset)).values(_asset_to_row(asset)))
+        await self._connection.execute(sa.update(assets).where(_is(asset)).values(asset_to_row(asset)))
 
     async def remove(self, asset: Asset) -> None:
-        await self._connection.execute(sa.delete(assets).where(_is(asset)))
+        try:
+            await self._connection.execute(sa.delete(assets).where(_is(asset)))
+        except IntegrityError as error:
+            if violated_constraint(error) == PARENT:
+                raise AssetHasChildrenError from error
+            raise
 
     async def list(
         self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
     ) -> Page[Asset]:
         query = sa.select(assets).where(assets.c.organisation_id == organisation_id, *_conditions(narrowed_to))
         found = await self._connection.execute(after_cursor(query, assets, limit, cursor))
-        return page_of([_row_to_asset(row) for row in found], limit)
+        return page_of([row_to_asset(row) for row in found], limit)
 
 
 def _is(asset: Asset) -> sa.ColumnElement[bool]:
@@ -73,33 +96,3 @@ def _conditions(narrowed_to: AssetFilter) -> list[sa.ColumnElement[bool]]:
     if narrowed_to.match:
         conditions.append(assets.c.properties.contains(narrowed_to.match))
     return conditions
-
-
-def _asset_to_row(asset: Asset) -> dict[str, Any]:
-    return {
-        "id": asset.id,
-        "organisation_id": asset.organisation_id,
-        "device_id": asset.device_id,
-        "asset_type": asset.asset_type,
-        "name": asset.name,
-        "properties": asset.properties,
-        "capabilities": asset.capabilities,
-        "created_at": asset.created_at,
-        "updated_at": asset.updated_at,
-        "version": asset.version,
-    }
-
-
-def _row_to_asset(row: sa.Row[Any]) -> Asset:
-    return Asset(
-        id=AssetId(row.id),
-        organisation_id=OrganisationId(row.organisation_id),
-        device_id=DeviceId(row.device_id) if row.device_id else None,
-        asset_type=row.asset_type,
-        name=row.name,
-        properties=row.properties,
-        capabilities=row.capabilities,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        version=row.version,
-    )

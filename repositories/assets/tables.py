@@ -21,8 +21,12 @@ assets = sa.Table(
     sa.Column("created_at", TIME, nullable=False),
     sa.Column("updated_at", TIME, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
+    # Stands for the asset in narrow tables, and in their order; never shown.
+    sa.Column("number", sa.BigInteger, sa.Identity(always=True), nullable=False, unique=True),
+    sa.Column("parent_id", sa.Uuid, sa.ForeignKey("assets.id")),
     sa.CheckConstraint("jsonb_typeof(properties) = 'object'", name="properties"),
     sa.CheckConstraint("jsonb_typeof(capabilities) = 'array'", name="capabilities"),
+    sa.Index("ix_assets_parent_id_number", "parent_id", "number", postgresql_where=sa.text("parent_id IS NOT NULL")),
     sa.Index("ix_assets_organisation_id_created_at_id", "organisation_id", "created_at", "id"),
     sa.Index(
         "ix_assets_organisation_id_asset_type_created_at_id", "organisation_id", "asset_type", "created_at", "id"
@@ -30,6 +34,40 @@ assets = sa.Table(
     sa.Index(
         "ix_assets_properties", "properties", postgresql_using="gin", postgresql_ops={"properties": "jsonb_path_ops"}
     ),
+)
+
+# Where an asset stands: the numbers of its ancestors from the root down, then its own, eight bytes each, the most
+# significant first. Below X is what lies between the path of X and the same followed by the byte ff. A table of its
+# own, since a move writes it for all that is moved.
+places = sa.Table(
+    "places",
+    metadata,
+    sa.Column(
+        "number",
+        sa.BigInteger,
+        sa.ForeignKey("assets.number", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    sa.Column("path", sa.LargeBinary, nullable=False),
+    sa.CheckConstraint("length(path) BETWEEN 8 AND 512", name="path"),
+    sa.Index("uq_places_path", "path", unique=True, postgresql_include=["number"]),
+)
+
+relationships = sa.Table(
+    "relationships",
+    metadata,
+    sa.Column("organisation_id", sa.Uuid, nullable=False),
+    sa.Column("asset_id", sa.Uuid, sa.ForeignKey("assets.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("type", sa.Text(collation="C"), primary_key=True),
+    sa.Column("other_id", sa.Uuid, sa.ForeignKey("assets.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("properties", JSONB, nullable=False),
+    sa.Column("created_at", TIME, nullable=False),
+    sa.Column("updated_at", TIME, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.CheckConstraint("asset_id <> other_id", name="other_id"),
+    sa.CheckConstraint("jsonb_typeof(properties) = 'object'", name="properties"),
+    sa.Index("ix_relationships_other_id_type_asset_id", "other_id", "type", "asset_id"),
 )
 
 device_types = sa.Table(

@@ -1,9 +1,17 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from iotsphere.assets.ports import AssetRepository, DeviceTypeRepository, MaintenanceEventRepository
+from iotsphere.assets.ports import (
+    AssetRepository,
+    DeviceTypeRepository,
+    MaintenanceEventRepository,
+    PlaceRepository,
+    RelationshipRepository,
+)
 from repositories.assets.assets import SqlAlchemyAssetRepository
 from repositories.assets.device_types import SqlAlchemyDeviceTypeRepository
 from repositories.assets.maintenance import SqlAlchemyMaintenanceEventRepository
+from repositories.assets.places import SqlAlchemyPlaceRepository
+from repositories.assets.relationships import SqlAlchemyRelationshipRepository
 from repositories.sql import SqlAlchemyUnitOfWork
 
 
@@ -11,10 +19,14 @@ class SqlAlchemyAssetsUnitOfWork(SqlAlchemyUnitOfWork):
     """A transaction on the asset database."""
 
     assets: AssetRepository
+    places: PlaceRepository
+    relationships: RelationshipRepository
     device_types: DeviceTypeRepository
     maintenance_events: MaintenanceEventRepository
 
     def _bind(self, connection: AsyncConnection) -> None:
         self.assets = SqlAlchemyAssetRepository(connection)
+        self.places = SqlAlchemyPlaceRepository(connection)
+        self.relationships = SqlAlchemyRelationshipRepository(connection)
         self.device_types = SqlAlchemyDeviceTypeRepository(connection)
         self.maintenance_events = SqlAlchemyMaintenanceEventRepository(connection)

@@ -1,37 +1,70 @@
 """The asset database in memory; the contract suite holds it to what PostgreSQL does."""
 
 import builtins
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
+from itertools import count
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from iotsphere.assets.device_type import DeviceType, name_behind
 from iotsphere.assets.errors import (
     AssetDeviceTakenError,
+    AssetHasChildrenError,
     AssetNotFoundError,
+    AssetParentUnknownError,
+    AssetTooDeepError,
     MaintenanceEventNotFoundError,
+    RelationshipNotFoundError,
 )
 from iotsphere.assets.maintenance_event import MaintenanceEvent, MaintenanceFilter
 from iotsphere.assets.model import Asset, AssetFilter
-from iotsphere.assets.ports import AssetRepository, DeviceTypeRepository, MaintenanceEventRepository
+from iotsphere.assets.place import MAX_LEVELS, Place, encode_place, level_behind, place_behind
+from iotsphere.assets.ports import (
+    AssetRepository,
+    DeviceTypeRepository,
+    MaintenanceEventRepository,
+    PlaceRepository,
+    RelationshipRepository,
+)
+from iotsphere.assets.relationship import Direction, Link, Relationship, RelationshipFilter, last_behind
 from iotsphere.kernel.identifiers import AssetId, DeviceId, MaintenanceEventId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 
+K = TypeVar("K")
+V = TypeVar("V")
 DeviceTypes = dict[tuple[OrganisationId, str], DeviceType]
 MaintenanceEvents = dict[MaintenanceEventId, MaintenanceEvent]
+Relationships = dict[Link, Relationship]
+
+_numbers: defaultdict[AssetId, int] = defaultdict(count(1).__next__)
+"""What the database gives an asset when it is added."""
+
+
+def place_of(stored: Mapping[AssetId, Asset], asset_id: AssetId) -> Place:
+    """Tell from the parents alone where an asset stands."""
+    parent_id = stored[asset_id].parent_id
+    return (*(place_of(stored, parent_id) if parent_id else ()), _numbers[asset_id])
 
 
 class InMemoryAssetRepository:
-    def __init__(self, stored: dict[AssetId, Asset]) -> None:
+    def __init__(self, stored: dict[AssetId, Asset], relationships: Relationships) -> None:
         self.stored = stored
+        self.relationships = relationships
 
     async def add(self, asset: Asset) -> None:
+        if asset.parent_id is not None and asset.parent_id not in self.stored:
+            raise AssetParentUnknownError
         if asset.device_id is not None and any(other.device_id == asset.device_id for other in self.stored.values()):
             raise AssetDeviceTakenError
+        if asset.parent_id is not None and len(place_of(self.stored, asset.parent_id)) == MAX_LEVELS:
+            raise AssetTooDeepError(MAX_LEVELS)
         self.stored[asset.id] = asset
+        _numbers[asset.id]
 
     async def add_missing(self, described: builtins.list[Asset]) -> None:
         for asset in described:
@@ -53,8 +86,13 @@ class InMemoryAssetRepository:
             self.stored[asset.id] = asset
 
     async def remove(self, asset: Asset) -> None:
-        if self._owned(asset):
-            del self.stored[asset.id]
+        if not self._owned(asset):
+            return
+        if any(other.parent_id == asset.id for other in self.stored.values()):
+            raise AssetHasChildrenError
+        del self.stored[asset.id]
+        for link in [link for link in self.relationships if asset.id in {link.asset_id, link.other_id}]:
+            del self.relationships[link]
 
     async def list(
         self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
@@ -98,6 +136,94 @@ def contains(document: Any, sought: Any) -> bool:
         )
     # Python takes True for 1, JSON does not.
     return isinstance(document, bool) == isinstance(sought, bool) and bool(document == sought)
+
+
+class InMemoryPlaceRepository:
+    """Knows no places but those that the parents say; so nobody can forget to keep them."""
+
+    def __init__(self, stored: dict[AssetId, Asset]) -> None:
+        self.stored = stored
+
+    async def hold(self, organisation_id: OrganisationId, *, alone: bool) -> None:
+        """Nobody comes in between."""
+
+    async def get(self, organisation_id: OrganisationId, asset_id: AssetId) -> Place:
+        asset = self.stored.get(asset_id)
+        if asset is None or asset.organisation_id != organisation_id:
+            raise AssetNotFoundError
+        return place_of(self.stored, asset_id)
+
+    async def count(self, place: Place, *, at_most: int) -> int:
+        return min(len(self._at_or_below(place)), at_most)
+
+    async def save(self, place: Place, *, below: Place) -> None:
+        if len(below) + max(map(len, self._at_or_below(place))) - len(place) + 1 > MAX_LEVELS:
+            raise AssetTooDeepError(MAX_LEVELS)
+        of_numbers = {_numbers[asset_id]: asset_id for asset_id in self.stored}
+        moved = self.stored[of_numbers[place[-1]]]
+        self.stored[moved.id] = replace(moved, parent_id=of_numbers[below[-1]] if below else None)
+
+    async def list_ancestors(
+        self, organisation_id: OrganisationId, asset_id: AssetId, *, limit: int, cursor: str | None
+    ) -> Page[Asset]:
+        first = level_behind(cursor)
+        above = (await self.get(organisation_id, asset_id))[:-1]
+        shown = [self._assets_by_number()[number] for number in above[first : first + limit]]
+        return Page(shown, encode_cursor(first + limit) if len(above) > first + limit else None)
+
+    async def list_descendants(
+        self, organisation_id: OrganisationId, asset_id: AssetId, *, depth: int, limit: int, cursor: str | None
+    ) -> Page[Asset]:
+        last = place_behind(cursor)
+        top = await self.get(organisation_id, asset_id)
+        below = sorted(place[len(top) :] for place in self._at_or_below(top))
+        behind = [place for place in below if place > last and len(place) <= depth]
+        shown = [self._assets_by_number()[place[-1]] for place in behind[:limit]]
+        return Page(shown, encode_place(behind[limit - 1]) if len(behind) > limit else None)
+
+    def _at_or_below(self, top: Place) -> list[Place]:
+        places = [place_of(self.stored, asset_id) for asset_id in self.stored]
+        return [place for place in places if place[: len(top)] == top]
+
+    def _assets_by_number(self) -> dict[int, Asset]:
+        return {_numbers[asset_id]: asset for asset_id, asset in self.stored.items()}
+
+
+class InMemoryRelationshipRepository:
+    def __init__(self, stored: Relationships, assets: Mapping[AssetId, Asset]) -> None:
+        self.stored = stored
+        self.assets = assets
+
+    async def add(self, relationship: Relationship) -> bool:
+        if not {relationship.link.asset_id, relationship.link.other_id} <= self.assets.keys():
+            raise AssetNotFoundError
+        return self.stored.setdefault(relationship.link, relationship) is relationship
+
+    async def get(self, link: Link, *, for_update: bool = False) -> Relationship:
+        if link not in self.stored:
+            raise RelationshipNotFoundError
+        return self.stored[link]
+
+    async def save(self, relationship: Relationship) -> None:
+        if relationship.link in self.stored:
+            self.stored[relationship.link] = relationship
+
+    async def remove(self, link: Link) -> None:
+        self.stored.pop(link, None)
+
+    async def list(
+        self, organisation_id: OrganisationId, narrowed_to: RelationshipFilter, *, limit: int, cursor: str | None
+    ) -> Page[Relationship]:
+        found = {
+            (link.type, link.other_id if narrowed_to.direction is Direction.OUT else link.asset_id): relationship
+            for link, relationship in self.stored.items()
+            if link.organisation_id == organisation_id
+            and narrowed_to.type in {None, link.type}
+            and narrowed_to.asset_id == (link.asset_id if narrowed_to.direction is Direction.OUT else link.other_id)
+        }
+        keys = sorted(key for key in found if cursor is None or key > last_behind(cursor))
+        next_cursor = encode_cursor(*keys[limit - 1]) if len(keys) > limit else None
+        return Page([found[key] for key in keys[:limit]], next_cursor)
 
 
 class InMemoryDeviceTypeRepository:
@@ -180,6 +306,8 @@ class InMemoryAssetsUnitOfWork:
     """A transaction on what is committed, which unit after unit shares."""
 
     assets: AssetRepository
+    places: PlaceRepository
+    relationships: RelationshipRepository
     device_types: DeviceTypeRepository
     maintenance_events: MaintenanceEventRepository
 
@@ -187,16 +315,21 @@ class InMemoryAssetsUnitOfWork:
         self,
         committed: dict[AssetId, Asset],
         committed_types: DeviceTypes | None = None,
+        committed_relationships: Relationships | None = None,
         committed_events: MaintenanceEvents | None = None,
     ) -> None:
         self._committed = committed
         self._committed_types = {} if committed_types is None else committed_types
+        self._committed_relationships = {} if committed_relationships is None else committed_relationships
         self._committed_events = {} if committed_events is None else committed_events
 
     async def __aenter__(self) -> Self:
         self._stored = dict(self._committed)
         self._types = dict(self._committed_types)
-        self.assets = InMemoryAssetRepository(self._stored)
+        self._relationships = dict(self._committed_relationships)
+        self.assets = InMemoryAssetRepository(self._stored, self._relationships)
+        self.places = InMemoryPlaceRepository(self._stored)
+        self.relationships = InMemoryRelationshipRepository(self._relationships, self._stored)
         self.device_types = InMemoryDeviceTypeRepository(self._types)
         self._events = dict(self._committed_events)
         self.maintenance_events = InMemoryMaintenanceEventRepository(self._events)
@@ -207,9 +340,12 @@ class InMemoryAssetsUnitOfWork:
     ) -> None: ...
 
     async def commit(self) -> None:
-        self._committed.clear()
-        self._committed.update(self._stored)
-        self._committed_types.clear()
-        self._committed_types.update(self._types)
-        self._committed_events.clear()
-        self._committed_events.update(self._events)
+        _put(self._committed, self._stored)
+        _put(self._committed_types, self._types)
+        _put(self._committed_relationships, self._relationships)
+        _put(self._committed_events, self._events)
+
+
+def _put(committed: dict[K, V], changed: dict[K, V]) -> None:
+    committed.clear()
+    committed.update(changed)

@@ -64,6 +64,7 @@ class Doors(containers.DeclarativeContainer):
 
     assets: providers.Dependency[Any] = providers.Dependency()
     description: providers.Dependency[Any] = providers.Dependency()
+    relationships: providers.Dependency[Any] = providers.Dependency()
     device_types: providers.Dependency[Any] = providers.Dependency()
     shadow: providers.Dependency[Any] = providers.Dependency()
     shadow_history: providers.Dependency[Any] = providers.Dependency()
@@ -81,14 +82,15 @@ class Doors(containers.DeclarativeContainer):
 
 
 @contextmanager
-def application_of(endpoints: ModuleType, *, callers: Any, devices: Any, **services: Any) -> Iterator[Quart]:
-    """Give an application of one context's endpoints, which find these services.
+def application_of(*endpoints: ModuleType, callers: Any, devices: Any, **services: Any) -> Iterator[Quart]:
+    """Give an application of some endpoints, which find these services.
 
     ``callers`` authenticates as the application's workflow does, and ``devices`` is asked whether a device is there.
     """
     app = Quart(__name__)
     register_error_handlers(app)
-    app.register_blueprint(endpoints.blueprint, url_prefix="/api/v1")
+    for module in endpoints:
+        app.register_blueprint(module.blueprint, url_prefix="/api/v1")
 
     @app.before_request
     async def begin() -> None:
@@ -100,6 +102,6 @@ def application_of(endpoints: ModuleType, *, callers: Any, devices: Any, **servi
         allowance=RefusalAllowance(monotonic=time.monotonic),
     )
     container = Doors(callers=callers, devices=devices, trail=trail, **services)
-    container.wire(modules=[admission, recording, endpoints])
+    container.wire(modules=[admission, recording, *endpoints])
     yield app
     container.unwire()

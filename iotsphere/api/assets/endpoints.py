@@ -24,11 +24,16 @@ blueprint = Blueprint("assets", __name__)
 
 
 def _added(_: Mapping[str, Any], asset: Asset) -> Change:
-    return f"asset:{asset.id}", {"asset_type": asset.asset_type, "name": asset.name}
+    return f"asset:{asset.id}", {"asset_type": asset.asset_type, "name": asset.name} | _below(asset)
 
 
 def _changed(offered: Mapping[str, Any], asset: Asset) -> Change:
-    return f"asset:{asset.id}", {"version": asset.version, "changed": sorted(offered["body"])}
+    details = {"version": asset.version, "changed": sorted(offered["body"])}
+    return f"asset:{asset.id}", details | (_below(asset) if "parent_id" in offered["body"] else {})
+
+
+def _below(asset: Asset) -> dict[str, Any]:
+    return {"parent_id": str(asset.parent_id)} if asset.parent_id else {}
 
 
 def _removed(offered: Mapping[str, Any], _: None) -> Change:
@@ -87,6 +92,7 @@ async def get_device_asset(actor: Actor, device_id: DeviceId, assets: AssetServi
     versioned=True,
     conditional=True,
     audited=_changed,
+    also={409: ProblemAnswer()},
 )
 @inject
 async def change_asset(
@@ -103,7 +109,7 @@ async def change_asset(
 
 @blueprint.delete("/assets/<uuid:asset_id>")
 @operation(
-    "Remove an asset that is not a device's",
+    "Remove an asset that is not a device's, and below which is none",
     allow=Role.OPERATOR,
     status=204,
     conditional=True,

@@ -13,15 +13,19 @@ class AddAssetBody(Schema):
     asset_type = fields.String(required=True, validate=TYPE_NAME)
     name = text(longest=MAX_NAME_LENGTH, required=True)
     device_id = fields.UUID()
+    parent_id = fields.UUID(metadata={"description": "The asset that it is part of."})
     properties = fields.Dict()
     capabilities = fields.List(fields.Dict(), metadata={"description": "Each with a name."})
 
 
 class ChangeAssetBody(Schema):
-    """A merge patch (RFC 7396). Null empties the properties or the capabilities."""
+    """A merge patch (RFC 7396). Null empties the properties or the capabilities, and makes the asset a root."""
 
     asset_type = fields.String(validate=TYPE_NAME)
     name = text(longest=MAX_NAME_LENGTH)
+    parent_id = fields.UUID(
+        allow_none=True, metadata={"description": "Moves the asset with all that is below it; null makes it a root."}
+    )
     properties = fields.Dict(allow_none=True)
     capabilities = fields.List(fields.Dict(), allow_none=True)
 
@@ -60,6 +64,7 @@ class AssetAnswer(Schema):
     asset_type = fields.String()
     name = fields.String()
     device_id = fields.UUID(metadata={"description": "Of the asset of a device alone.", "optional": True})
+    parent_id = fields.UUID(metadata={"description": "Of what is part of another asset.", "optional": True})
     properties = fields.Dict()
     capabilities = fields.List(fields.Dict())
     created_at = Timestamp()
@@ -67,8 +72,8 @@ class AssetAnswer(Schema):
     version = fields.Integer()
 
     @post_dump
-    def _leave_out_no_device(self, written: dict[str, Any], **_: Any) -> dict[str, Any]:
-        return {key: value for key, value in written.items() if (key, value) != ("device_id", None)}
+    def _leave_out_what_is_not_there(self, written: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {key: value for key, value in written.items() if value is not None}
 
 
 class JsonNumber(fields.Field[int | float]):

@@ -8,8 +8,9 @@ from uuid import UUID, uuid4
 import pytest
 from quart import Quart, Response
 
-from iotsphere.api.assets import endpoints
+from iotsphere.api.assets import endpoints, relationships, tree
 from iotsphere.assets.known_types import KnownTypes
+from iotsphere.assets.relationships import RelationshipService
 from iotsphere.assets.service import AssetService
 from iotsphere.assets.shipped_types import ShippedTypes
 from iotsphere.identity.errors import CredentialInvalidError
@@ -97,8 +98,10 @@ class Api:
 @pytest.fixture
 def api() -> Iterator[Api]:
     numbers = count(1)
+    unit_of_work = partial(InMemoryAssetsUnitOfWork, {}, {}, {})
     service = AssetService(
-        unit_of_work=partial(InMemoryAssetsUnitOfWork, {}),
+        unit_of_work=unit_of_work,
+        moving=unit_of_work,
         clock=lambda: FIRST_DAY,
         new_id=lambda: UUID(int=next(numbers)),
     )
@@ -112,5 +115,7 @@ def api() -> Iterator[Api]:
         types=KnownTypes(unit_of_work=partial(InMemoryAssetsUnitOfWork, {}), shipped=ShippedTypes({})),
         assets=service,
     )
-    with application_of(endpoints, callers=callers, devices=registry, assets=service, description=description) as app:
+    relating = RelationshipService(unit_of_work=unit_of_work, clock=lambda: FIRST_DAY)
+    services = {"assets": service, "relationships": relating, "description": description}
+    with application_of(endpoints, tree, relationships, callers=callers, devices=registry, **services) as app:
         yield Api(app, service, organisations, devices)

@@ -77,6 +77,8 @@ async def test_properties_come_back_as_the_json_that_was_sent(api: Api) -> None:
         ({"device_id": "not an id"}, ["device_id"]),
         ({"device_id": NOBODYS}, ["device_id"]),
         ({"parent_id": NOBODYS}, ["parent_id"]),
+        ({"parent_id": "not an id"}, ["parent_id"]),
+        ({"parent_id": None}, ["parent_id"]),
         ({"id": NOBODYS, "version": 5, "organisation_id": NOBODYS}, ["id", "organisation_id", "version"]),
     ],
 )
@@ -208,7 +210,9 @@ async def test_a_patch_is_merged_and_answered_with_the_whole(api: Api, media_typ
         ({"capabilities": [{"name": ""}]}, ["capabilities.0.name"]),
         ({"capabilities": [None]}, ["capabilities.0"]),
         ({"device_id": NOBODYS}, ["device_id"]),
-        ({"parent_id": None}, ["parent_id"]),
+        ({"parent_id": NOBODYS}, ["parent_id"]),
+        ({"parent_id": "not an id"}, ["parent_id"]),
+        ({"parent_id": []}, ["parent_id"]),
         ({"version": 1}, ["version"]),
     ],
 )
@@ -369,11 +373,11 @@ async def test_a_made_up_cursor_is_malformed(api: Api, cursor: str) -> None:
     ("method", "path"),
     [
         ("GET", "/assets/x"),
-        ("GET", f"/assets/{NOBODYS}/ancestors"),
+        ("GET", "/assets/x/ancestors"),
         ("PUT", f"/assets/{NOBODYS}/relationships/feeds/x"),
     ],
 )
-async def test_what_is_not_there_yet_is_a_path_that_is_not_found(api: Api, method: str, path: str) -> None:
+async def test_what_has_no_id_is_a_path_that_is_not_found(api: Api, method: str, path: str) -> None:
     assert await refusal(await api.call(method, path)) == (404, "request.path.not_found", [])
 
 

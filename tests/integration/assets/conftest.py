@@ -24,7 +24,7 @@ async def assets_engine(assets_dsn: str) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture
 def service(assets_engine: AsyncEngine) -> AssetService:
     unit_of_work = partial(SqlAlchemyAssetsUnitOfWork, assets_engine, StoreGate("assets"))
-    return AssetService(unit_of_work=unit_of_work, clock=utc_now, new_id=uuid4)
+    return AssetService(unit_of_work=unit_of_work, moving=unit_of_work, clock=utc_now, new_id=uuid4)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ class Logbook:
 
     def __post_init__(self) -> None:
         self.service = MaintenanceService(
-            unit_of_work=lambda: InMemoryAssetsUnitOfWork({}, {}, self.stored),
+            unit_of_work=lambda: InMemoryAssetsUnitOfWork({}, {}, {}, self.stored),
             clock=lambda: self.now,
             new_id=uuid4,
         )

@@ -32,6 +32,7 @@ class Bench:
         numbers = count(1)
         self.service = AssetService(
             unit_of_work=lambda: InMemoryAssetsUnitOfWork(self.stored),
+            moving=lambda: InMemoryAssetsUnitOfWork(self.stored),
             clock=lambda: self.now,
             new_id=lambda: UUID(int=next(numbers)),
         )

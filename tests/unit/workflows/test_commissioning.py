@@ -45,7 +45,9 @@ class Bench:
                 unit_of_work=self.open_registry, clock=self.clock, new_id=uuid4, make_key=make_api_key
             ),
             outbox=OutboxService(unit_of_work=self.open_registry, clock=self.clock),
-            assets=AssetService(unit_of_work=self.open_assets, clock=self.clock, new_id=uuid4),
+            assets=AssetService(
+                unit_of_work=self.open_assets, moving=self.open_assets, clock=self.clock, new_id=uuid4
+            ),
             types=KnownTypes(unit_of_work=self.open_types, shipped=ShippedTypes.load()),
         )
 

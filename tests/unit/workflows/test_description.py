@@ -45,7 +45,7 @@ class Site:
             devices=devices,
             kinds=DeviceKinds(devices=devices),
             types=KnownTypes(unit_of_work=open_assets, shipped=ShippedTypes({})),
-            assets=AssetService(unit_of_work=open_assets, clock=utc_now, new_id=uuid4),
+            assets=AssetService(unit_of_work=open_assets, moving=open_assets, clock=utc_now, new_id=uuid4),
         )
 
     def open_registry(self) -> InMemoryRegistryUnitOfWork:

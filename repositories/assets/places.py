@@ -1,0 +1,163 @@
+"""The trees of assets in PostgreSQL: where each asset stands, as a path of numbers (ADR 0036)."""
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from iotsphere.assets.errors import AssetNotFoundError, AssetTooDeepError
+from iotsphere.assets.model import Asset
+from iotsphere.assets.place import MAX_LEVELS, Place, encode_place, level_behind, place_behind
+from iotsphere.kernel.identifiers import AssetId, OrganisationId
+from iotsphere.kernel.pagination import Page, encode_cursor
+from repositories.assets.rows import row_to_asset
+from repositories.assets.tables import assets, places
+from repositories.sql import violated_constraint
+
+NUMBER_BYTES = 8
+# Comes after every number, of which none is negative.
+END = b"\xff"
+# Any number will do that no other advisory locks of this database have.
+LOCK_SPACE = 4072036
+
+HOLD_ALONE = sa.text("SELECT pg_advisory_xact_lock(:space, hashtext(CAST(:organisation_id AS text)))")
+HOLD_TOGETHER = sa.text("SELECT pg_advisory_xact_lock_shared(:space, hashtext(CAST(:organisation_id AS text)))")
+
+ADD = sa.text("""
+INSERT INTO places (number, path)
+SELECT added.number, coalesce(above.path, '') || int8send(added.number)
+FROM assets added
+    LEFT JOIN assets parent ON parent.id = added.parent_id
+    LEFT JOIN places above ON above.number = parent.number
+WHERE added.id = ANY(CAST(:ids AS uuid[]))
+""")
+
+COUNT = sa.text("""
+SELECT count(*) FROM (SELECT FROM places WHERE path >= :path AND path < :end LIMIT :at_most) counted
+""")
+
+MOVE = sa.text("""
+UPDATE places SET path = CAST(:below AS bytea) || substring(path FROM :own) WHERE path >= :path AND path < :end
+""")
+
+# From one to the next in the order of the tree. What is too deep is not looked at: from whatever is as deep as may
+# be, the way leads past all that is below it. So a page costs what it shows, whatever else there is.
+DESCENDANTS = (
+    sa.text("""
+WITH RECURSIVE top AS (
+    SELECT path, path || CAST(:end AS bytea) AS behind, length(path) AS above
+    FROM places JOIN assets USING (number) WHERE id = :asset_id AND organisation_id = :organisation_id
+), walk AS (
+    (SELECT path, number, 1 AS nth FROM places
+     WHERE path > (SELECT path || CAST(:start AS bytea) FROM top) AND path < (SELECT behind FROM top)
+     ORDER BY path LIMIT 1)
+    UNION ALL
+    SELECT next.path, next.number, nth + 1
+    FROM walk CROSS JOIN LATERAL (
+        SELECT places.path, places.number FROM places
+        WHERE places.path > CASE WHEN length(walk.path) < (SELECT above FROM top) + CAST(:depth_bytes AS integer)
+                                 THEN walk.path ELSE walk.path || CAST(:end AS bytea) END
+          AND places.path < (SELECT behind FROM top)
+        ORDER BY places.path LIMIT 1
+    ) next
+    WHERE nth < :most
+)
+SELECT number, nth, substring(path FROM (SELECT above FROM top) + 1) AS below FROM walk
+""")
+    .columns(sa.column("number", sa.BigInteger), sa.column("nth", sa.Integer), sa.column("below", sa.LargeBinary))
+    .subquery("found")
+)
+
+
+async def add_places(connection: AsyncConnection, added: Iterable[AssetId]) -> None:
+    """Give assets their place that have been added; what is the parent of one has its own already.
+
+    :raises AssetTooDeepError: the parent is at the lowest level that there may be.
+    """
+    try:
+        await connection.execute(ADD, {"ids": list(added)})
+    except IntegrityError as error:
+        _raise_if_too_deep(error)
+        raise
+
+
+def _raise_if_too_deep(error: IntegrityError) -> None:
+    if violated_constraint(error) == "ck_places_path":
+        raise AssetTooDeepError(MAX_LEVELS) from error
+
+
+class SqlAlchemyPlaceRepository:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def hold(self, organisation_id: OrganisationId, *, alone: bool) -> None:
+        # A statement of its own: what one sees is settled before it waits.
+        lock = HOLD_ALONE if alone else HOLD_TOGETHER
+        await self._connection.execute(lock, {"space": LOCK_SPACE, "organisation_id": str(organisation_id)})
+
+    async def get(self, organisation_id: OrganisationId, asset_id: AssetId) -> Place:
+        query = sa.select(places.c.path).join(assets, assets.c.number == places.c.number)
+        owned = query.where(assets.c.id == asset_id, assets.c.organisation_id == organisation_id)
+        path = await self._connection.scalar(owned)
+        if path is None:
+            raise AssetNotFoundError
+        return _bytes_to_place(path)
+
+    async def count(self, place: Place, *, at_most: int) -> int:
+        counted: int = await self._connection.scalar(COUNT, _range_of(place) | {"at_most": at_most})
+        return counted
+
+    async def save(self, place: Place, *, below: Place) -> None:
+        own = (len(place) - 1) * NUMBER_BYTES + 1
+        try:
+            await self._connection.execute(MOVE, _range_of(place) | {"below": _place_to_bytes(below), "own": own})
+        except IntegrityError as error:
+            _raise_if_too_deep(error)
+            raise
+
+    async def list_ancestors(
+        self, organisation_id: OrganisationId, asset_id: AssetId, *, limit: int, cursor: str | None
+    ) -> Page[Asset]:
+        first = level_behind(cursor)
+        numbers = (await self.get(organisation_id, asset_id))[:-1]
+        shown = numbers[first : first + limit]
+        found = await self._connection.execute(sa.select(assets).where(assets.c.number.in_(shown)))
+        # Who has gone since the place was read is in it no more.
+        of_numbers = {row.number: row_to_asset(row) for row in found}
+        next_cursor = encode_cursor(first + limit) if len(numbers) > first + limit else None
+        return Page([of_numbers[number] for number in shown if number in of_numbers], next_cursor)
+
+    async def list_descendants(
+        self, organisation_id: OrganisationId, asset_id: AssetId, *, depth: int, limit: int, cursor: str | None
+    ) -> Page[Asset]:
+        last = place_behind(cursor)
+        query = sa.select(assets, DESCENDANTS.c.below).join(DESCENDANTS, DESCENDANTS.c.number == assets.c.number)
+        found = await self._connection.execute(
+            query.order_by(DESCENDANTS.c.nth),
+            {
+                "asset_id": asset_id,
+                "organisation_id": organisation_id,
+                "start": _place_to_bytes(last) + (END if len(last) >= depth else b""),
+                "end": END,
+                "depth_bytes": depth * NUMBER_BYTES,
+                "most": limit + 1,
+            },
+        )
+        rows = found.all()
+        next_cursor = encode_place(_bytes_to_place(rows[limit - 1].below)) if len(rows) > limit else None
+        return Page([row_to_asset(row) for row in rows[:limit]], next_cursor)
+
+
+def _range_of(place: Place) -> dict[str, bytes]:
+    """Give the path at a place and the end of all below it."""
+    path = _place_to_bytes(place)
+    return {"path": path, "end": path + END}
+
+
+def _place_to_bytes(place: Place) -> bytes:
+    return b"".join(number.to_bytes(NUMBER_BYTES) for number in place)
+
+
+def _bytes_to_place(path: bytes) -> Place:
+    return tuple(int.from_bytes(path[at : at + NUMBER_BYTES]) for at in range(0, len(path), NUMBER_BYTES))
