@@ -101,6 +101,12 @@ TABLE = {
     "change_asset": Access(OPERATOR, json={"name": "Renamed"}),
     "remove_asset": Access(OPERATOR, status=204),
     "get_device_asset": Access(VIEWER, device=True),
+    "list_ancestors": Access(VIEWER),
+    "list_descendants": Access(VIEWER),
+    "relate_assets": Access(OPERATOR, json={"properties": {"bar": 4}}),
+    "get_relationship": Access(VIEWER),
+    "list_relationships": Access(VIEWER),
+    "unrelate_assets": Access(OPERATOR, status=204),
     # Device types
     "list_device_types": Access(VIEWER),
     "get_device_type": Access(VIEWER),

@@ -177,6 +177,13 @@ class World:
                 return str((await self.change("PUT", f"/device-types/{name}", {}, by=by))["name"])
             case "asset_id":
                 made = await self.change("POST", "/assets", {"asset_type": "hall", "name": "Hall"}, by=by)
+            case "relationship_type":
+                return "feeds"
+            case "other_id":
+                other_id = await self.add_thing("asset_id", {}, by)
+                path = f"/assets/{others['asset_id']}/relationships/{others['relationship_type']}/{other_id}"
+                await self.change("PUT", path, {}, by=by)
+                return other_id
             case "user_id":
                 body = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD, "role": "viewer"}
                 made = await self.change("POST", "/users", body, by=by)
