@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
@@ -79,8 +80,9 @@ class PageQuery(Schema):
     cursor = fields.String(load_default=None)
 
 
+@cache
 def page_schema(item: type[Schema]) -> Schema:
-    """Make the schema of a page of items, named after them."""
+    """Give the schema of a page of items, named after them: one for all lists of such items."""
     name = item.__name__.removesuffix("Answer") + "PageAnswer"
     page = Schema.from_dict(
         {"items": fields.List(fields.Nested(item)), "next_cursor": fields.String(allow_none=True)}, name=name
