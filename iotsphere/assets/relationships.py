@@ -1,5 +1,7 @@
 """Relationships between assets, beside the tree: what feeds what, what stands in for what."""
 
+from contextlib import suppress
+
 from iotsphere.assets.documents import JsonObject
 from iotsphere.assets.errors import RelationshipNotFoundError
 from iotsphere.assets.model import ASSET_TYPE
@@ -35,12 +37,11 @@ class RelationshipService:
         async with self._unit_of_work() as uow:
             for asset_id in (link.asset_id, link.other_id):
                 await uow.places.get(link.organisation_id, asset_id)
-            if expected_version is None and await uow.relationships.add(relationship):
-                related = relationship
+            if expected_version is None:
+                related = await _put(uow, relationship)
             else:
                 present = await _get_expected(uow, link, expected_version)
-                related = present.describe(relationship.properties, changed_at=now)
-                await uow.relationships.save(related)
+                related = await _replace(uow, present, relationship)
             await uow.commit()
         return related
 
@@ -80,7 +81,22 @@ def _check_type(link: Link) -> None:
         raise RelationshipNotFoundError
 
 
-async def _get_expected(uow: AssetsUnitOfWork, link: Link, expected_version: int | None) -> Relationship:
+async def _put(uow: AssetsUnitOfWork, relationship: Relationship) -> Relationship:
+    while not await uow.relationships.add(relationship):
+        # Unless somebody has ended what was there, since we were told of it: then it can be added.
+        with suppress(RelationshipNotFoundError):
+            present = await uow.relationships.get(relationship.link, for_update=True)
+            return await _replace(uow, present, relationship)
+    return relationship
+
+
+async def _replace(uow: AssetsUnitOfWork, present: Relationship, wanted: Relationship) -> Relationship:
+    replaced = present.describe(wanted.properties, changed_at=wanted.updated_at)
+    await uow.relationships.save(replaced)
+    return replaced
+
+
+async def _get_expected(uow: AssetsUnitOfWork, link: Link, expected_version: int) -> Relationship:
     try:
         present = await uow.relationships.get(link, for_update=True)
     except RelationshipNotFoundError as error:

@@ -92,7 +92,7 @@ async def test_an_ended_relationship_is_gone(api: Api) -> None:
 @pytest.mark.parametrize("end", [0, 1])
 async def test_relationships_go_with_either_asset(api: Api, end: int) -> None:
     pair = [await api.add(), await api.add()]
-    await relate(api, *pair)
+    await relate(api, pair[0], pair[1])
 
     assert (await api.call("DELETE", f"/assets/{pair[end]['id']}")).status_code == 204
 
@@ -114,9 +114,9 @@ async def test_nothing_is_related_to_itself_but_circles_are_fine(api: Api) -> No
 async def test_nothing_is_related_to_what_is_not_ours(api: Api, end: int, whose: str) -> None:
     ours = await api.add()
     foreign = {"id": NOBODYS} if whose == "nobody" else await api.add(by="theirs-operator")
-    pair = [foreign, ours] if end == 0 else [ours, foreign]
+    path = path_of(foreign, ours) if end == 0 else path_of(ours, foreign)
 
-    answer = await api.call("PUT", path_of(*pair), json={})
+    answer = await api.call("PUT", path, json={})
 
     assert await refusal(answer) == (404, "assets.asset.not_found", [])
 
@@ -126,7 +126,7 @@ async def test_nobody_else_sees_changes_or_ends_a_relationship(api: Api) -> None
     made = await relate(api, pump, boiler)
 
     for method, code in (("GET", "relationship"), ("PUT", "asset"), ("DELETE", "relationship")):
-        body = {} if method == "PUT" else None
+        body: dict[str, Any] | None = {} if method == "PUT" else None
         answer = await api.call(method, path_of(pump, boiler), by="theirs-operator", json=body)
         assert await refusal(answer) == (404, f"assets.{code}.not_found", [])
 

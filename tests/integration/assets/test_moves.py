@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Coroutine
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -168,13 +168,11 @@ async def test_a_parent_is_removed_or_gets_a_child_and_never_both(
     seen: Counter[type] = Counter()
     for turn in range(40):
         parent = await add(service, ours, "parent")
-        course: Sequence[Callable[[], Awaitable[Any]]] = [
-            lambda parent=parent: remove(service, parent),
-            lambda parent=parent: add(service, ours, "child", parent.id),
+        course: list[Coroutine[Any, Any, Any]] = [
+            remove(service, parent),
+            add(service, ours, "child", parent.id),
         ]
-        outcomes = await asyncio.gather(
-            *(begin() for begin in course[:: 1 if turn % 2 else -1]), return_exceptions=True
-        )
+        outcomes = await asyncio.gather(*course[:: 1 if turn % 2 else -1], return_exceptions=True)
         refused = [type(outcome) for outcome in outcomes if isinstance(outcome, Exception)]
         assert refused in ([AssetHasChildrenError], [AssetParentUnknownError])
         seen.update(refused)

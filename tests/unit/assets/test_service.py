@@ -1,20 +1,25 @@
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
 
 from iotsphere.assets.errors import (
     AssetBoundToDeviceError,
+    AssetCycleError,
     AssetDeviceTakenError,
+    AssetHasChildrenError,
     AssetNotFoundError,
+    AssetParentUnknownError,
     AssetTooLargeError,
 )
-from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.model import Asset, AssetFilter, AssetPatch
+from iotsphere.assets.place import MANY
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.errors import PreconditionFailedError, RuleViolationError
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
+from tests.factories.assets import build_asset
 from tests.fakes.assets import InMemoryAssetRepository, InMemoryAssetsUnitOfWork
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -29,12 +34,26 @@ class Bench:
     def __init__(self) -> None:
         self.stored: dict[AssetId, Asset] = {}
         self.now = NOW
+        self.long_moves = 0
         numbers = count(1)
         self.service = AssetService(
             unit_of_work=lambda: InMemoryAssetsUnitOfWork(self.stored),
-            moving=lambda: InMemoryAssetsUnitOfWork(self.stored),
+            moving=self.open_for_long,
             clock=lambda: self.now,
             new_id=lambda: UUID(int=next(numbers)),
+        )
+
+    def open_for_long(self) -> InMemoryAssetsUnitOfWork:
+        self.long_moves += 1
+        return InMemoryAssetsUnitOfWork(self.stored)
+
+    async def move(self, asset: Asset, parent: Asset | None, **patch: Any) -> Asset:
+        patch["parent_id"] = parent.id if parent else None
+        return await self.service.change_asset(
+            organisation_id=asset.organisation_id,
+            asset_id=asset.id,
+            patch=cast("AssetPatch", patch),
+            expected_version=None,
         )
 
     async def add(self, **description: Any) -> Asset:
@@ -199,3 +218,60 @@ async def test_a_list_shows_the_assets_of_the_organisation_alone(bench: Bench) -
     page = await bench.service.list_assets(organisation_id=OURS, narrowed_to=AssetFilter(), limit=10, cursor=None)
 
     assert (page.items, page.next_cursor) == ([ours], None)
+
+
+async def test_an_asset_below_another_one_moves_with_it(bench: Bench) -> None:
+    site, other = await bench.add(), await bench.add()
+    hall = await bench.add(parent_id=site.id)
+    pump = await bench.add(parent_id=hall.id)
+    bench.now = LATER
+
+    moved = await bench.move(hall, other, name="Hall")
+
+    assert (moved.parent_id, moved.name, moved.version, moved.updated_at) == (other.id, "Hall", 2, LATER)
+    above = await bench.service.list_ancestors(organisation_id=OURS, asset_id=pump.id, limit=9, cursor=None)
+    below = await bench.service.list_descendants(
+        organisation_id=OURS, asset_id=site.id, depth=9, limit=9, cursor=None
+    )
+    assert (above.items, below.items) == ([other, moved], [])
+
+
+async def test_a_refused_move_changes_nothing_else_either(bench: Bench) -> None:
+    site = await bench.add()
+    hall = await bench.add(parent_id=site.id)
+    foreign = await bench.add(organisation_id=THEIRS)
+
+    with pytest.raises(AssetCycleError):
+        await bench.move(site, hall, name="changed")
+    with pytest.raises(AssetParentUnknownError) as refused:
+        await bench.move(hall, foreign, name="changed")
+    with pytest.raises(AssetParentUnknownError):
+        await bench.add(parent_id=foreign.id)
+
+    assert list(refused.value.errors) == ["parent_id"]
+    assert list(bench.stored.values()) == [site, hall, foreign]
+
+
+async def test_what_others_are_below_is_not_removed(bench: Bench) -> None:
+    site = await bench.add()
+    await bench.add(parent_id=site.id)
+
+    with pytest.raises(AssetHasChildrenError):
+        await bench.service.remove_asset(organisation_id=OURS, asset_id=site.id, expected_version=None)
+
+    assert site.id in bench.stored
+
+
+async def test_only_what_has_many_below_it_is_moved_where_there_is_time_for_that(bench: Bench) -> None:
+    site, other = await bench.add(), await bench.add()
+    parts = [build_asset(organisation_id=OURS, parent_id=site.id) for _ in range(MANY - 1)]
+    bench.stored.update({part.id: part for part in parts})
+
+    site = await bench.move(site, other)
+    assert bench.long_moves == 0
+
+    await bench.add(parent_id=site.id)
+    moved = await bench.move(site, None)
+
+    assert (bench.long_moves, moved.parent_id) == (1, None)
+    assert bench.stored[site.id] == moved
