@@ -23,6 +23,9 @@ REFUSALS = {
     "the asset belongs to a device": "assets.asset.bound_to_device",
     "the device has an asset already": "assets.asset.device_taken",
     "there is no such event": "assets.maintenance_event.not_found",
+    "nothing can be below itself": "assets.asset.cycle",
+    "something is below it": "assets.asset.has_children",
+    "nothing has to do with itself": "assets.relationship.to_itself",
 }
 
 
