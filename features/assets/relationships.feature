@@ -28,7 +28,7 @@ Feature: What has to do with what
     When an operator says that "pump" "feeds" "boiler" with 4 bar
     And an operator says that "boiler" "feeds" "pump" with 2 bar
     Then "boiler" "feeds" exactly "pump"
-    When an operator wants to say that "pump" "feeds" "pump"
+    When an operator tries to say that "pump" "feeds" "pump"
     Then it is refused because nothing has to do with itself
 
   Scenario: A relationship goes with either of the two
@@ -40,7 +40,7 @@ Feature: What has to do with what
 
   Scenario: Nothing has to do with what belongs to others
     Given the pump "pump" made by "Grundfos"
-    When an operator wants to say that "pump" "feeds" something of a stranger's
+    When an operator tries to say that "pump" "feeds" something of a stranger's
     Then it is refused because there is no such asset
     When a stranger asks what "pump" "feeds"
     Then it is refused because there is no such asset

@@ -31,7 +31,7 @@ Feature: What is part of what
     And "pump" is part of "hall A, line 1"
 
   Scenario: Nothing is part of itself
-    When an operator wants "hall A" to be part of "pump"
+    When an operator tries to move "hall A" to "pump"
     Then it is refused because nothing can be below itself
     And "pump" is part of "site, hall A, line 1"
 
@@ -41,7 +41,7 @@ Feature: What is part of what
     And one of "hall A" and "hall B" is below the other, and that directly below "site"
 
   Scenario: A hall is not removed while something is in it
-    When an operator wants to remove "hall A"
+    When an operator tries to remove "hall A"
     Then it is refused because something is below it
     When an operator takes "line 1" out of "hall A"
     And an operator removes "hall A"
@@ -53,12 +53,12 @@ Feature: What is part of what
     Then directly below "line 1" is "pump, boiler-7"
 
   Scenario: Nothing is put into what belongs to others
-    When a stranger wants "pump" to be part of something of theirs
+    When a stranger tries to move "pump" to a hall of theirs
     Then it is refused because there is no such asset
-    When an operator wants "pump" to be part of something of a stranger's
+    When an operator tries to move "pump" to a hall of a stranger's
     Then it is refused for its "parent_id"
     And "pump" is part of "site, hall A, line 1"
 
   Scenario: Engineers look, operators move
-    When an engineer wants "pump" to be part of "yard"
+    When an engineer tries to move "pump" to "yard"
     Then it is refused because the role is too low

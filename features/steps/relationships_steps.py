@@ -35,13 +35,13 @@ def say_no_longer(context, one, type_name, other):
     assert answer.status_code == 204, answer.text
 
 
-@when('an operator wants to say that "{one}" "{type_name}" "{other}"')
-def want_to_say(context, one, type_name, other):
+@when('an operator tries to say that "{one}" "{type_name}" "{other}"')
+def try_to_say(context, one, type_name, other):
     relate(context.platform, one, type_name, other)
 
 
-@when('an operator wants to say that "{one}" "{type_name}" something of a stranger\'s')
-def want_to_say_of_strangers(context, one, type_name):
+@when('an operator tries to say that "{one}" "{type_name}" something of a stranger\'s')
+def try_to_say_of_strangers(context, one, type_name):
     stranger = Platform(context.running.url)
     theirs = stranger.request("POST", "/assets", json={"asset_type": "pump", "name": "theirs"}).json()
     context.platform.assets["theirs"] = theirs

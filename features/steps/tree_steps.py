@@ -58,13 +58,13 @@ def take_out(context, name, parent):
     assert answer.status_code == 200, answer.text
 
 
-@when('an {role} wants "{name}" to be part of "{parent}"')
-def want_part_of(context, role, name, parent):
+@when('an {role} tries to move "{name}" to "{parent}"')
+def try_to_move(context, role, name, parent):
     move(context.platform, name, parent, by=role)
 
 
-@when('an operator wants "{name}" to be part of something of a stranger\'s')
-def want_part_of_strangers(context, name):
+@when('an operator tries to move "{name}" to a hall of a stranger\'s')
+def try_to_move_to_strangers(context, name):
     stranger = Platform(context.running.url)
     add(stranger, "theirs")
     context.platform.assets["theirs"] = stranger.assets["theirs"]
@@ -72,8 +72,8 @@ def want_part_of_strangers(context, name):
     stranger.http.close()
 
 
-@when('a stranger wants "{name}" to be part of something of theirs')
-def stranger_wants(context, name):
+@when('a stranger tries to move "{name}" to a hall of theirs')
+def stranger_tries_to_move(context, name):
     stranger = Platform(context.running.url)
     add(stranger, "theirs")
     stranger.assets[name] = context.platform.assets[name]
@@ -108,8 +108,8 @@ def one_is_below_the_other(context, one, other, top):
     assert seen in ({top, f"{top}, {one}"}, {top, f"{top}, {other}"}), seen
 
 
-@when('an operator wants to remove "{name}"')
-def want_to_remove(context, name):
+@when('an operator tries to remove "{name}"')
+def try_to_remove(context, name):
     context.platform.request("DELETE", path_of(context.platform, name))
 
 
