@@ -12,11 +12,13 @@ from iotsphere.assets.errors import (
     AssetHasChildrenError,
     AssetNotFoundError,
     AssetParentUnknownError,
+    AssetTooDeepError,
 )
 from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.place import MAX_LEVELS
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page
-from repositories.assets.places import add_places
+from repositories.assets.places import LENGTH
 from repositories.assets.rows import asset_to_row, row_to_asset
 from repositories.assets.tables import assets
 from repositories.sql import after_cursor, page_of, violated_constraint
@@ -38,17 +40,17 @@ class SqlAlchemyAssetRepository:
         except IntegrityError as error:
             if violated_constraint(error) == PARENT:
                 raise AssetParentUnknownError from error
+            if violated_constraint(error) == LENGTH:
+                raise AssetTooDeepError(MAX_LEVELS) from error
             raise
         if added.first() is None:
             raise AssetDeviceTakenError
-        await add_places(self._connection, [asset.id])
 
     async def add_missing(self, described: builtins.list[Asset]) -> None:
         # Always in the same order: of two who add the same ones at once, neither then waits for the other.
         rows = [asset_to_row(asset) for asset in sorted(described, key=lambda asset: str(asset.device_id))]
         statement = insert(assets).on_conflict_do_nothing(constraint="uq_assets_device_id")
         await self._connection.execute(statement, rows)
-        await add_places(self._connection, [asset.id for asset in described])
 
     async def get(self, organisation_id: OrganisationId, asset_id: AssetId, *, for_update: bool = False) -> Asset:
         query = sa.select(assets).where(assets.c.id == asset_id, assets.c.organisation_id == organisation_id)

@@ -1,6 +1,7 @@
-"""The trees of assets in PostgreSQL: where each asset stands, as a path of numbers (ADR 0036)."""
+"""The trees of assets in PostgreSQL: where each asset stands, as a path of numbers (ADR 0036).
 
-from collections.abc import Iterable
+An asset that is added is given its place by the database itself, below its parent or as a root.
+"""
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -18,20 +19,13 @@ from repositories.sql import violated_constraint
 NUMBER_BYTES = 8
 # Comes after every number, of which none is negative.
 END = b"\xff"
+LENGTH = "ck_places_path"
+"""The constraint that keeps assets above the last level."""
 # Any number will do that no other advisory locks of this database have.
 LOCK_SPACE = 4072036
 
 HOLD_ALONE = sa.text("SELECT pg_advisory_xact_lock(:space, hashtext(CAST(:organisation_id AS text)))")
 HOLD_TOGETHER = sa.text("SELECT pg_advisory_xact_lock_shared(:space, hashtext(CAST(:organisation_id AS text)))")
-
-ADD = sa.text("""
-INSERT INTO places (number, path)
-SELECT added.number, coalesce(above.path, '') || int8send(added.number)
-FROM assets added
-    LEFT JOIN assets parent ON parent.id = added.parent_id
-    LEFT JOIN places above ON above.number = parent.number
-WHERE added.id = ANY(CAST(:ids AS uuid[]))
-""")
 
 COUNT = sa.text("""
 SELECT count(*) FROM (SELECT FROM places WHERE path >= :path AND path < :end LIMIT :at_most) counted
@@ -70,23 +64,6 @@ SELECT number, nth, substring(path FROM (SELECT above FROM top) + 1) AS below FR
 )
 
 
-async def add_places(connection: AsyncConnection, added: Iterable[AssetId]) -> None:
-    """Give assets their place that have been added; what is the parent of one has its own already.
-
-    :raises AssetTooDeepError: the parent is at the lowest level that there may be.
-    """
-    try:
-        await connection.execute(ADD, {"ids": list(added)})
-    except IntegrityError as error:
-        _raise_if_too_deep(error)
-        raise
-
-
-def _raise_if_too_deep(error: IntegrityError) -> None:
-    if violated_constraint(error) == "ck_places_path":
-        raise AssetTooDeepError(MAX_LEVELS) from error
-
-
 class SqlAlchemyPlaceRepository:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -113,7 +90,8 @@ class SqlAlchemyPlaceRepository:
         try:
             await self._connection.execute(MOVE, _range_of(place) | {"below": _place_to_bytes(below), "own": own})
         except IntegrityError as error:
-            _raise_if_too_deep(error)
+            if violated_constraint(error) == LENGTH:
+                raise AssetTooDeepError(MAX_LEVELS) from error
             raise
 
     async def list_ancestors(
@@ -138,7 +116,8 @@ class SqlAlchemyPlaceRepository:
             {
                 "asset_id": asset_id,
                 "organisation_id": organisation_id,
-                "start": _place_to_bytes(last) + (END if len(last) >= depth else b""),
+                # Past all that is below the last one, if that is not asked for.
+                "start": _place_to_bytes(last[:depth]) + (END if len(last) >= depth else b""),
                 "end": END,
                 "depth_bytes": depth * NUMBER_BYTES,
                 "most": limit + 1,

@@ -9,6 +9,24 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+# Whoever adds an asset, also a process that knows nothing of places yet. A parent has its place already: one that is
+# added by the same statement has none, and what would be below it is refused.
+PLACES_OF_ADDED = """
+CREATE FUNCTION add_places() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO places (number, path)
+    SELECT added.number, CASE WHEN added.parent_id IS NULL THEN int8send(added.number) ELSE (
+        SELECT above.path || int8send(added.number)
+        FROM assets parent JOIN places above ON above.number = parent.number WHERE parent.id = added.parent_id
+    ) END
+    FROM added;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER asset_added AFTER INSERT ON assets REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION add_places();
+"""
+
 
 def upgrade() -> None:
     # Rewrites the table once.
@@ -32,6 +50,7 @@ def upgrade() -> None:
     op.create_foreign_key("fk_places_number", "places", "assets", ["number"], ["number"], ondelete="CASCADE")
     op.create_check_constraint("ck_places_path", "places", "length(path) BETWEEN 8 AND 512")
     op.create_index("uq_places_path", "places", ["path"], unique=True, postgresql_include=["number"])
+    op.execute(PLACES_OF_ADDED)
     op.create_table(
         "relationships",
         sa.Column("organisation_id", sa.Uuid, nullable=False),
@@ -53,6 +72,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DROP TRIGGER asset_added ON assets")
+    op.execute("DROP FUNCTION add_places")
     op.drop_table("relationships")
     op.drop_table("places")
     op.execute("ALTER TABLE assets DROP parent_id, DROP number")

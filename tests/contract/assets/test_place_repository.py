@@ -109,6 +109,22 @@ async def test_descendants_may_be_asked_for_down_to_a_level(
     assert await names_below(unit_of_work, tree[0], depth=3, limit=limit) == ["1", "3", "6", "4", "2", "5"]
 
 
+async def test_a_cursor_may_be_gone_on_with_at_another_depth(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId
+) -> None:
+    tree = await grow(unit_of_work, ours, TREE)
+
+    async with unit_of_work() as uow:
+        deep = await uow.places.list_descendants(ours, tree[0].id, depth=9, limit=3, cursor=None)
+        pages = [
+            await uow.places.list_descendants(ours, tree[0].id, depth=depth, limit=9, cursor=deep.next_cursor)
+            for depth in (1, 2, 3)
+        ]
+
+    assert deep.items[-1].name == "6"
+    assert [[asset.name for asset in page.items] for page in pages] == [["2"], ["4", "2", "5"], ["4", "2", "5"]]
+
+
 @pytest.mark.parametrize("limit", [1, 2, 500])
 async def test_ancestors_come_from_the_root_down(
     unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, limit: int
