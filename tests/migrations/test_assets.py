@@ -1,19 +1,35 @@
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.engine import make_url
 
 from iotsphere.localstack.stack import LocalStack, create_database
 from repositories.assets.tables import metadata
-from repositories.migrations import HISTORIES, is_current, upgrade
+from repositories.migrations import HISTORIES, _config, is_current, upgrade
+
+# As a process adds assets that knows no trees yet.
+ADD = sa.text("""
+    INSERT INTO assets (id, organisation_id, asset_type, name, properties, capabilities, created_at, updated_at, version)
+    SELECT gen_random_uuid(), gen_random_uuid(), 'pump', 'P' || n, '{}', '[]', now(), now(), 1
+    FROM generate_series(1, 3) AS n
+""")
+PLACES = sa.text("""
+    SELECT name, path = int8send(number), parent_id FROM assets JOIN places USING (number) ORDER BY number
+""")
 
 
 @pytest.fixture
 async def empty_dsn(stack: LocalStack) -> str:
-    return await create_database(stack, "assets_migrations", timescaledb=False)
+    return await create_database(stack, f"assets_{uuid4().hex[:12]}", timescaledb=False)
+
+
+def engine_of(dsn: str) -> sa.Engine:
+    return sa.create_engine(make_url(dsn).set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
 
 
 def test_the_history_leads_from_an_empty_database_to_what_the_adapter_expects(empty_dsn: str) -> None:
@@ -34,6 +50,57 @@ def test_the_history_leads_from_an_empty_database_to_what_the_adapter_expects(em
         }
         assert _method(connection, "ix_assets_properties") == "gin (properties jsonb_path_ops)"
     engine.dispose()
+
+
+def test_what_was_there_and_what_older_processes_add_are_roots(empty_dsn: str) -> None:
+    with engine_of(empty_dsn).begin() as connection:
+        command.upgrade(_config("assets", connection), "0002")
+    with engine_of(empty_dsn).begin() as connection:
+        connection.execute(ADD)
+
+    upgrade("assets", empty_dsn)
+
+    with engine_of(empty_dsn).begin() as connection:
+        connection.execute(ADD)
+        found = [tuple(row) for row in connection.execute(PLACES)]
+    assert sorted(found[:3]) == found[3:] == [(f"P{number}", True, None) for number in (1, 2, 3)]
+
+
+def test_a_child_that_is_added_before_its_parent_has_a_place_is_refused(empty_dsn: str) -> None:
+    upgrade("assets", empty_dsn)
+    pair = sa.text("""
+        INSERT INTO assets (id, organisation_id, asset_type, name, properties, capabilities, created_at, updated_at,
+                            version, parent_id)
+        SELECT md5('asset' || n)::uuid, md5('ours')::uuid, 'pump', 'P', '{}', '[]', now(), now(), 1,
+               CASE n WHEN 2 THEN md5('asset1')::uuid END
+        FROM generate_series(1, 2) AS n
+    """)
+
+    with pytest.raises(sa.exc.IntegrityError, match="path"), engine_of(empty_dsn).begin() as connection:
+        connection.execute(pair)
+
+
+def test_every_foreign_key_is_led_by_an_index(empty_dsn: str) -> None:
+    """Without one, taking an asset away reads the whole of the table that refers to it."""
+    upgrade("assets", empty_dsn)
+
+    with engine_of(empty_dsn).connect() as connection:
+        inspector = sa.inspect(connection)
+        for table in metadata.tables:
+            leading = {index["column_names"][0] for index in inspector.get_indexes(table)}
+            leading.add(inspector.get_pk_constraint(table)["constrained_columns"][0])
+            for key in inspector.get_foreign_keys(table):
+                assert key["constrained_columns"][0] in leading, (table, key["name"])
+
+
+def test_the_history_leads_back_to_an_empty_database(empty_dsn: str) -> None:
+    upgrade("assets", empty_dsn)
+
+    with engine_of(empty_dsn).begin() as connection:
+        command.downgrade(_config("assets", connection), "base")
+
+    with engine_of(empty_dsn).connect() as connection:
+        assert sa.inspect(connection).get_table_names() == ["alembic_version"]
 
 
 def test_every_revision_says_what_it_does() -> None:
