@@ -1,6 +1,12 @@
 from typing import ClassVar
 
-from iotsphere.kernel.errors import ConflictError, NotFoundError, RuleViolationError, TooLargeError
+from iotsphere.kernel.errors import (
+    ConflictError,
+    NotFoundError,
+    RuleViolationError,
+    TooLargeError,
+    TooManyRequestsError,
+)
 
 
 class AssetNotFoundError(NotFoundError):
@@ -63,6 +69,15 @@ class AssetHasChildrenError(ConflictError):
 
     def __init__(self) -> None:
         super().__init__("Other assets are below this one. Remove them or move them first.")
+
+
+class TreeBusyError(TooManyRequestsError):
+    code: ClassVar[str] = "assets.tree.busy"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Others are changing the organisation's trees, or move much. Try again shortly.", retry_after_seconds=1
+        )
 
 
 class RelationshipNotFoundError(NotFoundError):

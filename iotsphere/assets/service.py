@@ -1,6 +1,7 @@
 """The asset database: what the things of an organisation are, whether or not they report."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from iotsphere.assets.documents import JsonObject
@@ -14,6 +15,7 @@ from iotsphere.assets.model import Asset, AssetDescription, AssetFilter, AssetPa
 from iotsphere.assets.place import MANY, Place, check_move
 from iotsphere.assets.ports import AssetsUnitOfWork, AssetsUnitOfWorkFactory
 from iotsphere.assets.properties_schema import PropertiesSchema
+from iotsphere.assets.turns import TreeTurns
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import PreconditionFailedError
 from iotsphere.kernel.identifiers import AssetId, DeviceId, IdSource, OrganisationId
@@ -35,6 +37,7 @@ class AssetService:
         self._moving = moving
         self._clock = clock
         self._new_id = new_id
+        self._turns = TreeTurns()
 
     async def add_asset(
         self,
@@ -56,14 +59,15 @@ class AssetService:
             it is too deep in the tree; ``errors`` names the field.
         :raises AssetTooLargeError: the description is over a limit.
         :raises AssetDeviceTakenError: the device has an asset already.
+        :raises TreeBusyError: others of the organisation are at its trees.
         """
         description = AssetDescription(asset_type, name, properties or {}, capabilities or [])
         if properties_schema is not None:
             properties_schema.check(description.properties)
         asset = replace(self._make(organisation_id, device_id, description), parent_id=parent_id)
-        async with self._unit_of_work() as uow:
+        unit_of_work = self._unit_of_work() if parent_id is None else self._holding(organisation_id, alone=False)
+        async with unit_of_work as uow:
             if parent_id is not None:
-                await uow.places.hold(organisation_id, alone=False)
                 await _get_parent(uow, organisation_id, parent_id)
             await uow.assets.add(asset)
             await uow.commit()
@@ -170,13 +174,10 @@ class AssetService:
             tree would be too deep; ``errors`` names the field.
         :raises AssetTooLargeError: what results is over a limit.
         :raises AssetCycleError: the parent is the asset itself, or below it.
+        :raises TreeBusyError: it would move, and others of the organisation are at its trees.
         """
-        unit_of_work = self._unit_of_work
-        if "parent_id" in patch and await self._is_large(organisation_id, asset_id):
-            unit_of_work = self._moving
-        async with unit_of_work() as uow:
-            if "parent_id" in patch:
-                await uow.places.hold(organisation_id, alone=True)
+        unit_of_work = self._unit_of_work() if "parent_id" not in patch else self._to_move(organisation_id, asset_id)
+        async with unit_of_work as uow:
             asset = await uow.assets.get(organisation_id, asset_id, for_update=True)
             _check_version(asset, expected_version)
             changed = asset.change(patch, changed_at=self._clock())
@@ -187,6 +188,26 @@ class AssetService:
             await uow.assets.save(changed)
             await uow.commit()
         return changed
+
+    @asynccontextmanager
+    async def _to_move(self, organisation_id: OrganisationId, asset_id: AssetId) -> AsyncIterator[AssetsUnitOfWork]:
+        """Hold the organisation's trees alone, for as long as to move the asset may take."""
+        is_large = await self._is_large(organisation_id, asset_id)
+        async with self._holding(organisation_id, alone=True, takes_long=is_large) as uow:
+            yield uow
+
+    @asynccontextmanager
+    async def _holding(
+        self, organisation_id: OrganisationId, *, alone: bool, takes_long: bool = False
+    ) -> AsyncIterator[AssetsUnitOfWork]:
+        """Hold the organisation's trees, when it is our turn.
+
+        :raises TreeBusyError: that did not come in time.
+        """
+        unit_of_work = self._moving if takes_long else self._unit_of_work
+        async with self._turns.turn(organisation_id), unit_of_work() as uow:
+            await uow.places.hold(organisation_id, alone=alone)
+            yield uow
 
     async def _is_large(self, organisation_id: OrganisationId, asset_id: AssetId) -> bool:
         """Tell whether so much is below an asset that to move it takes long."""
@@ -203,9 +224,9 @@ class AssetService:
         :raises PreconditionFailedError: it has another version than the expected one.
         :raises AssetBoundToDeviceError: it is the asset of a device.
         :raises AssetHasChildrenError: others are below it.
+        :raises TreeBusyError: others of the organisation are at its trees.
         """
-        async with self._unit_of_work() as uow:
-            await uow.places.hold(organisation_id, alone=False)
+        async with self._holding(organisation_id, alone=False) as uow:
             asset = await uow.assets.get(organisation_id, asset_id, for_update=True)
             _check_version(asset, expected_version)
             if asset.device_id is not None:

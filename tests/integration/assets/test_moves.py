@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any
 from uuid import uuid4
@@ -22,8 +23,11 @@ from iotsphere.assets.errors import (
 )
 from iotsphere.assets.model import Asset, AssetFilter
 from iotsphere.assets.service import AssetService
+from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
+from repositories.assets.unit_of_work import SqlAlchemyAssetsUnitOfWork
+from repositories.availability import StoreGate
 
 WRITERS = 6
 SECONDS = 4
@@ -63,6 +67,13 @@ def ours() -> OrganisationId:
     return OrganisationId(uuid4())
 
 
+@pytest.fixture
+def other_service(assets_engine: AsyncEngine) -> AssetService:
+    """As in another process: neither knows who is at the trees in the other one."""
+    unit_of_work = partial(SqlAlchemyAssetsUnitOfWork, assets_engine, StoreGate("assets"))
+    return AssetService(unit_of_work=unit_of_work, moving=unit_of_work, clock=utc_now, new_id=uuid4)
+
+
 async def add(service: AssetService, ours: OrganisationId, name: str, parent_id: AssetId | None = None) -> Asset:
     return await service.add_asset(organisation_id=ours, asset_type="hall", name=name, parent_id=parent_id)
 
@@ -87,7 +98,7 @@ async def assert_tree_is_true(engine: AsyncEngine, ours: OrganisationId) -> None
 
 
 async def test_after_seconds_of_six_writers_the_places_are_what_the_parents_say(
-    service: AssetService, assets_engine: AsyncEngine, ours: OrganisationId
+    service: AssetService, other_service: AssetService, assets_engine: AsyncEngine, ours: OrganisationId
 ) -> None:
     known = [await add(service, ours, f"root {number}") for number in range(3)]
     done: Counter[str] = Counter()
@@ -95,17 +106,18 @@ async def test_after_seconds_of_six_writers_the_places_are_what_the_parents_say(
 
     async def write(seed: int) -> None:
         chance = random.Random(seed)  # noqa: S311  # no secret
+        process = (service, other_service)[seed % 2]
         while monotonic() < end:
             asset, other = chance.choice(known), chance.choice([None, *known])
             parent_id = other.id if other else None
             kind = chance.choices(["add", "move", "remove"], [5, 4, 1])[0]
             with suppress(*REFUSALS):
                 if kind == "add":
-                    known.append(await add(service, ours, "new", parent_id))
+                    known.append(await add(process, ours, "new", parent_id))
                 elif kind == "move":
-                    await move(service, asset, parent_id)
+                    await move(process, asset, parent_id)
                 elif asset is not known[0]:
-                    await remove(service, asset)
+                    await remove(process, asset)
                     known.remove(asset)
                 else:
                     continue
@@ -215,3 +227,24 @@ async def test_others_change_an_asset_while_something_is_added_below_it(
     assert (await service.get_asset(organisation_id=ours, asset_id=parent.id)).version == 6
     page = await service.list_assets(organisation_id=ours, narrowed_to=AssetFilter(), limit=50, cursor=None)
     assert len(page.items) == 6
+
+
+async def test_while_much_is_moved_other_organisations_find_connections(
+    service: AssetService, assets_engine: AsyncEngine, ours: OrganisationId
+) -> None:
+    theirs = OrganisationId(uuid4())
+    parent = await add(service, ours, "parent")
+    foreign = await add(service, theirs, "parent")
+    async with SqlAlchemyAssetsUnitOfWork(assets_engine, StoreGate("assets")) as moving:
+        await moving.places.hold(ours, alone=True)
+        waiting = [asyncio.create_task(add(service, ours, "child", parent.id)) for _ in range(20)]
+        try:
+            await asyncio.wait(waiting, timeout=0.1)
+
+            assert (await add(service, theirs, "child", foreign.id)).parent_id == foreign.id
+            assert await service.get_asset(organisation_id=ours, asset_id=parent.id) == parent
+            assert not any(task.done() for task in waiting)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
