@@ -1,7 +1,7 @@
 """The asset database: what the things of an organisation are, whether or not they report."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
 from iotsphere.assets.documents import JsonObject
@@ -65,8 +65,10 @@ class AssetService:
         if properties_schema is not None:
             properties_schema.check(description.properties)
         asset = replace(self._make(organisation_id, device_id, description), parent_id=parent_id)
-        unit_of_work = self._unit_of_work() if parent_id is None else self._holding(organisation_id, alone=False)
-        async with unit_of_work as uow:
+        opened: AbstractAsyncContextManager[AssetsUnitOfWork] = (
+            self._unit_of_work() if parent_id is None else self._holding(organisation_id, alone=False)
+        )
+        async with opened as uow:
             if parent_id is not None:
                 await _get_parent(uow, organisation_id, parent_id)
             await uow.assets.add(asset)
@@ -176,8 +178,10 @@ class AssetService:
         :raises AssetCycleError: the parent is the asset itself, or below it.
         :raises TreeBusyError: it would move, and others of the organisation are at its trees.
         """
-        unit_of_work = self._unit_of_work() if "parent_id" not in patch else self._to_move(organisation_id, asset_id)
-        async with unit_of_work as uow:
+        opened: AbstractAsyncContextManager[AssetsUnitOfWork] = (
+            self._to_move(organisation_id, asset_id) if "parent_id" in patch else self._unit_of_work()
+        )
+        async with opened as uow:
             asset = await uow.assets.get(organisation_id, asset_id, for_update=True)
             _check_version(asset, expected_version)
             changed = asset.change(patch, changed_at=self._clock())
