@@ -143,14 +143,15 @@ def test_the_trees_are_what_was_made_of_them(request: pytest.FixtureRequest, sto
     with asyncio.Runner() as loop:
         # An engine of its own, for its connections belong to the loop.
         engine = create_store_engine(request.getfixturevalue("assets_dsn")) if store == "postgresql" else None
+        open_store: AssetsUnitOfWorkFactory = (
+            partial(InMemoryAssetsUnitOfWork, {})
+            if engine is None
+            else partial(SqlAlchemyAssetsUnitOfWork, engine, StoreGate("assets"))
+        )
 
         class Life(LifeOfTrees):
             runner = loop
-            unit_of_work = staticmethod(
-                partial(InMemoryAssetsUnitOfWork, {})
-                if engine is None
-                else partial(SqlAlchemyAssetsUnitOfWork, engine, StoreGate("assets"))
-            )
+            unit_of_work = open_store
 
         try:
             run_state_machine_as_test(
