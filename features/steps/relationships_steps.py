@@ -53,9 +53,7 @@ def try_to_say_of_strangers(context, one, type_name):
 def stranger_asks(context, name, type_name):
     stranger = Platform(context.running.url)
     query = {"type": type_name}
-    context.platform.answer = stranger.request(
-        "GET", path_of(context.platform, name), by="engineer", params=query
-    )
+    context.platform.answer = stranger.request("GET", path_of(context.platform, name), by="engineer", params=query)
     stranger.http.close()
 
 

@@ -1,7 +1,7 @@
 """How many of an organisation are at its trees at once, in one process.
 
-While a large part of a tree is moved, whoever adds below something there waits for that in the database, and holds one
-of the process's few connections meanwhile. So few of an organisation do; the others wait without one.
+While a large part of a tree is moved, whoever adds below something there waits for that in the database, and holds
+one of the process's few connections meanwhile. So few of an organisation do; the others wait without one.
 """
 
 import asyncio

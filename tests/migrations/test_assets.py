@@ -14,7 +14,8 @@ from repositories.migrations import HISTORIES, _config, is_current, upgrade
 
 # As a process adds assets that knows no trees yet.
 ADD = sa.text("""
-    INSERT INTO assets (id, organisation_id, asset_type, name, properties, capabilities, created_at, updated_at, version)
+    INSERT INTO assets
+        (id, organisation_id, asset_type, name, properties, capabilities, created_at, updated_at, version)
     SELECT gen_random_uuid(), gen_random_uuid(), 'pump', 'P' || n, '{}', '[]', now(), now(), 1
     FROM generate_series(1, 3) AS n
 """)

@@ -31,7 +31,7 @@ limits = st.sampled_from([1, 2, 3, 50])
 
 
 class LifeOfTrees(RuleBasedStateMachine):
-    """The model: who is whose child, in the order in which they were added. Indexes go round, and one is for nobody."""
+    """The model: who is whose child, in the order in which they were added. Indexes go round; one is for nobody."""
 
     runner: ClassVar[asyncio.Runner]
     unit_of_work: ClassVar[AssetsUnitOfWorkFactory]

@@ -1,4 +1,4 @@
-"""What it costs PostgreSQL to look at a tree of a hundred thousand assets beside another one, and to move parts of it."""
+"""What it costs PostgreSQL to look at a tree of a hundred thousand assets beside another one, and to move in it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
