@@ -1,4 +1,3 @@
-@wip
 Feature: What has to do with what
   Beside the one place where a thing stands, it may feed, cool or stand in for any other thing.
 

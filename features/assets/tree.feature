@@ -1,4 +1,3 @@
-@wip
 Feature: What is part of what
   A site has halls, a hall has lines, a line has machines. Engineers ask for all that is in a hall, or of what a pump is
   part; operators move a line with all that belongs to it.

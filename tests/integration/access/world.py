@@ -15,9 +15,9 @@ from iotsphere.kernel.actor import ActorKind, Role
 from tests.integration.access.described import Described
 from tests.integration.access.table import DEVICE_ID, EMAIL, INSPECTED, PASSWORD, REFRESH_TOKEN, REPORT, Access
 
-# Of the whole platform, and nobody has to make it.
 PARTS_OF_DEVICES = {"credential_id": ("credentials", {}), "event_id": ("maintenance-events", INSPECTED)}
-THERE_ANYWAY = {"retention_class": "default"}
+# What has a name, rather than an id, and need not be made.
+THERE_ANYWAY = {"retention_class": "default", "relationship_type": "feeds"}
 PROVISIONING = {"device_type": "pump", "max_devices": 1000, "expires_at": "2100-01-01T00:00:00Z"}
 
 
@@ -177,13 +177,6 @@ class World:
                 return str((await self.change("PUT", f"/device-types/{name}", {}, by=by))["name"])
             case "asset_id":
                 made = await self.change("POST", "/assets", {"asset_type": "hall", "name": "Hall"}, by=by)
-            case "relationship_type":
-                return "feeds"
-            case "other_id":
-                other_id = await self.add_thing("asset_id", {}, by)
-                path = f"/assets/{others['asset_id']}/relationships/{others['relationship_type']}/{other_id}"
-                await self.change("PUT", path, {}, by=by)
-                return other_id
             case "user_id":
                 body = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD, "role": "viewer"}
                 made = await self.change("POST", "/users", body, by=by)
@@ -197,11 +190,21 @@ class World:
                 raise AssertionError(f"Say here how to make what {variable} stands for.")
         return str(made["id"])
 
+    async def _add_related(self, others: Mapping[str, str], by: Caller) -> str:
+        other_id = await self.add_thing("asset_id", {}, by)
+        path = f"/assets/{others['asset_id']}/relationships/{others['relationship_type']}/{other_id}"
+        await self.change("PUT", path, {}, by=by)
+        return other_id
+
     async def things_for(self, described: Described, by: Caller, **given: str | None) -> dict[str, str]:
         """Make all that stands in an operation's path, but for what is given."""
         things = THERE_ANYWAY | {name: thing for name, thing in given.items() if thing is not None}
         for variable in described.variables:
-            if variable not in things:
+            if variable in things:
+                continue
+            if variable == "other_id":
+                things[variable] = await self._add_related(things, by)
+            else:
                 things[variable] = await self.add_thing(variable, things, by)
         return things
 
