@@ -1,0 +1,110 @@
+"""What PostgreSQL makes of predicates that were read and written anew."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from iotsphere.assets.predicate import Range, read_predicate
+from iotsphere.kernel.errors import RuleViolationError
+from tests.factories.predicates import documents, mutated_predicates, predicates
+
+STRANGERS = 100
+
+Connection = psycopg.Connection[Any]
+many = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+
+
+@pytest.fixture(scope="module")
+def connection(assets_dsn: str) -> Iterator[Connection]:
+    """A connection with the time-out that requests have, to assets with which no predicate has anything in common."""
+    with psycopg.connect(assets_dsn, autocommit=True) as connection:
+        connection.execute("SET statement_timeout = '1900ms'")
+        connection.execute("CREATE TEMPORARY TABLE strangers (properties jsonb)")
+        connection.execute(
+            """INSERT INTO strangers SELECT jsonb_build_object('unheard of', n) FROM generate_series(1, %s) n""",
+            [STRANGERS],
+        )
+        connection.execute("CREATE INDEX ON strangers USING gin (properties jsonb_path_ops)")
+        connection.execute("SET enable_seqscan = off")
+        yield connection
+
+
+def fitting(connection: Connection, predicate: str, properties: list[dict[str, Any]]) -> list[bool | None]:
+    rows = connection.execute(
+        "SELECT document::jsonb @@ %s::jsonpath FROM unnest(%s::text[]) WITH ORDINALITY d (document, n) ORDER BY n",
+        [predicate, [json.dumps(document) for document in properties]],
+    )
+    return [fits for (fits,) in rows]
+
+
+def candidates(connection: Connection, predicate: str) -> int:
+    """Count what the index gives back for a predicate, without what it then turns out to be."""
+    ((plan,),) = connection.execute(
+        "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) SELECT FROM strangers WHERE properties @@ %s::jsonpath",
+        [predicate],
+    )
+    (scan,) = plan[0]["Plan"]["Plans"]
+    assert scan["Node Type"] == "Bitmap Index Scan"
+    return int(scan["Actual Rows"])
+
+
+def numbers_at(value: Any, keys: tuple[str, ...]) -> Iterator[float]:
+    """Give the numbers to which members lead, arrays gone through wherever there are some."""
+    if isinstance(value, list):
+        for element in value:
+            yield from numbers_at(element, keys)
+    elif keys:
+        if isinstance(value, dict) and keys[0] in value:
+            yield from numbers_at(value[keys[0]], keys[1:])
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield float(value)
+
+
+def is_met(found: Range, document: dict[str, Any]) -> bool:
+    return any(found.at_least <= number <= found.at_most for number in numbers_at(document, found.keys))
+
+
+@many
+@given(text=predicates(), properties=st.lists(documents(), min_size=1, max_size=10))
+def test_what_is_written_anew_means_the_same_and_implies_its_ranges(
+    connection: Connection, text: str, properties: list[dict[str, Any]]
+) -> None:
+    predicate = read_predicate(text)
+
+    fits = fitting(connection, predicate.text, properties)
+
+    assert fits == fitting(connection, text, properties)
+    for document, does_fit in zip(properties, fits, strict=True):
+        if does_fit:
+            assert all(is_met(found, document) for found in predicate.ranges)
+
+
+@many
+@given(text=mutated_predicates(), properties=st.lists(documents(), min_size=1, max_size=5))
+def test_what_is_read_at_all_is_read_by_postgresql_too(
+    connection: Connection, text: str, properties: list[dict[str, Any]]
+) -> None:
+    try:
+        predicate = read_predicate(text)
+    except RuleViolationError:
+        return
+    assert fitting(connection, predicate.text, properties) == fitting(connection, text, properties)
+
+
+@many
+@given(text=predicates())
+def test_the_index_narrows_down_what_is_said_to_be_indexed(connection: Connection, text: str) -> None:
+    predicate = read_predicate(text)
+
+    found = candidates(connection, predicate.text)
+
+    if predicate.is_indexed:
+        assert found == 0
+    elif not any(negation in text for negation in ("!(", "! (")):
+        # Of what is negated twice the index takes more than we say.
+        assert found == STRANGERS
