@@ -1,7 +1,7 @@
 """The asset database: what the things of an organisation are."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from repositories.sql import CONSTRAINT_NAMES
 
@@ -15,7 +15,8 @@ assets = sa.Table(
     sa.Column("organisation_id", sa.Uuid, nullable=False),
     sa.Column("device_id", sa.Uuid, unique=True),
     sa.Column("asset_type", sa.Text, nullable=False),
-    sa.Column("name", sa.Text, nullable=False),
+    # In the order of the bytes, whatever the locale.
+    sa.Column("name", sa.Text(collation="C"), nullable=False),
     sa.Column("properties", JSONB, nullable=False),
     sa.Column("capabilities", JSONB, nullable=False),
     sa.Column("created_at", TIME, nullable=False),
@@ -31,8 +32,22 @@ assets = sa.Table(
     sa.Index(
         "ix_assets_organisation_id_asset_type_created_at_id", "organisation_id", "asset_type", "created_at", "id"
     ),
+    sa.Index("ix_assets_organisation_id_name_id", "organisation_id", "name", "id"),
     sa.Index(
-        "ix_assets_properties", "properties", postgresql_using="gin", postgresql_ops={"properties": "jsonb_path_ops"}
+        "ix_assets_organisation_id_properties",
+        "organisation_id",
+        "properties",
+        postgresql_using="gin",
+        postgresql_ops={"properties": "jsonb_path_ops"},
+        postgresql_with={"fastupdate": "off"},
+    ),
+    # Contains ``name_words(what is sought)`` where each of these words begins one of the name.
+    sa.Index(
+        "ix_assets_organisation_id_name_prefixes",
+        "organisation_id",
+        sa.text("name_prefixes(name)"),
+        postgresql_using="gin",
+        postgresql_with={"fastupdate": "off"},
     ),
 )
 
@@ -52,6 +67,29 @@ places = sa.Table(
     sa.Column("path", sa.LargeBinary, nullable=False),
     sa.CheckConstraint("length(path) BETWEEN 8 AND 512", name="path"),
     sa.Index("uq_places_path", "path", unique=True, postgresql_include=["number"]),
+)
+
+# The paths at which assets of an organisation have scalars: the keys from the top of the properties down. Not all of
+# them where there are more than 256; one that is there has the values of every asset. Kept by the database itself.
+property_paths = sa.Table(
+    "property_paths",
+    metadata,
+    sa.Column("organisation_id", sa.Uuid, primary_key=True),
+    sa.Column("name", ARRAY(sa.Text(collation="C")), primary_key=True),
+    sa.Column("path", sa.Integer, sa.Identity(always=True), nullable=False),
+)
+
+# The scalars of properties in their order, which is that of ``kind`` first: 0 is a number, 1 a text (its first 64
+# characters), 2 a boolean (``txt`` is true or false), and 3 is no value: it says that numbers of the asset are in an
+# array on the way. ``num`` is 0 where it is no number, ``txt`` empty where it is one. Kept by the database itself.
+property_values = sa.Table(
+    "property_values",
+    metadata,
+    sa.Column("path", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("num", sa.Double, primary_key=True),
+    sa.Column("txt", sa.Text(collation="C"), primary_key=True),
+    sa.Column("asset", sa.BigInteger, primary_key=True, autoincrement=False),
 )
 
 relationships = sa.Table(

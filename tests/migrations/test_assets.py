@@ -24,6 +24,19 @@ PLACES = sa.text("""
 """)
 
 
+# Three have a rated power, two of them a maker too.
+DESCRIBED = sa.text("""
+    UPDATE assets SET properties = CASE name
+        WHEN 'P1' THEN jsonb '{"rated": {"kw": 1.5}, "runs": [1, 2]}'
+        WHEN 'P2' THEN jsonb '{"rated": {"kw": 15}, "maker": "Grundfos"}'
+        WHEN 'P3' THEN jsonb '{"rated": {"kw": "unknown"}, "maker": null}' END
+""")
+VALUES = sa.text("""
+    SELECT assets.name, array_to_string(paths.name, '.'), kind, num, txt
+    FROM property_values JOIN property_paths AS paths USING (path) JOIN assets ON number = asset ORDER BY 1, 2
+""")
+
+
 @pytest.fixture
 async def empty_dsn(stack: LocalStack) -> str:
     return await create_database(stack, f"assets_{uuid4().hex[:12]}", timescaledb=False)
@@ -49,7 +62,12 @@ def test_the_history_leads_from_an_empty_database_to_what_the_adapter_expects(em
             for constraint in table.constraints
             if isinstance(constraint, sa.CheckConstraint)
         }
-        assert _method(connection, "ix_assets_properties") == "gin (properties jsonb_path_ops)"
+        assert _method(connection, "ix_assets_organisation_id_properties") == (
+            "gin (organisation_id, properties jsonb_path_ops) WITH (fastupdate=off)"
+        )
+        assert _method(connection, "ix_assets_organisation_id_name_prefixes") == (
+            "gin (organisation_id, name_prefixes(name)) WITH (fastupdate=off)"
+        )
     engine.dispose()
 
 
@@ -65,6 +83,54 @@ def test_what_was_there_and_what_older_processes_add_are_roots(empty_dsn: str) -
         connection.execute(ADD)
         found = [tuple(row) for row in connection.execute(PLACES)]
     assert sorted(found[:3]) == found[3:] == [(f"P{number}", True, None) for number in (1, 2, 3)]
+
+
+def test_the_values_of_what_was_there_are_kept_and_of_what_older_processes_change(empty_dsn: str) -> None:
+    with engine_of(empty_dsn).begin() as connection:
+        command.upgrade(_config("assets", connection), "0005")
+    with engine_of(empty_dsn).begin() as connection:
+        connection.execute(ADD)
+        connection.execute(DESCRIBED)
+
+    upgrade("assets", empty_dsn)
+
+    expected = [
+        ("P1", "rated.kw", 0, 1.5, ""),
+        ("P1", "runs", 3, 0.0, ""),
+        ("P2", "maker", 1, 0.0, "Grundfos"),
+        ("P2", "rated.kw", 0, 15.0, ""),
+        ("P3", "rated.kw", 1, 0.0, "unknown"),
+    ]
+    with engine_of(empty_dsn).begin() as connection:
+        assert [tuple(row) for row in connection.execute(VALUES)] == expected
+        connection.execute(sa.text("DELETE FROM assets"))
+        assert connection.execute(VALUES).all() == []
+        connection.execute(ADD)
+        connection.execute(DESCRIBED)
+        assert [tuple(row) for row in connection.execute(VALUES)] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "sought", "is_found"),
+    [
+        ("Circulation pump 4711", "pump", True),
+        ("Circulation pump 4711", "471 CIRC", True),
+        ("Circulation pump 4711", "711", False),
+        ("Circulation pump 4711", "pump hall", False),
+        ("ÖLKÜHLER-Straße_Ä7", "ölk str ä7", True),
+        ("水泵 7号", "水", True),
+        ("Cafe\u0301", "café", True),
+        ("\uff30ump \uff11\uff12", "pump 12", True),
+        ("x" * 40, "x" * 30, True),
+        ("...", "pump", False),
+    ],
+)
+def test_a_name_is_found_by_what_its_words_begin_with(
+    assets_dsn: str, name: str, sought: str, is_found: bool
+) -> None:
+    with engine_of(assets_dsn).connect() as connection:
+        asked = sa.select(sa.func.name_prefixes(name).op("@>")(sa.func.name_words(sought)))
+        assert connection.execute(asked).scalar_one() is is_found
 
 
 def test_a_child_that_is_added_before_its_parent_has_a_place_is_refused(empty_dsn: str) -> None:

@@ -68,8 +68,10 @@ async def fleet_engine(stack: LocalStack) -> AsyncIterator[AsyncEngine]:
     """A database in which two organisations have many assets each, with statistics up to date."""
     dsn = await create_database(stack, "assets_fleet", timescaledb=False)
     upgrade("assets", dsn)
-    engine = create_store_engine(dsn)
+    engine = create_store_engine(dsn, command_seconds=60)
     async with engine.begin() as connection:
+        # What is sorted by properties is not looked at here, and takes most of the time to keep.
+        await connection.execute(sa.text("ALTER TABLE assets DISABLE TRIGGER property_values_added"))
         for owner in (FLEET_OWNER, uuid4()):
             await connection.execute(FLEET, {"organisation_id": owner, "rows": ROWS})
         await connection.execute(sa.text("ANALYZE assets"))
@@ -103,7 +105,7 @@ async def test_few_matches_are_found_by_the_index_on_properties(
     page, plan = await list_with_plan(fleet_engine, AssetFilter(match=match))
 
     assert [asset.properties["serial"] for asset in page.items] == [s for s in [match["serial"]] if s > 0]
-    assert "ix_assets_properties" in plan
+    assert "ix_assets_organisation_id_properties" in plan
 
 
 @pytest.mark.parametrize(
