@@ -166,11 +166,11 @@ class TelemetryService:
     ) -> SeriesPage[Point]:
         """Give points as they were sent; numbers come back as doubles.
 
-        :raises CursorMalformedError: the cursor is not one of such a list.
+        :raises CursorMalformedError: the cursor is not one of this query.
         :raises QueryBusyError: too many others are being answered.
         :raises QueryTooCostlyError: it would take too long.
         """
-        selection, after = self._selection(query), _after(query.cursor)
+        selection, after = self._selection(query), _after(query)
         async with self._room.place(organisation_id), self._unit_of_work() as uow:
             points = await uow.points.range(selection, order=query.order, after=after, limit=query.limit + 1)
         return _page(points, query)
@@ -180,19 +180,19 @@ class TelemetryService:
     ) -> SeriesPage[Point]:
         """Give of the numbers of each series ``most`` that show its curve, or all where there are no more.
 
-        :raises CursorMalformedError: the cursor is not one of such a list.
+        :raises CursorMalformedError: the cursor is not one of this query.
         :raises QueryBusyError: too many others are being answered.
         :raises TooManyPointsError: that would be more than anybody can look at.
         :raises QueryTooCostlyError: there are too many numbers, or it would take too long.
         """
-        selection, after = self._selection(query), _after(query.cursor)
+        selection, after = self._selection(query), _after(query, most)
         async with self._room.place(organisation_id), self._unit_of_work() as uow:
             series = await uow.points.numbers(selection, limit=MAX_NUMBERS)
         if sum(min(most, len(numbers.times)) for numbers in series.values()) > MAX_SAMPLES:
             raise TooManyPointsError(MAX_SAMPLES)
         # In a thread, so that others get their turn meanwhile.
         points = await asyncio.to_thread(_samples, query.device_id, series, most)
-        return _page(_in_order(points, query.order, after), query)
+        return _page(_in_order(points, query.order, after), query, most)
 
     async def find_archived(
         self, *, device_ids: Collection[DeviceId], start: datetime | None, end: datetime | None
@@ -214,20 +214,20 @@ class TelemetryService:
     ) -> SeriesPage[Bucket]:
         """Give figures of the points in each interval.
 
-        :raises CursorMalformedError: the cursor is not one of such a list.
+        :raises CursorMalformedError: the cursor is not one of this query.
         :raises QueryBusyError: too many others are being answered.
         :raises TooManyIntervalsError: there would be more than anybody can look at.
         :raises QueryTooCostlyError: it would take too long.
         :raises FigureOverflowError: a figure exceeds the largest double.
         """
-        selection, after = self._selection(query), _after(query.cursor)
+        selection, after = self._selection(query), _after(query, summary)
         async with self._room.place(organisation_id), self._unit_of_work() as uow:
             buckets = await uow.points.aggregate(selection, summary.grid, summary.aggregates, limit=MAX_BUCKETS + 1)
         if len(buckets) > MAX_BUCKETS:
             raise TooManyIntervalsError(MAX_BUCKETS)
         if summary.fill is not Fill.NONE:
             buckets = _without_gaps(buckets, query, summary)
-        return _page(_in_order(buckets, query.order, after), query)
+        return _page(_in_order(buckets, query.order, after), query, summary)
 
     async def remove_points(
         self,
@@ -266,21 +266,23 @@ class TelemetryService:
         """Give what arrived in each interval, by whole minutes; the one that holds ``start`` counts.
 
         :raises RuleViolationError: the interval is not made of whole minutes.
-        :raises CursorMalformedError: the cursor is not one of such a list.
+        :raises CursorMalformedError: the cursor is not one of this query.
         :raises QueryBusyError: too many others are being answered.
         :raises QueryTooCostlyError: it would take too long.
         """
         if interval.length % MINUTE:
             message = "Must be whole minutes: that is how finely arrivals are counted."
             raise RuleViolationError("The ledger cannot be read at this interval.", {"interval": [message]})
+        asked = (device_id, interval, start, end)
         start, end = self._range(start, end)
         start -= (start - EPOCH) % MINUTE
         if cursor is not None:
-            start = max(start, _from_microseconds(decode_cursor(cursor, tuple[Microseconds])[0]) + interval.length)
+            (last_shown,) = decode_cursor(cursor, tuple[Microseconds], asked=asked)
+            start = max(start, _from_microseconds(last_shown) + interval.length)
         async with self._room.place(organisation_id), self._unit_of_work() as uow:
             entries = await uow.ledger.list(device_id, start, end, length=interval.length, limit=limit + 1)
         last = entries[limit - 1].start if len(entries) > limit else None
-        return Page(entries[:limit], encode_cursor(_microseconds(last)) if last else None)
+        return Page(entries[:limit], encode_cursor(_microseconds(last), asked=asked) if last else None)
 
     def _selection(self, query: SeriesQuery) -> Selection:
         return Selection(query.device_id, query.metrics, *self._range(query.start, query.end))
@@ -332,25 +334,31 @@ def _place(item: Point | Bucket) -> tuple[datetime, str]:
     return item.ts, item.metric
 
 
-def _page(found: Sequence[S], query: SeriesQuery) -> SeriesPage[S]:
+def _page(found: Sequence[S], query: SeriesQuery, made_into: Summary | int | None = None) -> SeriesPage[S]:
     """Make a page of what was found in order, of which one too many tells of a next page."""
     shown = found[: query.limit]
     metrics = query.metrics or sorted({item.metric for item in shown})
-    is_more = len(found) > query.limit
-    return SeriesPage(
-        metrics, shown, encode_cursor(_microseconds(shown[-1].ts), shown[-1].metric) if is_more else None
-    )
+    cursor = None
+    if len(found) > query.limit:
+        cursor = encode_cursor(_microseconds(shown[-1].ts), shown[-1].metric, asked=_asked(query, made_into))
+    return SeriesPage(metrics, shown, cursor)
 
 
 def _index(rejection: Rejection) -> int:
     return rejection.index
 
 
-def _after(cursor: str | None) -> Position | None:
-    if cursor is None:
+def _after(query: SeriesQuery, made_into: Summary | int | None = None) -> Position | None:
+    if query.cursor is None:
         return None
-    microseconds, metric = decode_cursor(cursor, tuple[Microseconds, MetricName])
+    asked = _asked(query, made_into)
+    microseconds, metric = decode_cursor(query.cursor, tuple[Microseconds, MetricName], asked=asked)
     return Position(_from_microseconds(microseconds), metric)
+
+
+def _asked(query: SeriesQuery, made_into: Summary | int | None) -> object:
+    """Give what a cursor is bound to; how much goes onto a page is nothing to it."""
+    return replace(query, limit=0, cursor=None), made_into
 
 
 def _microseconds(moment: datetime) -> int:

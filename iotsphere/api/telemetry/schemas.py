@@ -119,7 +119,12 @@ class RemovalAnswer(Schema):
 
 class PagedRangeQuery(RangeQuery):
     # As in PageQuery: malformed rather than invalid, whatever it is.
-    cursor = fields.String(load_default=None)
+    cursor = fields.String(
+        load_default=None,
+        metadata={
+            "description": "Where the page before ended. All but the limit has to be as it was asked for then."
+        },
+    )
 
 
 class SeriesParameters(PagedRangeQuery):

@@ -162,6 +162,18 @@ async def test_a_made_up_cursor_is_refused(api: Api, path: str, cursor: str) -> 
     assert problem["code"] == "request.cursor.malformed"
 
 
+@pytest.mark.parametrize(
+    "other", [{"metrics": "a"}, {"start": at(1)}, {"order": "desc"}, {"interval": "1m"}, {"max_points": 5}]
+)
+async def test_a_cursor_of_another_query_is_refused(api: Api, readings: None, other: dict[str, Any]) -> None:
+    cursor = (await api.get(limit=4))["next_cursor"]
+
+    assert (await api.get(limit=3, cursor=cursor))["series"][0]["points"]
+    problem = await api.refusal("GET", status=400, query_string={"cursor": cursor, **other})
+
+    assert problem["code"] == "request.cursor.malformed"
+
+
 async def test_too_many_intervals_are_refused(api: Api, readings: None) -> None:
     query = {"interval": "1s", "fill": "null", "start": "2025-01-01T00:00:00Z", "end": at(1)}
 

@@ -1,3 +1,5 @@
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,6 +19,7 @@ from iotsphere.telemetry.model import (
     Fill,
     LedgerEntry,
     Order,
+    SeriesPage,
     SeriesQuery,
     Summary,
 )
@@ -113,23 +116,7 @@ async def test_a_metric_that_was_asked_for_is_answered_even_without_points(servi
     assert list(unasked.series) == ["a", "b"]
 
 
-@pytest.mark.parametrize(
-    "cursor",
-    [
-        "x",
-        "🙂",
-        encode_cursor(1),
-        encode_cursor("2026-11-20T00:00:00Z", "a"),
-        encode_cursor(-1, "a"),
-        encode_cursor(2**62, "a"),
-        encode_cursor(1.5, "a"),
-        encode_cursor(1, "a\0"),
-        encode_cursor(1, "a\n"),
-        encode_cursor(1, ""),
-        encode_cursor(1, "a", 1),
-        encode_cursor(True, "a"),
-    ],
-)
+@pytest.mark.parametrize("cursor", ["", "x", "🙂", encode_cursor(1), encode_cursor(1, "a")])
 async def test_a_made_up_cursor_is_refused(service: TelemetryService, cursor: str) -> None:
     query = SeriesQuery(DEVICE, 10, cursor=cursor)
 
@@ -137,9 +124,122 @@ async def test_a_made_up_cursor_is_refused(service: TelemetryService, cursor: st
         await service.read_points(query=query)
     with pytest.raises(CursorMalformedError):
         await service.read_buckets(query=query, summary=hourly())
-    if cursor != encode_cursor(1):
+    with pytest.raises(CursorMalformedError):
+        await service.read_ledger(device_id=DEVICE, interval=Interval.parse("1h"), limit=1, cursor=cursor)
+
+
+@pytest.mark.parametrize(
+    "sort_key",
+    [
+        (1,),
+        ("2026-11-20T00:00:00Z", "a"),
+        (-1, "a"),
+        (2**62, "a"),
+        (1.5, "a"),
+        (1, "a\0"),
+        (1, "a\n"),
+        (1, ""),
+        (1, "a", 1),
+        (True, "a"),
+    ],
+)
+async def test_a_cursor_forged_for_the_query_is_refused(service: TelemetryService, sort_key: tuple[Any, ...]) -> None:
+    summed_up = hourly()
+    for made_into, read in (
+        (None, service.read_points),
+        (summed_up, partial(service.read_buckets, summary=summed_up)),
+    ):
+        forge = partial(encode_cursor, asked=(SeriesQuery(DEVICE, 0), made_into))
+
+        # One that could have been given out, so that it is the key that is refused.
+        await read(query=SeriesQuery(DEVICE, 10, cursor=forge(1, "a")))
         with pytest.raises(CursorMalformedError):
-            await service.read_ledger(device_id=DEVICE, interval=Interval.parse("1h"), limit=1, cursor=cursor)
+            await read(query=SeriesQuery(DEVICE, 10, cursor=forge(*sort_key)))
+
+
+@pytest.mark.parametrize("sort_key", [(), (-1,), (2**62,), (1.5,), ("1",), (1, "a"), (True,)])
+async def test_a_cursor_forged_for_the_ledger_is_refused(
+    service: TelemetryService, sort_key: tuple[Any, ...]
+) -> None:
+    interval = Interval.parse("1h")
+    forge = partial(encode_cursor, asked=(DEVICE, interval, None, None))
+    read = partial(service.read_ledger, device_id=DEVICE, interval=interval, limit=1)
+
+    await read(cursor=forge(1))
+    with pytest.raises(CursorMalformedError):
+        await read(cursor=forge(*sort_key))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"device_id": DeviceId(UUID(int=2))},
+        {"metrics": ("a",)},
+        {"start": NOW - 9 * HOUR},
+        {"end": NOW},
+        {"order": Order.DESCENDING},
+    ],
+)
+async def test_a_cursor_of_another_query_is_refused(service: TelemetryService, other: dict[str, Any]) -> None:
+    document = [reading(NOW - number * HOUR, a=number, b=-number) for number in range(5)]
+    await service.record_readings(device_id=DEVICE, document=document)
+    query = SeriesQuery(DEVICE, 3)
+    read_buckets, read_samples = (
+        partial(service.read_buckets, summary=hourly()),
+        partial(service.read_samples, most=4),
+    )
+
+    for read in (service.read_points, read_buckets, read_samples):
+        cursor = (await read(query=query)).next_cursor
+
+        assert len((await read(query=replace(query, cursor=cursor, limit=2))).items) == 2
+        with pytest.raises(CursorMalformedError):
+            await read(query=replace(query, cursor=cursor, **other))
+
+
+async def test_a_cursor_of_points_is_none_of_their_figures(service: TelemetryService) -> None:
+    await service.record_readings(
+        device_id=DEVICE, document=[reading(NOW - number * MINUTE, a=number) for number in range(200)]
+    )
+    ways: list[Callable[..., Awaitable[SeriesPage[Any]]]] = [
+        service.read_points,
+        *(partial(service.read_samples, most=most) for most in (50, 60)),
+        *(
+            partial(service.read_buckets, summary=summary(interval, fill, aggregate))
+            for interval, fill, aggregate in (
+                ("5m", Fill.NONE, COUNT),
+                ("5m", Fill.NULL, COUNT),
+                ("5m", Fill.NONE, AVG),
+                ("1m", Fill.NONE, COUNT),
+            )
+        ),
+    ]
+    query = SeriesQuery(DEVICE, 10)
+
+    for read in ways:
+        cursor = (await read(query=query)).next_cursor
+        assert cursor is not None
+        for other in ways:
+            if other is not read:
+                with pytest.raises(CursorMalformedError):
+                    await other(query=replace(query, cursor=cursor))
+
+
+async def test_a_cursor_of_another_ledger_is_refused(service: TelemetryService, data: TelemetryData) -> None:
+    for number in range(3):
+        data.minutes[DEVICE, NOW.replace(second=0) - number * HOUR] = Counts(stored=1)
+    asked: dict[str, Any] = {"device_id": DEVICE, "interval": Interval.parse("1h"), "limit": 1}
+    cursor = (await service.read_ledger(**asked)).next_cursor
+
+    assert len((await service.read_ledger(**{**asked, "limit": 2}, cursor=cursor)).items) == 2
+    for other in (
+        {"device_id": DeviceId(UUID(int=2))},
+        {"interval": Interval.parse("1m")},
+        {"start": NOW - 9 * HOUR},
+        {"end": NOW},
+    ):
+        with pytest.raises(CursorMalformedError):
+            await service.read_ledger(**{**asked, **other}, cursor=cursor)
 
 
 async def test_pages_of_buckets_hold_each_once(service: TelemetryService) -> None:
