@@ -1,4 +1,4 @@
-"""The trees of assets in PostgreSQL: where each asset stands, as a path of numbers (ADR 0036).
+"""The trees of assets in PostgreSQL: where each asset stands, as a path of numbers (ADR 0038).
 
 An asset that is added is given its place by the database itself, below its parent or as a root.
 """
