@@ -139,12 +139,6 @@ def second_cost(context, cost):
     assert (event["cost"], event["recorded_by"]) == (cost, f"user:{engineer}"), event
 
 
-@then('it is refused for its "{place}"')
-def is_refused_for(context, place):
-    assert context.platform.refusal == "request.payload.invalid"
-    assert list(context.platform.answer.json()["errors"]) == [place]
-
-
 @then("the trail tells who recorded it and who took it out")
 def trail_tells(context):
     target = {"target": f"device:{context.event['device_id']}"}

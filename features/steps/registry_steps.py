@@ -141,3 +141,9 @@ def has_an_asset(context, name):
 def has_an_empty_shadow(context, name):
     shadow = context.platform.get(f"{context.platform.path_of(name)}/shadow")
     assert (shadow["state"], shadow["version"]) == ({}, 0)
+
+
+@then('it is refused for its "{field}"')
+def is_refused_for(context, field):
+    assert context.platform.refusal == "request.payload.invalid"
+    assert list(context.platform.answer.json()["errors"]) == [field], context.platform.answer.text

@@ -139,9 +139,3 @@ def is_part_of(context, name, names):
 @then('"{name}" is part of nothing')
 def is_part_of_nothing(context, name):
     assert names_above(context.platform, name) == ""
-
-
-@then('it is refused for its "{field}"')
-def is_refused_for(context, field):
-    assert context.platform.refusal == "request.payload.invalid"
-    assert list(context.platform.answer.json()["errors"]) == [field], context.platform.answer.text
