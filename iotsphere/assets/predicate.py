@@ -5,6 +5,7 @@ other keep it busy past every time-out. So a predicate is read here, by a gramma
 than the document does, and what PostgreSQL is given is written anew from what was read.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
@@ -15,8 +16,11 @@ from iotsphere.assets.predicate_pattern import check_pattern
 from iotsphere.assets.predicate_tokens import Kind, Token, quoted, text_of, tokens
 
 MAX_BYTES = 4 * 1024
-MAX_PARTS = 100
-"""Conditions and steps of paths, each of which may look at everything that an asset has."""
+# Each of these may look at everything that an asset has, 130 000 elements at the most, and PostgreSQL keeps what it
+# looks at until it is through: 10 MB for a condition. A pattern twice as long takes up to four times as long.
+MAX_CONDITIONS = 20
+MAX_STEPS = 100
+MAX_PATTERN_CHARACTERS = 100
 MAX_LEVELS = 16
 # No array that is kept has more elements; PostgreSQL refuses what is beyond 32 bits.
 MAX_SUBSCRIPT = 2**17 - 1
@@ -108,7 +112,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._tokens = list(tokens(text))
         self._place = 0
-        self._parts = 0
+        self._spent: Counter[str] = Counter()
         self._levels = 0
         self._scope = _WHOLE
 
@@ -141,7 +145,7 @@ class _Reader:
         if self._is_next("("):
             return self._parentheses()
         self._need("exists", allowed)
-        self._count()
+        self._spend("conditions", 1, MAX_CONDITIONS)
         self._need("(")
         path = self._path()
         self._need(")", "., [, ? or )")
@@ -158,7 +162,7 @@ class _Reader:
         return replace(inner, text=f"({inner.text})")
 
     def _comparison(self) -> Predicate:
-        self._count()
+        self._spend("conditions", 1, MAX_CONDITIONS)
         if self._is_literal_next():
             literal = self._literal()
             comparison = _MIRRORED[self._comparison_sign(_COMPARISONS)]
@@ -168,7 +172,7 @@ class _Reader:
             self._need("with")
             return Predicate(f"{path.text} starts with {quoted(text_of(self._string()))}", ranges=path.ranges)
         if self._take("like_regex"):
-            return Predicate(f"{path.text} like_regex {quoted(check_pattern(self._string()))}", ranges=path.ranges)
+            return Predicate(f"{path.text} like_regex {quoted(self._pattern())}", ranges=path.ranges)
         comparison = self._comparison_sign(f"., [, ?, starts with, like_regex, {_COMPARISONS}")
         return _compared(path, comparison, self._literal())
 
@@ -195,11 +199,16 @@ class _Reader:
             raise self._refusal("a text in double quotes")
         return self._advance()
 
+    def _pattern(self) -> str:
+        pattern = check_pattern(self._string())
+        self._spend("characters in patterns", len(pattern), MAX_PATTERN_CHARACTERS)
+        return pattern
+
     def _path(self, allowed: str = "") -> _Path:
         self._need(self._scope.root, allowed)
         path = _Path(*self._scope)
         while self._is_next(".", "[", "?"):
-            self._count()
+            self._spend("steps in paths", 1, MAX_STEPS)
             path = self._step(path)
         return path
 
@@ -237,10 +246,10 @@ class _Reader:
         self._scope = outer
         return those
 
-    def _count(self) -> None:
-        self._parts += 1
-        if self._parts > MAX_PARTS:
-            raise PredicateTooLargeError(f"{MAX_PARTS} conditions and steps of paths together")
+    def _spend(self, what: str, amount: int, limit: int) -> None:
+        self._spent[what] += amount
+        if self._spent[what] > limit:
+            raise PredicateTooLargeError(f"{limit} {what}")
 
     @property
     def _next(self) -> Token:
