@@ -23,9 +23,9 @@ _TOKENS = {
     Kind.NUMBER: r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?(?![\w.])",
     Kind.STRING: r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"',
     Kind.WORD: r"[^\W\d]\w*",
-    Kind.SIGN: r"&&|\|\||==|!=|<>|<=|>=|[<>!()?$@.*\[\]]",
-    # A text that has no end, or an escape that JSON has not, is shown from where it begins.
-    Kind.OTHER: r'".*|.',
+    Kind.SIGN: r"&&|\|\||==|!=|<>|<=|>=|\$(?!\w)|[<>!()?@.*\[\]]",
+    # A text that has no end, or an escape that JSON has not, is shown from where it begins; variables by their names.
+    Kind.OTHER: r'".*|\$\w+|.',
     Kind.END: r"\Z",
 }
 # No other white space: what PostgreSQL does not skip belongs to the name of a member.

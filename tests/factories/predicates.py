@@ -5,11 +5,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-KEYS = ("a", "b", "rated power", "größe", "exists", "", '"\\')
+KEYS = ("a", "b", "größe", "exists", "", '"\\ x')
 NUMBERS = (0, 1, -1, 2, 1.5, 9007199254740992, 9007199254740993, 10**22, 1e-7)
 TEXTS = ("", "x", "xy", "Xy", 'x"\\\n', "größe 😀", "1")
 PATTERNS = ("x", "^x", "y$", "^x?y*$", "[^x]", "[w-z]+", ".", "^.*$", "\\.", "ö", "\\\\")
-WORDS = ("a", "b", "größe", "exists")
+WORDS = ("a", "a", "b", "größe", "exists")
 WHITE_SPACE = ("", "", "", " ", " ", "\n\t ")
 FRAGMENTS = (
     *(
@@ -78,18 +78,18 @@ def texts(draw: st.DrawFn, values: tuple[str, ...]) -> str:
 
 
 def literals() -> st.SearchStrategy[str]:
-    return st.one_of(numbers(), texts(TEXTS), st.sampled_from(["true", "false", "null"]))
+    return st.one_of(numbers(), numbers(), texts(TEXTS), st.sampled_from(["true", "false", "null"]))
 
 
 @st.composite
 def paths(draw: st.DrawFn, root: str = "$") -> str:
     steps = [
         st.tuples(spaces(), spaces(), st.sampled_from(WORDS)).map(lambda step: "{}.{}{}".format(*step)),
-        texts(KEYS).map(".{}".format),
+        texts(("a", "b", *KEYS)).map(".{}".format),
         st.sampled_from(["[*]", "[ * ]", "[0]", "[1]"]),
     ]
     if root == "$":
-        steps.append(predicates("@").map("?({})".format))
+        steps += [predicates("@").map("?({})".format)] * 2
     return root + "".join(draw(st.lists(st.one_of(steps), max_size=3 if root == "$" else 2)))
 
 
@@ -101,15 +101,14 @@ def spaces() -> st.SearchStrategy[str]:
 def comparisons(draw: st.DrawFn, root: str) -> str:
     path, between = draw(paths(root)), draw(spaces())
     sign = draw(st.sampled_from(["==", "!=", "<>", "<", "<=", ">", ">="]))
-    match draw(st.sampled_from(["path first", "literal first", "starts", "pattern", "exists"])):
+    match draw(st.sampled_from(["path first", "path first", "literal first", "text", "exists"])):
         case "path first":
             return f"{path}{between}{sign}{between}{draw(literals())}"
         case "literal first":
             return f"{draw(literals())}{between}{sign}{between}{path}"
-        case "starts":
-            return f"{path} starts with{between}{draw(texts(TEXTS))}"
-        case "pattern":
-            return f"{path} like_regex{between}{draw(texts(PATTERNS))}"
+        case "text":
+            how, values = draw(st.sampled_from([("starts with", TEXTS), ("like_regex", PATTERNS)]))
+            return f"{path} {how}{between}{draw(texts(values))}"
         case _:
             return f"{draw(st.sampled_from(['', '!', '! ']))}exists{between}({path})"
 
@@ -138,16 +137,19 @@ def mutated_predicates(draw: st.DrawFn) -> str:
     return text
 
 
-def scalars() -> st.SearchStrategy[Any]:
-    return st.sampled_from([*NUMBERS, *TEXTS, True, False, None])
+def documents() -> list[dict[str, Any]]:
+    """Properties of which the predicates speak: every value, in everything that members and elements can be in."""
+    values = [*NUMBERS, *TEXTS, True, False, None, [], {}]
+    pairs = [(value, values[(place + step) % len(values)]) for step in (1, 5) for place, value in enumerate(values)]
+    return [document for value, other in pairs for document in _documents(value, other)]
 
 
-def documents() -> st.SearchStrategy[dict[str, Any]]:
-    """Properties with the members and values of which the predicates speak."""
-    keys = st.sampled_from(KEYS)
-    values = st.recursive(
-        scalars(),
-        lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=3)),
-        max_leaves=8,
-    )
-    return st.dictionaries(keys, values, max_size=4)
+def _documents(value: Any, other: Any) -> list[dict[str, Any]]:
+    return [
+        {"a": value, "b": other},
+        {"a": [value, other], "b": {"a": value, "b": [other]}},
+        {"a": {"b": value, "a": other}, "b": [[value], other]},
+        {"a": [{"b": value}, {"b": other, "a": value}], "größe": other},
+        {"a": [[{"b": value}], {"b": [value, other]}], "größe": {"a": value}},
+        {key: {"a": value, "b": [other]} for key in KEYS},
+    ]
