@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
+from sys import float_info
 from typing import NamedTuple
 
 from iotsphere.assets.predicate_errors import PredicateMalformedError, PredicateTooLargeError
@@ -190,8 +191,9 @@ class _Reader:
         token = self._advance()
         if token.kind is Kind.STRING:
             return quoted(text_of(token))
-        if token.kind is Kind.NUMBER and abs(float(token.text)) == inf:
-            raise PredicateMalformedError(token.position, token.text, "a number that is not beyond ±1.8e308")
+        if token.kind is Kind.NUMBER and abs(float(token.text)) >= float_info.max:
+            # What is stored and larger has been rounded to infinity.
+            raise PredicateMalformedError(token.position, token.text, "a number within ±1.79e308")
         return token.text
 
     def _string(self) -> Token:

@@ -139,7 +139,7 @@ def mutated_predicates(draw: st.DrawFn) -> str:
 
 def documents() -> list[dict[str, Any]]:
     """Properties of which the predicates speak: every value, in everything that members and elements can be in."""
-    values = [*NUMBERS, *TEXTS, True, False, None, [], {}]
+    values: list[Any] = [*NUMBERS, *TEXTS, True, False, None, [], {}]
     pairs = [(value, values[(place + step) % len(values)]) for step in (1, 5) for place, value in enumerate(values)]
     return [document for value, other in pairs for document in _documents(value, other)]
 
