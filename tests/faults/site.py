@@ -43,6 +43,7 @@ class Site:
             ),
         }
         self.headers = headers
+        self.history = f"{path}/shadow/history"
 
     async def register(self) -> httpx.Response:
         body = {"serial_number": uuid4().hex, "device_type": "pump"}

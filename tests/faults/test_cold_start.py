@@ -27,4 +27,11 @@ async def test_the_application_starts_with_every_store_down_and_becomes_ready_by
 
         site = await open_site(http)
         assert (await site.calls["shadow"]()).status_code == 200
+
+        async def is_carried() -> bool:
+            """What the worker does, which starts beside and may take longer."""
+            answer = await http.get(site.history, headers=site.headers)
+            return answer.status_code == 200 and bool(answer.json()["items"])
+
+        await eventually(is_carried, within=START_SECONDS)
         await http.aclose()
