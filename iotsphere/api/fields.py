@@ -6,11 +6,12 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from iotsphere.kernel.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from iotsphere.kernel.times import format_time, parse_time
 
+MAX_VERSION = 2**31 - 1
 INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -78,6 +79,30 @@ class PageQuery(Schema):
     limit = fields.Integer(load_default=DEFAULT_LIMIT, validate=validate.Range(1, MAX_LIMIT))
     # Whatever no list gave out is malformed rather than invalid, however long it is.
     cursor = fields.String(load_default=None)
+
+
+class ThenQuery(Schema):
+    """Without either, the thing as it is."""
+
+    version = fields.Integer(
+        validate=validate.Range(1, MAX_VERSION), metadata={"description": "As it was at this version."}
+    )
+    at = Timestamp(metadata={"description": "As it was at this time."})
+
+    @validates_schema
+    def _check_one(self, loaded: dict[str, Any], **_: Any) -> None:
+        if len(loaded) > 1:
+            raise ValidationError("Must not be given with version.", "at")
+
+
+class HistoryQuery(PageQuery):
+    start = Timestamp(load_default=None, metadata={"description": "Inclusive; without it, from the first change on."})
+    end = Timestamp(load_default=None, metadata={"description": "Exclusive; without it, up to the last change."})
+
+    @validates_schema
+    def _check_range(self, loaded: dict[str, Any], **_: Any) -> None:
+        if loaded["start"] and loaded["end"] and loaded["start"] > loaded["end"]:
+            raise ValidationError("Must not lie before start.", "end")
 
 
 @cache

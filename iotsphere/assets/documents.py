@@ -33,6 +33,33 @@ def merge(target: Any, patch: Any) -> Any:
     return merged
 
 
+def is_same(one: Any, other: Any) -> bool:
+    """Tell whether two documents are the same JSON; Python takes True for 1 and for 1.0, JSON does not."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return type(one) is type(other) and bool(one == other)
+
+
+def find_patch(before: JsonObject, after: JsonObject) -> JsonObject | None:
+    """Give the merge patch that makes ``after`` of ``before``; None if none does: a patch cannot say a new null."""
+    patch = _differences(before, after)
+    return patch if is_same(merge(before, patch), after) else None
+
+
+def _differences(before: JsonObject, after: JsonObject) -> JsonObject:
+    patch: JsonObject = dict.fromkeys(before.keys() - after.keys())
+    for key, value in after.items():
+        known = before.get(key)
+        if key not in before or not isinstance(known, dict) or not isinstance(value, dict):
+            if key not in before or not is_same(known, value):
+                patch[key] = value
+        elif inner := _differences(known, value):
+            patch[key] = inner
+    return patch
+
+
 def size_of(document: Any) -> int:
     """Give the bytes of a storable document as compact JSON in UTF-8."""
     return len(msgspec.json.encode(document))

@@ -18,6 +18,12 @@ class AssetNotFoundError(NotFoundError):
         super().__init__("There is no such asset. Check the id, and the organisation that you act for.")
 
 
+class AssetVersionNotFoundError(NotFoundError):
+    """The asset is there, and was not then, or not as that version; or nobody knows any more what it was."""
+
+    code: ClassVar[str] = "assets.version.not_found"
+
+
 class AssetDeviceTakenError(ConflictError):
     """A device has one asset."""
 

@@ -113,7 +113,8 @@ class Asset:
             name=description.name,
             properties=description.properties,
             capabilities=description.capabilities,
-            updated_at=changed_at,
+            # Of two processes one's clock may be behind. What comes later is later.
+            updated_at=max(changed_at, self.updated_at),
             version=self.version + 1,
             parent_id=patch.get("parent_id", self.parent_id),
         )

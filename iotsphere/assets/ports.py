@@ -1,8 +1,10 @@
 import builtins
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
+from iotsphere.assets.change import AssetChange
 from iotsphere.assets.device_type import DeviceType
 from iotsphere.assets.maintenance_event import MaintenanceEvent, MaintenanceFilter
 from iotsphere.assets.model import Asset, AssetFilter
@@ -35,10 +37,14 @@ class AssetRepository(Protocol):
     async def find_for_device(self, organisation_id: OrganisationId, device_id: DeviceId) -> Asset | None: ...
 
     async def save(self, asset: Asset) -> None:
-        """Keep what has changed. Its place, and those of all below it, are kept by ``PlaceRepository.save``."""
+        """Keep what has changed. Its place, and those of all below it, are kept by ``PlaceRepository.save``.
+
+        Who has changed it, and how, is kept by ``AssetChangeRepository.add``; what it was is kept here, where that
+        does not tell it.
+        """
 
     async def remove(self, asset: Asset) -> None:
-        """Remove an asset and its relationships.
+        """Remove an asset, its relationships and its history.
 
         :raises AssetHasChildrenError: others are below it.
         """
@@ -83,6 +89,36 @@ class PlaceRepository(Protocol):
         self, organisation_id: OrganisationId, asset_id: AssetId, *, depth: int, limit: int, cursor: str | None
     ) -> Page[Asset]:
         """List what is below an asset, down to ``depth`` levels: each before what is below it, the older first."""
+
+
+class AssetChangeRepository(Protocol):
+    """The history of assets. A version of which nobody has told anything was found, by nobody that is known."""
+
+    async def add(self, *changes: AssetChange) -> None:
+        """Keep changes in the transaction that makes them; those of an asset that is not there go nowhere.
+
+        Of an asset with more than ``KEPT_VERSIONS`` the oldest go.
+        """
+
+    async def list(
+        self,
+        organisation_id: OrganisationId,
+        asset_id: AssetId,
+        *,
+        start: datetime | None,
+        end: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[AssetChange]:
+        """List changes, the newest first; ``whole`` is there for those that have no patch."""
+
+    async def find_version_at(self, organisation_id: OrganisationId, asset_id: AssetId, at: datetime) -> int | None:
+        """Give the version that the asset had at a time, if that is known."""
+
+    async def list_since_whole(
+        self, organisation_id: OrganisationId, asset_id: AssetId, *, version: int
+    ) -> Sequence[AssetChange]:
+        """List the changes up to a version before the last, from one that is kept whole; none if some are missing."""
 
 
 class RelationshipRepository(Protocol):
@@ -147,6 +183,7 @@ class MaintenanceEventRepository(Protocol):
 class AssetsUnitOfWork(Protocol):
     assets: AssetRepository
     places: PlaceRepository
+    changes: AssetChangeRepository
     relationships: RelationshipRepository
     device_types: DeviceTypeRepository
     maintenance_events: MaintenanceEventRepository

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
+from iotsphere.assets.change import change_of
 from iotsphere.assets.documents import JsonObject
 from iotsphere.assets.errors import (
     AssetBoundToDeviceError,
@@ -43,17 +44,17 @@ class AssetService:
         self,
         *,
         organisation_id: OrganisationId,
+        added_by: str,
         asset_type: str,
         name: str,
         device_id: DeviceId | None = None,
         parent_id: AssetId | None = None,
         properties: JsonObject | None = None,
         capabilities: list[JsonObject] | None = None,
-        properties_schema: PropertiesSchema | None = None,
     ) -> Asset:
         """Add an asset; ``device_id`` makes it the asset of that device, which the caller has seen to exist.
 
-        ``properties_schema`` is what the device's type says of properties.
+        ``added_by`` is who does so, in one word, as the history keeps it.
 
         :raises RuleViolationError: the description breaks a rule, there is no such parent in this organisation, or
             it is too deep in the tree; ``errors`` names the field.
@@ -62,8 +63,6 @@ class AssetService:
         :raises TreeBusyError: others of the organisation are at its trees.
         """
         description = AssetDescription(asset_type, name, properties or {}, capabilities or [])
-        if properties_schema is not None:
-            properties_schema.check(description.properties)
         asset = replace(self._make(organisation_id, device_id, description), parent_id=parent_id)
         opened: AbstractAsyncContextManager[AssetsUnitOfWork] = (
             self._unit_of_work() if parent_id is None else self._holding(organisation_id, alone=False)
@@ -72,6 +71,7 @@ class AssetService:
             if parent_id is not None:
                 await _get_parent(uow, organisation_id, parent_id)
             await uow.assets.add(asset)
+            await uow.changes.add(change_of(None, asset, actor=added_by))
             await uow.commit()
         return asset
 
@@ -80,6 +80,7 @@ class AssetService:
         *,
         organisation_id: OrganisationId,
         device_id: DeviceId,
+        described_by: str,
         asset_type: str,
         name: str,
         properties: JsonObject | None = None,
@@ -104,16 +105,23 @@ class AssetService:
             except AssetDeviceTakenError:
                 # Somebody else described the device since we looked.
                 return _existing(await uow.assets.find_for_device(organisation_id, device_id))
+            await uow.changes.add(change_of(None, asset, actor=described_by))
             await uow.commit()
         return asset
 
     async def describe_devices(
-        self, *, organisation_id: OrganisationId, descriptions: Mapping[DeviceId, AssetDescription]
+        self,
+        *,
+        organisation_id: OrganisationId,
+        described_by: str,
+        descriptions: Mapping[DeviceId, AssetDescription],
     ) -> None:
         """Make the assets of newly registered devices; where one has an asset already, that one stays as it is."""
         assets = [self._make(organisation_id, device_id, made) for device_id, made in descriptions.items()]
         async with self._unit_of_work() as uow:
             await uow.assets.add_missing(assets)
+            # What was not added, since the device had an asset, has no history.
+            await uow.changes.add(*(change_of(None, asset, actor=described_by) for asset in assets))
             await uow.commit()
 
     async def get_asset(self, *, organisation_id: OrganisationId, asset_id: AssetId) -> Asset:
@@ -162,6 +170,7 @@ class AssetService:
         *,
         organisation_id: OrganisationId,
         asset_id: AssetId,
+        changed_by: str,
         patch: AssetPatch,
         expected_version: int | None,
         properties_schema: PropertiesSchema | None = None,
@@ -190,6 +199,7 @@ class AssetService:
             if changed.parent_id != asset.parent_id:
                 await _move(uow, changed)
             await uow.assets.save(changed)
+            await uow.changes.add(change_of(asset, changed, actor=changed_by))
             await uow.commit()
         return changed
 
@@ -222,7 +232,7 @@ class AssetService:
     async def remove_asset(
         self, *, organisation_id: OrganisationId, asset_id: AssetId, expected_version: int | None
     ) -> None:
-        """Remove an asset that is not a device's, and its relationships.
+        """Remove an asset that is not a device's, its relationships and its history.
 
         :raises AssetNotFoundError: there is none, or not in this organisation.
         :raises PreconditionFailedError: it has another version than the expected one.

@@ -6,6 +6,7 @@ from uuid import uuid4
 from dependency_injector import containers, providers
 
 from iotsphere.assets.device_types import DeviceTypeService
+from iotsphere.assets.history import AssetHistoryService
 from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.maintenance import MaintenanceService
 from iotsphere.assets.relationships import RelationshipService
@@ -301,6 +302,7 @@ class Application(containers.DeclarativeContainer):
         clock=clock,
         new_id=new_id,
     )
+    asset_history = providers.Singleton(AssetHistoryService, unit_of_work=stores.assets_unit_of_work.provider)
     relationships = providers.Singleton(
         RelationshipService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock
     )

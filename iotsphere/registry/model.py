@@ -206,13 +206,17 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OutboxEvent:
-    """Something that the other stores have yet to hear of; committed together with the row it tells about."""
+    """Something that the other stores have yet to hear of; committed together with the row it tells about.
+
+    ``actor`` is who made it happen, in one word.
+    """
 
     id: EventId
     kind: EventKind
     organisation_id: OrganisationId
     device_id: DeviceId
     payload: dict[str, Any]
+    actor: str
     correlation_id: str
     created_at: datetime
     due_at: datetime

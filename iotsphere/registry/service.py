@@ -180,6 +180,7 @@ def make_device(
         organisation_id=device.organisation_id,
         device_id=device.id,
         payload=draft.asset,
+        actor=attempt.caller.name,
         correlation_id=attempt.correlation_id,
         created_at=now,
         due_at=now + CLAIM,

@@ -150,20 +150,24 @@ class CommissioningWorkflow:
         return await self._outbox.claim_due_events(limit=limit)
 
     async def deliver_events(self, *, events: Sequence[OutboxEvent]) -> bool:
-        """Carry claimed events, those of an organisation together; give whether the asset store heard of them.
+        """Carry claimed events, those of one actor together; give whether the asset store heard of them.
 
         What it has not heard of is put off. So is, by itself, what it refuses.
         """
-        of_organisations: dict[OrganisationId, list[OutboxEvent]] = {}
+        of_actors: dict[tuple[OrganisationId, str], list[OutboxEvent]] = {}
         for event in events:
-            of_organisations.setdefault(event.organisation_id, []).append(event)
-        return all([await self._deliver_together(*each) for each in of_organisations.items()])
+            of_actors.setdefault((event.organisation_id, event.actor), []).append(event)
+        return all([await self._deliver_together(*actor, together) for actor, together in of_actors.items()])
 
-    async def _deliver_together(self, organisation_id: OrganisationId, events: Sequence[OutboxEvent]) -> bool:
-        """Carry the events of one organisation's new devices, or put all of them off."""
+    async def _deliver_together(
+        self, organisation_id: OrganisationId, actor: str, events: Sequence[OutboxEvent]
+    ) -> bool:
+        """Carry the events of devices that somebody has registered in an organisation, or put all of them off."""
         try:
             descriptions = {event.device_id: AssetDescription(**event.payload) for event in events}
-            await self._assets.describe_devices(organisation_id=organisation_id, descriptions=descriptions)
+            await self._assets.describe_devices(
+                organisation_id=organisation_id, described_by=actor, descriptions=descriptions
+            )
             await self._outbox.settle_events(events=events)
         except UnavailableError as error:
             correlation_ids = sorted({event.correlation_id for event in events})
@@ -182,7 +186,10 @@ class CommissioningWorkflow:
         """Carry one event, or put it off: the registry holds it until every store has heard."""
         try:
             await self._assets.describe_device(
-                organisation_id=event.organisation_id, device_id=event.device_id, **event.payload
+                organisation_id=event.organisation_id,
+                device_id=event.device_id,
+                described_by=event.actor,
+                **event.payload,
             )
             await self._outbox.settle_events(events=[event])
         # A refusal is no more the end of it than an outage is: it must not keep the events behind it waiting.

@@ -6,7 +6,7 @@ The registry knows the type of a device, the asset database what the type says o
 from typing import Any
 
 from iotsphere.assets.known_types import KnownTypes
-from iotsphere.assets.model import Asset, AssetPatch
+from iotsphere.assets.model import Asset, AssetDescription, AssetPatch
 from iotsphere.assets.properties_schema import PropertiesSchema
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.errors import RuleViolationError
@@ -38,13 +38,22 @@ class DescriptionWorkflow:
         """
         if device_id is not None:
             await self._check_device(organisation_id, device_id)
-        schema = await self._find_schema(device_id) if said.get("properties") else None
-        return await self._assets.add_asset(
-            organisation_id=organisation_id, device_id=device_id, properties_schema=schema, **said
-        )
+        if said.get("properties"):
+            schema = await self._find_schema(device_id)
+            if schema is not None:
+                # What no asset could have is refused first.
+                members = said.keys() - {"added_by", "parent_id"}
+                schema.check(AssetDescription(**{member: said[member] for member in members}).properties)
+        return await self._assets.add_asset(organisation_id=organisation_id, device_id=device_id, **said)
 
     async def change_asset(
-        self, *, organisation_id: OrganisationId, asset_id: AssetId, patch: AssetPatch, expected_version: int | None
+        self,
+        *,
+        organisation_id: OrganisationId,
+        asset_id: AssetId,
+        changed_by: str,
+        patch: AssetPatch,
+        expected_version: int | None,
     ) -> Asset:
         """Apply a merge patch; properties have to fit as they are after it, if it names any.
 
@@ -60,6 +69,7 @@ class DescriptionWorkflow:
         return await self._assets.change_asset(
             organisation_id=organisation_id,
             asset_id=asset_id,
+            changed_by=changed_by,
             patch=patch,
             expected_version=expected_version,
             properties_schema=schema,

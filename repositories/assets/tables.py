@@ -92,6 +92,26 @@ property_values = sa.Table(
     sa.Column("asset", sa.BigInteger, primary_key=True, autoincrement=False),
 )
 
+# A version of an asset: who made it, and the merge patch that makes it of the one before. Where there is none, and of
+# every 20th, all that the asset was is kept whole; not of the last version, which the asset itself is.
+asset_changes = sa.Table(
+    "asset_changes",
+    metadata,
+    sa.Column(
+        "asset",
+        sa.BigInteger,
+        sa.ForeignKey("assets.number", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("changed_at", TIME, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("patch", JSONB),
+    sa.Column("whole", JSONB),
+    sa.Index("ix_asset_changes_asset_changed_at_version", "asset", "changed_at", "version"),
+)
+
 relationships = sa.Table(
     "relationships",
     metadata,

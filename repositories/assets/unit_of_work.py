@@ -1,6 +1,7 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.assets.ports import (
+    AssetChangeRepository,
     AssetRepository,
     DeviceTypeRepository,
     MaintenanceEventRepository,
@@ -8,6 +9,7 @@ from iotsphere.assets.ports import (
     RelationshipRepository,
 )
 from repositories.assets.assets import SqlAlchemyAssetRepository
+from repositories.assets.changes import SqlAlchemyAssetChangeRepository
 from repositories.assets.device_types import SqlAlchemyDeviceTypeRepository
 from repositories.assets.maintenance import SqlAlchemyMaintenanceEventRepository
 from repositories.assets.places import SqlAlchemyPlaceRepository
@@ -20,6 +22,7 @@ class SqlAlchemyAssetsUnitOfWork(SqlAlchemyUnitOfWork):
 
     assets: AssetRepository
     places: PlaceRepository
+    changes: AssetChangeRepository
     relationships: RelationshipRepository
     device_types: DeviceTypeRepository
     maintenance_events: MaintenanceEventRepository
@@ -27,6 +30,7 @@ class SqlAlchemyAssetsUnitOfWork(SqlAlchemyUnitOfWork):
     def _bind(self, connection: AsyncConnection) -> None:
         self.assets = SqlAlchemyAssetRepository(connection)
         self.places = SqlAlchemyPlaceRepository(connection)
+        self.changes = SqlAlchemyAssetChangeRepository(connection)
         self.relationships = SqlAlchemyRelationshipRepository(connection)
         self.device_types = SqlAlchemyDeviceTypeRepository(connection)
         self.maintenance_events = SqlAlchemyMaintenanceEventRepository(connection)

@@ -192,6 +192,7 @@ outbox = sa.Table(
     sa.Column("created_at", TIME, nullable=False),
     sa.Column("due_at", TIME, nullable=False, index=True),
     sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False, server_default="unknown"),
 )
 
 idempotency_records = sa.Table(

@@ -3,7 +3,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from factory.base import Factory
 from factory.declarations import LazyAttribute, LazyFunction, SelfAttribute, Sequence
@@ -74,6 +74,7 @@ class OutboxEventFactory(Factory[OutboxEvent]):
     organisation_id = LazyFunction(uuid4)
     device_id = LazyFunction(uuid4)
     payload = LazyFunction(lambda: {"name": "Pump", "properties": {"power": 1.5}})
+    actor = f"user:{UUID(int=1)}"
     correlation_id = Sequence(lambda number: f"request-{number}")
     created_at = Sequence(lambda number: FIRST_DAY + timedelta(seconds=number))
     due_at = SelfAttribute("created_at")

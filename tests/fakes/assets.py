@@ -2,7 +2,7 @@
 
 import builtins
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
+from iotsphere.assets.change import KEPT_EVERY, KEPT_VERSIONS, UNKNOWN, AssetChange, change_behind, describe
 from iotsphere.assets.device_type import DeviceType, name_behind
 from iotsphere.assets.errors import (
     AssetDeviceTakenError,
@@ -25,6 +26,7 @@ from iotsphere.assets.maintenance_event import MaintenanceEvent, MaintenanceFilt
 from iotsphere.assets.model import Asset, AssetFilter
 from iotsphere.assets.place import MAX_LEVELS, Place, encode_place, level_behind, place_behind
 from iotsphere.assets.ports import (
+    AssetChangeRepository,
     AssetRepository,
     DeviceTypeRepository,
     MaintenanceEventRepository,
@@ -38,6 +40,7 @@ from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 K = TypeVar("K")
 V = TypeVar("V")
 DeviceTypes = dict[tuple[OrganisationId, str], DeviceType]
+Changes = dict[tuple[AssetId, int], AssetChange]
 MaintenanceEvents = dict[MaintenanceEventId, MaintenanceEvent]
 Relationships = dict[Link, Relationship]
 
@@ -52,9 +55,12 @@ def place_of(stored: Mapping[AssetId, Asset], asset_id: AssetId) -> Place:
 
 
 class InMemoryAssetRepository:
-    def __init__(self, stored: dict[AssetId, Asset], relationships: Relationships) -> None:
+    def __init__(
+        self, stored: dict[AssetId, Asset], relationships: Relationships, changes: "InMemoryAssetChangeRepository"
+    ) -> None:
         self.stored = stored
         self.relationships = relationships
+        self.changes = changes
 
     async def add(self, asset: Asset) -> None:
         if asset.parent_id is not None and asset.parent_id not in self.stored:
@@ -64,6 +70,7 @@ class InMemoryAssetRepository:
         if asset.parent_id is not None and len(place_of(self.stored, asset.parent_id)) == MAX_LEVELS:
             raise AssetTooDeepError(MAX_LEVELS)
         self.stored[asset.id] = asset
+        self.changes.keep(asset)
         _numbers[asset.id]
 
     async def add_missing(self, described: builtins.list[Asset]) -> None:
@@ -83,7 +90,9 @@ class InMemoryAssetRepository:
 
     async def save(self, asset: Asset) -> None:
         if self._owned(asset):
+            self.changes.keep(self.stored[asset.id])
             self.stored[asset.id] = asset
+            self.changes.keep(asset)
 
     async def remove(self, asset: Asset) -> None:
         if not self._owned(asset):
@@ -93,6 +102,7 @@ class InMemoryAssetRepository:
         del self.stored[asset.id]
         for link in [link for link in self.relationships if asset.id in {link.asset_id, link.other_id}]:
             del self.relationships[link]
+        self.changes.forget(asset)
 
     async def list(
         self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
@@ -187,6 +197,85 @@ class InMemoryPlaceRepository:
 
     def _assets_by_number(self) -> dict[int, Asset]:
         return {_numbers[asset_id]: asset for asset_id, asset in self.stored.items()}
+
+
+class InMemoryAssetChangeRepository:
+    """Keeps every version whole; so nothing has to be made again."""
+
+    def __init__(self, stored: Changes, assets: Mapping[AssetId, Asset]) -> None:
+        self.stored = stored
+        self.assets = assets
+
+    def keep(self, asset: Asset) -> None:
+        found = replace(_found_change(asset), whole=describe(asset))
+        self.stored.setdefault((asset.id, asset.version), found)
+
+    def forget(self, asset: Asset) -> None:
+        for key in [key for key in self.stored if key[0] == asset.id]:
+            del self.stored[key]
+
+    async def add(self, *changes: AssetChange) -> None:
+        for change in changes:
+            if self._owned(change.organisation_id, change.asset_id) is None:
+                continue
+            key = change.asset_id, change.version
+            kept = self.stored.get(key)
+            assert kept is None or kept.actor == UNKNOWN
+            self.stored[key] = replace(change, whole=kept.whole if kept else None)
+            if change.version > KEPT_VERSIONS and change.version % KEPT_EVERY == 1:
+                for version in range(1, change.version - KEPT_VERSIONS):
+                    self.stored.pop((change.asset_id, version), None)
+
+    async def list(
+        self,
+        organisation_id: OrganisationId,
+        asset_id: AssetId,
+        *,
+        start: datetime | None,
+        end: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[AssetChange]:
+        last = change_behind(cursor)
+        found = [
+            change
+            for change in self._told(organisation_id, asset_id)
+            if (start is None or change.at >= start)
+            and (end is None or change.at < end)
+            and (last is None or (change.at, change.version) < last)
+        ]
+        more = len(found) > limit
+        return Page(found[:limit], encode_cursor(found[limit - 1].at, found[limit - 1].version) if more else None)
+
+    async def find_version_at(self, organisation_id: OrganisationId, asset_id: AssetId, at: datetime) -> int | None:
+        return next((change.version for change in self._told(organisation_id, asset_id) if change.at <= at), None)
+
+    async def list_since_whole(
+        self, organisation_id: OrganisationId, asset_id: AssetId, *, version: int
+    ) -> Sequence[AssetChange]:
+        kept = self.stored.get((asset_id, version))
+        return [kept] if kept and kept.whole and self._owned(organisation_id, asset_id) else []
+
+    def _told(self, organisation_id: OrganisationId, asset_id: AssetId) -> builtins.list[AssetChange]:
+        """All changes, the newest first; ``whole`` is there for those that have no patch."""
+        asset = self._owned(organisation_id, asset_id)
+        if asset is None:
+            return []
+        self.keep(asset)
+        told = {version: change for (owner, version), change in self.stored.items() if owner == asset_id}
+        return sorted(
+            (change if change.patch is None else replace(change, whole=None) for change in told.values()),
+            key=lambda change: (change.at, change.version),
+            reverse=True,
+        )
+
+    def _owned(self, organisation_id: OrganisationId, asset_id: AssetId) -> Asset | None:
+        asset = self.assets.get(asset_id)
+        return asset if asset and asset.organisation_id == organisation_id else None
+
+
+def _found_change(asset: Asset) -> AssetChange:
+    return AssetChange(asset.organisation_id, asset.id, asset.version, asset.updated_at, UNKNOWN)
 
 
 class InMemoryRelationshipRepository:
@@ -307,6 +396,7 @@ class InMemoryAssetsUnitOfWork:
 
     assets: AssetRepository
     places: PlaceRepository
+    changes: AssetChangeRepository
     relationships: RelationshipRepository
     device_types: DeviceTypeRepository
     maintenance_events: MaintenanceEventRepository
@@ -317,17 +407,22 @@ class InMemoryAssetsUnitOfWork:
         committed_types: DeviceTypes | None = None,
         committed_relationships: Relationships | None = None,
         committed_events: MaintenanceEvents | None = None,
+        committed_changes: Changes | None = None,
     ) -> None:
         self._committed = committed
         self._committed_types = {} if committed_types is None else committed_types
         self._committed_relationships = {} if committed_relationships is None else committed_relationships
         self._committed_events = {} if committed_events is None else committed_events
+        self._committed_changes = {} if committed_changes is None else committed_changes
 
     async def __aenter__(self) -> Self:
         self._stored = dict(self._committed)
         self._types = dict(self._committed_types)
         self._relationships = dict(self._committed_relationships)
-        self.assets = InMemoryAssetRepository(self._stored, self._relationships)
+        self._changes = dict(self._committed_changes)
+        changes = InMemoryAssetChangeRepository(self._changes, self._stored)
+        self.changes = changes
+        self.assets = InMemoryAssetRepository(self._stored, self._relationships, changes)
         self.places = InMemoryPlaceRepository(self._stored)
         self.relationships = InMemoryRelationshipRepository(self._relationships, self._stored)
         self.device_types = InMemoryDeviceTypeRepository(self._types)
@@ -344,6 +439,7 @@ class InMemoryAssetsUnitOfWork:
         _put(self._committed_types, self._types)
         _put(self._committed_relationships, self._relationships)
         _put(self._committed_events, self._events)
+        _put(self._committed_changes, self._changes)
 
 
 def _put(committed: dict[K, V], changed: dict[K, V]) -> None:

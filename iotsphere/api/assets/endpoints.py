@@ -6,11 +6,19 @@ from typing import Any
 from dependency_injector.wiring import Provide, inject
 from quart import Blueprint
 
-from iotsphere.api.assets.schemas import AddAssetBody, AssetAnswer, AssetListQuery, ChangeAssetBody
+from iotsphere.api.assets.schemas import (
+    AddAssetBody,
+    AssetAnswer,
+    AssetChangeAnswer,
+    AssetListQuery,
+    ChangeAssetBody,
+)
 from iotsphere.api.errors import ProblemAnswer
-from iotsphere.api.fields import page_schema
+from iotsphere.api.fields import HistoryQuery, ThenQuery, page_schema
 from iotsphere.api.operation import JSON, operation
 from iotsphere.api.recording import Change
+from iotsphere.assets.change import AssetChange
+from iotsphere.assets.history import AssetHistoryService
 from iotsphere.assets.model import Asset, AssetPatch
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.actor import Actor, Role
@@ -58,7 +66,7 @@ async def add_asset(
     body: dict[str, Any],
     description: DescriptionWorkflow = Provide["workflows.description"],
 ) -> Asset:
-    return await description.add_asset(organisation_id=actor.organisation_id, **body)
+    return await description.add_asset(organisation_id=actor.organisation_id, added_by=actor.name, **body)
 
 
 @blueprint.get("/assets")
@@ -69,10 +77,41 @@ async def list_assets(actor: Actor, query: dict[str, Any], assets: AssetService 
 
 
 @blueprint.get("/assets/<uuid:asset_id>")
-@operation("Show an asset", allow=Role.VIEWER, answer=AssetAnswer(), versioned=True)
+@operation(
+    "Show an asset, as it is or as it was",
+    allow=Role.VIEWER,
+    query=ThenQuery(),
+    answer=AssetAnswer(),
+    versioned=True,
+)
 @inject
-async def get_asset(actor: Actor, asset_id: AssetId, assets: AssetService = Provide["assets"]) -> Asset:
-    return await assets.get_asset(organisation_id=actor.organisation_id, asset_id=asset_id)
+async def get_asset(
+    actor: Actor,
+    asset_id: AssetId,
+    query: dict[str, Any],
+    assets: AssetService = Provide["assets"],
+    history: AssetHistoryService = Provide["asset_history"],
+) -> Asset:
+    which: dict[str, Any] = {"organisation_id": actor.organisation_id, "asset_id": asset_id}
+    if "version" in query:
+        return await history.get_version(**which, version=query["version"])
+    if "at" in query:
+        return await history.get_at(**which, at=query["at"])
+    return await assets.get_asset(**which)
+
+
+@blueprint.get("/assets/<uuid:asset_id>/history")
+@operation(
+    "List the changes of an asset, the newest first",
+    allow=Role.VIEWER,
+    query=HistoryQuery(),
+    answer=page_schema(AssetChangeAnswer),
+)
+@inject
+async def list_asset_changes(
+    actor: Actor, asset_id: AssetId, query: dict[str, Any], history: AssetHistoryService = Provide["asset_history"]
+) -> Page[AssetChange]:
+    return await history.list_changes(organisation_id=actor.organisation_id, asset_id=asset_id, **query)
 
 
 @blueprint.get("/devices/<uuid:device_id>/asset")
@@ -103,7 +142,11 @@ async def change_asset(
     description: DescriptionWorkflow = Provide["workflows.description"],
 ) -> Asset:
     return await description.change_asset(
-        organisation_id=actor.organisation_id, asset_id=asset_id, patch=body, expected_version=expected_version
+        organisation_id=actor.organisation_id,
+        asset_id=asset_id,
+        changed_by=actor.name,
+        patch=body,
+        expected_version=expected_version,
     )
 
 

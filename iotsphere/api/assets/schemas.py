@@ -5,6 +5,7 @@ from marshmallow import Schema, ValidationError, fields, post_dump, post_load, v
 
 from iotsphere.api.fields import TYPE_NAME, PageQuery, Timestamp, text
 from iotsphere.api.json_body import JsonMalformedError, decode_json
+from iotsphere.assets.change import AssetChangeKind
 from iotsphere.assets.device_type import MAX_DESCRIPTION_LENGTH, MAX_UNIT_LENGTH, METRIC_NAME, METRIC_TYPES
 from iotsphere.assets.model import MAX_MATCH_BYTES, MAX_NAME_LENGTH, AssetFilter
 
@@ -74,6 +75,19 @@ class AssetAnswer(Schema):
     @post_dump
     def _leave_out_what_is_not_there(self, written: dict[str, Any], **_: Any) -> dict[str, Any]:
         return {key: value for key, value in written.items() if value is not None}
+
+
+class AssetChangeAnswer(Schema):
+    version = fields.Integer()
+    kind = fields.Enum(
+        AssetChangeKind, by_value=True, metadata={"description": "Found, if it was there before it had a history."}
+    )
+    actor = fields.String(metadata={"description": "<kind>:<id>; unknown of what was found."})
+    at = Timestamp()
+    patch = fields.Dict(
+        attribute="content",
+        metadata={"description": "Makes it of the version before (RFC 7396); unless kind is changed, of nothing."},
+    )
 
 
 class JsonNumber(fields.Field[int | float]):

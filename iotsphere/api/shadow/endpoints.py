@@ -7,7 +7,7 @@ from dependency_injector.wiring import Provide, inject
 from quart import Blueprint
 
 from iotsphere.api.errors import ProblemAnswer
-from iotsphere.api.fields import PageQuery, page_schema
+from iotsphere.api.fields import HistoryQuery, PageQuery, page_schema
 from iotsphere.api.operation import operation
 from iotsphere.api.recording import Change
 from iotsphere.api.shadow.compiled import decode_patch, encode_change, encode_document
@@ -15,7 +15,6 @@ from iotsphere.api.shadow.schemas import (
     ConvergenceQuery,
     DeletedShadowAnswer,
     DesiredRequestAnswer,
-    HistoryQuery,
     NamedShadowAnswer,
     RecordedChangeAnswer,
     ShadowAnswer,

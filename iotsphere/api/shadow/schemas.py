@@ -3,7 +3,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_dump, post_load, validate, validates_schema
 
-from iotsphere.api.fields import PageQuery, Timestamp
+from iotsphere.api.fields import PageQuery, ThenQuery, Timestamp
 from iotsphere.shadow.limits import MAX_ERRORS, MAX_INTEGER
 from iotsphere.shadow.model import ChangeKind, DesiredRefusal, RequestState, ShadowPatch
 
@@ -76,28 +76,12 @@ class UpdateShadowBody(Schema):
         return ShadowPatch(**({"state": {}} | loaded))
 
 
-class ShadowQuery(Schema):
-    """Without either, the shadow as it is."""
+class ShadowQuery(ThenQuery):
+    """Without either, the shadow as it is. Version 0 is that of an unnamed one that nobody has written yet."""
 
     version = fields.Integer(
         validate=validate.Range(0, MAX_INTEGER), metadata={"description": "As it was at this version."}
     )
-    at = Timestamp(metadata={"description": "As it was at this time."})
-
-    @validates_schema
-    def _check_one(self, loaded: dict[str, Any], **_: Any) -> None:
-        if len(loaded) > 1:
-            raise ValidationError("Must not be given with version.", "at")
-
-
-class HistoryQuery(PageQuery):
-    start = Timestamp(load_default=None, metadata={"description": "Inclusive; without it, from the first change on."})
-    end = Timestamp(load_default=None, metadata={"description": "Exclusive; without it, up to the last change."})
-
-    @validates_schema
-    def _check_range(self, loaded: dict[str, Any], **_: Any) -> None:
-        if loaded["start"] and loaded["end"] and loaded["start"] > loaded["end"]:
-            raise ValidationError("Must not lie before start.", "end")
 
 
 class ConvergenceQuery(PageQuery):

@@ -9,6 +9,7 @@ import pytest
 from quart import Quart, Response
 
 from iotsphere.api.assets import endpoints, relationships, tree
+from iotsphere.assets.history import AssetHistoryService
 from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.relationships import RelationshipService
 from iotsphere.assets.service import AssetService
@@ -98,7 +99,7 @@ class Api:
 @pytest.fixture
 def api() -> Iterator[Api]:
     numbers = count(1)
-    unit_of_work = partial(InMemoryAssetsUnitOfWork, {}, {}, {})
+    unit_of_work = partial(InMemoryAssetsUnitOfWork, {}, {}, {}, {}, {})
     service = AssetService(
         unit_of_work=unit_of_work,
         moving=unit_of_work,
@@ -116,6 +117,11 @@ def api() -> Iterator[Api]:
         assets=service,
     )
     relating = RelationshipService(unit_of_work=unit_of_work, clock=lambda: FIRST_DAY)
-    services = {"assets": service, "relationships": relating, "description": description}
+    services = {
+        "assets": service,
+        "asset_history": AssetHistoryService(unit_of_work=unit_of_work),
+        "relationships": relating,
+        "description": description,
+    }
     with application_of(endpoints, tree, relationships, callers=callers, devices=registry, **services) as app:
         yield Api(app, service, organisations, devices)

@@ -48,7 +48,9 @@ class LifeOfTrees(RuleBasedStateMachine):
     def add(self, parent: int) -> None:
         parent_id = self._pick_or_none(parent)
         asset = self._run(
-            self.service.add_asset(organisation_id=self.ours, asset_type="a", name="a", parent_id=parent_id)
+            self.service.add_asset(
+                added_by="user:1", organisation_id=self.ours, asset_type="a", name="a", parent_id=parent_id
+            )
         )
         self.parents[asset.id] = parent_id
 
@@ -114,7 +116,11 @@ class LifeOfTrees(RuleBasedStateMachine):
 
     def _change(self, asset_id: AssetId, parent_id: AssetId | None) -> Coroutine[Any, Any, Asset]:
         return self.service.change_asset(
-            organisation_id=self.ours, asset_id=asset_id, patch={"parent_id": parent_id}, expected_version=None
+            changed_by="user:1",
+            organisation_id=self.ours,
+            asset_id=asset_id,
+            patch={"parent_id": parent_id},
+            expected_version=None,
         )
 
     def _all_pages(self, look: Any, limit: int) -> list[AssetId]:

@@ -12,6 +12,7 @@ from iotsphere.assets.service import AssetService
 from iotsphere.kernel.errors import PreconditionFailedError
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from tests.factories.assets import FIRST_DAY
+from tests.integration.patience import eventually
 
 
 @pytest.fixture
@@ -20,11 +21,13 @@ def ours() -> OrganisationId:
 
 
 async def test_of_many_patches_at_once_none_is_lost(service: AssetService, ours: OrganisationId) -> None:
-    asset = await service.add_asset(organisation_id=ours, asset_type="pump", name="P1")
+    asset = await service.add_asset(added_by="user:1", organisation_id=ours, asset_type="pump", name="P1")
 
     await asyncio.gather(
         *(
-            service.change_asset(
+            eventually(
+                service.change_asset,
+                changed_by="user:1",
                 organisation_id=ours,
                 asset_id=asset.id,
                 patch={"properties": {f"p{number}": number}},
@@ -40,12 +43,17 @@ async def test_of_many_patches_at_once_none_is_lost(service: AssetService, ours:
 
 
 async def test_of_many_patches_of_one_version_one_is_applied(service: AssetService, ours: OrganisationId) -> None:
-    asset = await service.add_asset(organisation_id=ours, asset_type="pump", name="P1")
+    asset = await service.add_asset(added_by="user:1", organisation_id=ours, asset_type="pump", name="P1")
 
     outcomes = await asyncio.gather(
         *(
-            service.change_asset(
-                organisation_id=ours, asset_id=asset.id, patch={"name": f"P{number}"}, expected_version=1
+            eventually(
+                service.change_asset,
+                changed_by="user:1",
+                organisation_id=ours,
+                asset_id=asset.id,
+                patch={"name": f"P{number}"},
+                expected_version=1,
             )
             for number in range(20)
         ),
@@ -63,7 +71,14 @@ async def test_a_device_described_many_times_at_once_has_one_asset(
 
     described = await asyncio.gather(
         *(
-            service.describe_device(organisation_id=ours, device_id=device_id, asset_type="pump", name=f"P{number}")
+            eventually(
+                service.describe_device,
+                described_by="user:1",
+                organisation_id=ours,
+                device_id=device_id,
+                asset_type="pump",
+                name=f"P{number}",
+            )
             for number in range(20)
         )
     )
@@ -80,7 +95,14 @@ async def test_of_many_assets_added_at_once_for_a_device_one_is_taken(
 
     outcomes = await asyncio.gather(
         *(
-            service.add_asset(organisation_id=ours, asset_type="pump", name="P", device_id=device_id)
+            eventually(
+                service.add_asset,
+                added_by="user:1",
+                organisation_id=ours,
+                asset_type="pump",
+                name="P",
+                device_id=device_id,
+            )
             for _ in range(20)
         ),
         return_exceptions=True,

@@ -54,7 +54,7 @@ async def test_jsonb_normalises_notation_alone(
     service: AssetService, ours: OrganisationId, written: str, kept: str
 ) -> None:
     asset = await service.add_asset(
-        organisation_id=ours, asset_type="pump", name="P", properties=msgspec.json.decode(written)
+        added_by="user:1", organisation_id=ours, asset_type="pump", name="P", properties=msgspec.json.decode(written)
     )
 
     found = await service.get_asset(organisation_id=ours, asset_id=asset.id)

@@ -75,11 +75,14 @@ def other_service(assets_engine: AsyncEngine) -> AssetService:
 
 
 async def add(service: AssetService, ours: OrganisationId, name: str, parent_id: AssetId | None = None) -> Asset:
-    return await service.add_asset(organisation_id=ours, asset_type="hall", name=name, parent_id=parent_id)
+    return await service.add_asset(
+        added_by="user:1", organisation_id=ours, asset_type="hall", name=name, parent_id=parent_id
+    )
 
 
 async def move(service: AssetService, asset: Asset, parent_id: AssetId | None) -> Asset:
     return await service.change_asset(
+        changed_by="user:1",
         organisation_id=asset.organisation_id,
         asset_id=asset.id,
         patch={"parent_id": parent_id},
@@ -215,6 +218,7 @@ async def test_others_change_an_asset_while_something_is_added_below_it(
         *(add(service, ours, "child", parent.id) for _ in range(5)),
         *(
             service.change_asset(
+                changed_by="user:1",
                 organisation_id=ours,
                 asset_id=parent.id,
                 patch={"properties": {f"p{number}": number}},

@@ -149,7 +149,9 @@ async def test_who_needs_the_same_new_paths_at_once_has_them_together(
 
     added = await asyncio.gather(
         *(
-            service.add_asset(organisation_id=ours, asset_type="pump", name="P", properties=document)
+            service.add_asset(
+                organisation_id=ours, added_by="user:1", asset_type="pump", name="P", properties=document
+            )
             for document in documents
         )
     )
@@ -167,10 +169,12 @@ async def test_the_paths_that_came_first_are_kept_of_every_asset_and_no_others(
     most = {f"p{number:03}": number for number in range(MAX_PATHS - 1)}
     too_many = {f"z{number:03}": number for number in range(9)}
 
-    await service.add_asset(organisation_id=ours, asset_type="pump", name="P", properties=most)
+    await service.add_asset(organisation_id=ours, added_by="user:1", asset_type="pump", name="P", properties=most)
     await asyncio.gather(
         *(
-            service.add_asset(organisation_id=ours, asset_type="pump", name="P", properties=most | {key: 1})
+            service.add_asset(
+                organisation_id=ours, added_by="user:1", asset_type="pump", name="P", properties=most | {key: 1}
+            )
             for key in too_many
         )
     )

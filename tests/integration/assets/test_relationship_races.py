@@ -32,7 +32,8 @@ def relating(assets_engine: AsyncEngine) -> RelationshipService:
 
 async def add_pair(service: AssetService, ours: OrganisationId) -> tuple[Asset, Asset]:
     one, other = [
-        await service.add_asset(organisation_id=ours, asset_type="pump", name=name) for name in ("one", "other")
+        await service.add_asset(added_by="user:1", organisation_id=ours, asset_type="pump", name=name)
+        for name in ("one", "other")
     ]
     return one, other
 

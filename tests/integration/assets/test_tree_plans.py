@@ -273,11 +273,15 @@ async def test_a_hundred_thousand_are_moved_at_once(forest_dsn: str, forest_engi
     async with forest_engine.connect() as connection:
         top_id = await Forest(connection).id_of(1)
         bottom_id = await Forest(connection).id_of(SIZE)
-    group = await service.add_asset(organisation_id=OURS, asset_type="group", name="Group")
+    group = await service.add_asset(added_by="user:1", organisation_id=OURS, asset_type="group", name="Group")
 
     for parent_id, names in ((group.id, ["Group", "A1"]), (None, ["A1"])):
         await service.change_asset(
-            organisation_id=OURS, asset_id=top_id, patch={"parent_id": parent_id}, expected_version=None
+            changed_by="user:1",
+            organisation_id=OURS,
+            asset_id=top_id,
+            patch={"parent_id": parent_id},
+            expected_version=None,
         )
         above = await service.list_ancestors(organisation_id=OURS, asset_id=bottom_id, limit=50, cursor=None)
         assert [asset.name for asset in above.items][: len(names)] == names

@@ -26,6 +26,7 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LATER = datetime(2026, 11, 21, 12, tzinfo=UTC)
 OURS = OrganisationId(uuid4())
 THEIRS = OrganisationId(uuid4())
+US = "user:us"
 
 
 class Bench:
@@ -50,6 +51,7 @@ class Bench:
     async def move(self, asset: Asset, parent: Asset | None, **patch: Any) -> Asset:
         patch["parent_id"] = parent.id if parent else None
         return await self.service.change_asset(
+            changed_by=US,
             organisation_id=asset.organisation_id,
             asset_id=asset.id,
             patch=cast("AssetPatch", patch),
@@ -57,8 +59,8 @@ class Bench:
         )
 
     async def add(self, **description: Any) -> Asset:
-        given: dict[str, Any] = {"organisation_id": OURS, "asset_type": "pump", "name": "P1"} | description
-        return await self.service.add_asset(**given)
+        given: dict[str, Any] = {"organisation_id": OURS, "added_by": US, "asset_type": "pump", "name": "P1"}
+        return await self.service.add_asset(**given | description)
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ async def test_nobody_else_sees_changes_or_removes_an_asset(bench: Bench) -> Non
     with pytest.raises(AssetNotFoundError):
         await bench.service.get_asset(**theirs)
     with pytest.raises(AssetNotFoundError):
-        await bench.service.change_asset(**theirs, patch={"name": "Mine"}, expected_version=None)
+        await bench.service.change_asset(**theirs, changed_by=US, patch={"name": "Mine"}, expected_version=None)
     with pytest.raises(AssetNotFoundError):
         await bench.service.remove_asset(**theirs, expected_version=None)
     with pytest.raises(AssetNotFoundError):
@@ -112,7 +114,7 @@ async def test_a_patch_is_kept_with_its_time_and_the_next_version(bench: Bench) 
     bench.now = LATER
 
     changed = await bench.service.change_asset(
-        organisation_id=OURS, asset_id=asset.id, patch={"properties": {"b": 2}}, expected_version=1
+        changed_by=US, organisation_id=OURS, asset_id=asset.id, patch={"properties": {"b": 2}}, expected_version=1
     )
 
     assert bench.stored[asset.id] == changed
@@ -125,7 +127,7 @@ async def test_a_patch_of_another_version_than_the_expected_one_changes_nothing(
     for expected in (0, 2, -1):
         with pytest.raises(PreconditionFailedError):
             await bench.service.change_asset(
-                organisation_id=OURS, asset_id=asset.id, patch={"name": "Q"}, expected_version=expected
+                changed_by=US, organisation_id=OURS, asset_id=asset.id, patch={"name": "Q"}, expected_version=expected
             )
 
     assert bench.stored[asset.id] == asset
@@ -136,6 +138,7 @@ async def test_a_refused_patch_changes_nothing(bench: Bench) -> None:
 
     with pytest.raises(AssetTooLargeError):
         await bench.service.change_asset(
+            changed_by=US,
             organisation_id=OURS,
             asset_id=asset.id,
             patch={"name": "Q", "properties": {"b": "x" * 100_000}},
@@ -174,8 +177,8 @@ async def test_the_asset_of_a_device_is_not_removed(bench: Bench) -> None:
 async def test_a_new_device_is_described_once_however_often_that_is_asked(bench: Bench) -> None:
     device: dict[str, Any] = {"organisation_id": OURS, "device_id": DeviceId(uuid4()), "asset_type": "pump"}
 
-    first = await bench.service.describe_device(**device, name="P1", properties={"a": 1})
-    again = await bench.service.describe_device(**device, name="P1 again")
+    first = await bench.service.describe_device(**device, described_by=US, name="P1", properties={"a": 1})
+    again = await bench.service.describe_device(**device, described_by=US, name="P1 again")
 
     assert first == again == bench.stored[first.id]
     assert len(bench.stored) == 1
@@ -195,7 +198,7 @@ async def test_a_device_that_is_described_by_somebody_else_meanwhile_keeps_their
     monkeypatch.setattr(InMemoryAssetRepository, "find_for_device", find_from_the_second_look_on)
 
     found = await bench.service.describe_device(
-        organisation_id=OURS, device_id=device_id, asset_type="pump", name="Late"
+        described_by=US, organisation_id=OURS, device_id=device_id, asset_type="pump", name="Late"
     )
 
     assert found == first
@@ -205,7 +208,12 @@ async def test_a_device_that_is_described_by_somebody_else_meanwhile_keeps_their
 async def test_a_device_that_breaks_a_rule_is_not_described(bench: Bench) -> None:
     with pytest.raises(RuleViolationError):
         await bench.service.describe_device(
-            organisation_id=OURS, device_id=DeviceId(uuid4()), asset_type="pump", name="P", capabilities=[{}]
+            described_by=US,
+            organisation_id=OURS,
+            device_id=DeviceId(uuid4()),
+            asset_type="pump",
+            name="P",
+            capabilities=[{}],
         )
 
     assert bench.stored == {}

@@ -69,11 +69,17 @@ class Site:
         return asset
 
     async def add(self, **said: Any) -> Asset:
-        return await self.workflow.add_asset(organisation_id=OURS, asset_type="pump", name="P", **said)
+        return await self.workflow.add_asset(
+            organisation_id=OURS, added_by="user:1", asset_type="pump", name="P", **said
+        )
 
     async def change(self, asset: Asset, patch: AssetPatch, expected_version: int | None = None) -> Asset:
         return await self.workflow.change_asset(
-            organisation_id=OURS, asset_id=asset.id, patch=patch, expected_version=expected_version
+            organisation_id=OURS,
+            asset_id=asset.id,
+            changed_by="user:1",
+            patch=patch,
+            expected_version=expected_version,
         )
 
 
