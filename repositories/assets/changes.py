@@ -1,4 +1,4 @@
-"""The history of assets in PostgreSQL.
+"""The history of assets in PostgreSQL (ADR 0039).
 
 What an asset was before a change the database keeps by itself, where the change does not tell it, whoever makes it.
 """
