@@ -23,7 +23,7 @@ from iotsphere.worker.delivery import Delivery, deliver_events
 from iotsphere.workflows.commissioning import CommissioningWorkflow
 from tests.factories.identity import build_attempt
 from tests.factories.registry import build_event
-from tests.fakes.assets import InMemoryAssetsUnitOfWork
+from tests.fakes.assets import Changes, InMemoryAssetsUnitOfWork
 from tests.fakes.identity import ManualClock
 from tests.fakes.registry import InMemoryRegistryUnitOfWork, RegistryTables
 
@@ -36,6 +36,7 @@ class Bench:
     def __init__(self) -> None:
         self.tables = RegistryTables()
         self.assets: dict[AssetId, Asset] = {}
+        self.changes: Changes = {}
         self.clock = ManualClock()
         self.registry_is_up = self.assets_are_up = True
         self.asset_was_kept = asyncio.Event()
@@ -100,7 +101,7 @@ class Bench:
 
 class WatchedAssets(InMemoryAssetsUnitOfWork):
     def __init__(self, bench: Bench) -> None:
-        super().__init__(bench.assets)
+        super().__init__(bench.assets, committed_changes=bench.changes)
         self._was_kept = bench.asset_was_kept
 
     async def commit(self) -> None:
@@ -256,6 +257,24 @@ async def test_without_the_asset_store_many_are_registered_and_their_assets_foll
 
     assert {asset.name for asset in bench.assets.values()} == {"SN-1", "SN-2"}
     assert bench.tables.outbox == {}
+
+
+@pytest.mark.parametrize("assets_are_up", [True, False])
+async def test_the_history_of_an_asset_begins_with_who_registered_the_device_however_late(
+    bench: Bench, assets_are_up: bool
+) -> None:
+    bench.assets_are_up = assets_are_up
+    attempts = [build_attempt(organisation_id=OURS) for _ in range(2)]
+    devices = [
+        await bench.register(attempt=attempt, serial_number=str(number)) for number, attempt in enumerate(attempts)
+    ]
+    bench.assets_are_up = True
+    bench.clock.advance(seconds=1)
+    await bench.deliver_due_events()
+
+    for device, attempt in zip(devices, attempts, strict=True):
+        assert bench.changes[bench.asset_of(device).id, 1].actor == attempt.caller.name
+    assert len(bench.changes) == 2
 
 
 async def test_without_the_asset_store_a_device_is_registered_and_its_asset_follows(bench: Bench) -> None:
