@@ -14,6 +14,7 @@ from quart.globals import app_ctx, request_ctx
 from werkzeug.exceptions import HTTPException
 
 from iotsphere.api import openapi
+from iotsphere.api.assets.asset_bulk import blueprint as asset_bulk
 from iotsphere.api.assets.device_types import blueprint as device_types
 from iotsphere.api.assets.endpoints import blueprint as assets
 from iotsphere.api.assets.maintenance import blueprint as maintenance
@@ -66,6 +67,7 @@ def create_app(container: Application) -> Quart:
         provisioning,
         audit,
         assets,
+        asset_bulk,
         tree,
         relationships,
         device_types,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -29,8 +30,20 @@ PAGE_ITEMS = 500
 OPTIONAL = {"optional": True}
 
 D = TypeVar("D")
-Settle = Callable[[list[D]], Awaitable[Sequence[UUID | DomainError]]]
-"""Keeps what drafts say; gives for each the id of what was made, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a line has made, or found and maybe changed."""
+
+    id: UUID
+    status: str
+
+
+Outcome = UUID | Settled | DomainError
+"""An id by itself is that of what was made."""
+Settle = Callable[[list[D]], Awaitable[Sequence[Outcome]]]
+"""Keeps what drafts say; gives for each what has become of it, or why nothing has."""
 
 
 class Listing(Protocol):
@@ -76,7 +89,7 @@ async def import_entries(
             if refusal is None or isinstance(refusal, UnavailableError):
                 refusal = await find_refusal()
             drafts = [entry.draft for entry in batch if not isinstance(entry.draft, DomainError)]
-            outcomes: Iterator[UUID | DomainError] = repeat(refusal) if refusal else iter(await settle(drafts))
+            outcomes: Iterator[Outcome] = repeat(refusal) if refusal else iter(await settle(drafts))
             answers = (
                 _answer(entry.number, entry.draft if isinstance(entry.draft, DomainError) else next(outcomes))
                 for entry in batch
@@ -99,12 +112,14 @@ async def _batches(entries: Iterator[Entry[D]]) -> AsyncGenerator[list[Entry[D]]
         yield batch
 
 
-def _answer(line: int, outcome: UUID | DomainError) -> bytes:
+def _answer(line: int, outcome: Outcome) -> bytes:
     answer: dict[str, Any] = {"line": line}
     if isinstance(outcome, DomainError):
         answer |= {"status": "rejected", "code": outcome.code, "detail": outcome.detail}
         if isinstance(outcome, RuleViolationError):
             answer["errors"] = short(outcome.errors)
+    elif isinstance(outcome, Settled):
+        answer |= {"status": outcome.status, "id": outcome.id}
     else:
         answer |= {"status": "created", "id": outcome}
     return encode_json(answer) + b"\n"

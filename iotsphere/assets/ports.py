@@ -4,6 +4,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
+from iotsphere.assets.asset_line import KnownAsset
 from iotsphere.assets.change import AssetChange
 from iotsphere.assets.device_type import DeviceType
 from iotsphere.assets.maintenance_event import MaintenanceEvent, MaintenanceFilter
@@ -121,6 +122,43 @@ class AssetChangeRepository(Protocol):
         """List the changes up to a version before the last, from one that is kept whole; none if some are missing."""
 
 
+class AssetFileRepository(Protocol):
+    """Assets by the file: many at once, and all of them in the order of their trees."""
+
+    async def find_known(
+        self, organisation_id: OrganisationId, *, asset_ids: Collection[AssetId], device_ids: Collection[DeviceId]
+    ) -> builtins.list[KnownAsset]:
+        """Give those of the assets that are there in this organisation, named by their ids or by their devices."""
+
+    async def find(self, organisation_id: OrganisationId, asset_ids: Collection[AssetId]) -> builtins.list[Asset]:
+        """Give those that are there in this organisation, and keep others from changing them until the end."""
+
+    async def find_places(
+        self, organisation_id: OrganisationId, asset_ids: Collection[AssetId]
+    ) -> dict[AssetId, Place]:
+        """Give where those stand that are there in this organisation, and keep others from removing them."""
+
+    async def add(self, added: Sequence[Asset]) -> None:
+        """Add assets of one organisation, none of which is a device's, in this order below parents that are there.
+
+        The tree is held, and there is room below the parents. What has been added before stays as it is.
+        """
+
+    async def save(self, changed: Sequence[Asset]) -> None:
+        """Keep what has changed of assets of one organisation, but for their places."""
+
+    async def save_places(self, moved: Sequence[Place]) -> None:
+        """Put assets below which there are none where they now belong; the tree is held alone."""
+
+    async def list(
+        self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
+    ) -> Page[Asset]:
+        """List assets in the order of the trees, each before what is below it; the older trees come first.
+
+        Of ``limit`` assets those are given that are wanted; so a page may have fewer, and be followed by others.
+        """
+
+
 class RelationshipRepository(Protocol):
     async def add(self, relationship: Relationship) -> bool:
         """Add a relationship, unless there is such a one: False means that nothing was added.
@@ -184,6 +222,7 @@ class AssetsUnitOfWork(Protocol):
     assets: AssetRepository
     places: PlaceRepository
     changes: AssetChangeRepository
+    asset_files: AssetFileRepository
     relationships: RelationshipRepository
     device_types: DeviceTypeRepository
     maintenance_events: MaintenanceEventRepository

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from dependency_injector import containers, providers
 
+from iotsphere.assets.asset_files import AssetFileService
 from iotsphere.assets.device_types import DeviceTypeService
 from iotsphere.assets.history import AssetHistoryService
 from iotsphere.assets.known_types import KnownTypes
@@ -64,6 +65,7 @@ from iotsphere.telemetry.rollup_backlog import RollupBacklogReport
 from iotsphere.telemetry.rollups import GATHERING, RollupService
 from iotsphere.telemetry.service import TelemetryService
 from iotsphere.throttling.service import Throttle
+from iotsphere.workflows.asset_files import AssetFileWorkflow
 from iotsphere.workflows.authentication import AuthenticationWorkflow
 from iotsphere.workflows.commissioning import CommissioningWorkflow
 from iotsphere.workflows.description import DescriptionWorkflow
@@ -82,6 +84,7 @@ from iotsphere.workflows.upkeep import AuthenticationUpkeep
 DOORS = [
     "iotsphere.api.idempotency",
     "iotsphere.api.admission",
+    "iotsphere.api.assets.asset_bulk",
     "iotsphere.api.assets.device_types",
     "iotsphere.api.assets.endpoints",
     "iotsphere.api.assets.maintenance",
@@ -322,6 +325,19 @@ class Application(containers.DeclarativeContainer):
         known_types=known_types,
     )
     device_kinds = providers.Singleton(DeviceKinds, devices=registry.devices)
+    asset_files = providers.Singleton(
+        AssetFileWorkflow,
+        devices=registry.devices,
+        kinds=device_kinds,
+        types=known_types,
+        assets=providers.Singleton(
+            AssetFileService,
+            unit_of_work=stores.assets_unit_of_work.provider,
+            assets=assets,
+            clock=clock,
+            new_id=new_id,
+        ),
+    )
     shadow_rules = providers.Singleton(DeviceTypeRules, kinds=device_kinds, types=known_types)
     metric_units = providers.Singleton(MetricUnits, kinds=device_kinds, types=known_types)
     latest_epochs = providers.Singleton(

@@ -38,6 +38,11 @@ class DeviceRepository(Protocol):
     ) -> dict[DeviceId, str]:
         """Give the device type of each that is there in this organisation."""
 
+    async def find_serial_numbers(
+        self, organisation_id: OrganisationId, device_ids: Collection[DeviceId]
+    ) -> dict[DeviceId, str]:
+        """Give the serial number of each that is there in this organisation."""
+
     async def find_ids(self, organisation_id: OrganisationId, serial_numbers: Collection[str]) -> dict[str, DeviceId]:
         """Give the id of each that is there in this organisation, by its serial number."""
 

@@ -109,6 +109,13 @@ class DeviceRegistryService:
         async with self._unit_of_work() as uow:
             return await uow.devices.find_types(organisation_id, device_ids)
 
+    async def find_serial_numbers(
+        self, *, organisation_id: OrganisationId, device_ids: Collection[DeviceId]
+    ) -> dict[DeviceId, str]:
+        """Give the serial number of each of the devices that is there in the organisation."""
+        async with self._unit_of_work() as uow:
+            return await uow.devices.find_serial_numbers(organisation_id, device_ids)
+
     async def find_ids(
         self, *, organisation_id: OrganisationId, serial_numbers: Collection[str]
     ) -> dict[str, DeviceId]:

@@ -80,7 +80,7 @@ class SqlAlchemyAssetRepository:
     async def list(
         self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
     ) -> Page[Asset]:
-        query = sa.select(assets).where(assets.c.organisation_id == organisation_id, *_conditions(narrowed_to))
+        query = sa.select(assets).where(assets.c.organisation_id == organisation_id, *conditions_of(narrowed_to))
         found = await self._connection.execute(after_cursor(query, assets, limit, cursor))
         return page_of([row_to_asset(row) for row in found], limit)
 
@@ -89,7 +89,7 @@ def _is(asset: Asset) -> sa.ColumnElement[bool]:
     return sa.and_(assets.c.id == asset.id, assets.c.organisation_id == asset.organisation_id)
 
 
-def _conditions(narrowed_to: AssetFilter) -> list[sa.ColumnElement[bool]]:
+def conditions_of(narrowed_to: AssetFilter) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     if narrowed_to.asset_type is not None:
         conditions.append(assets.c.asset_type == narrowed_to.asset_type)

@@ -80,7 +80,7 @@ class SqlAlchemyPlaceRepository:
         path = await self._connection.scalar(owned)
         if path is None:
             raise AssetNotFoundError
-        return _bytes_to_place(path)
+        return bytes_to_place(path)
 
     async def count(self, place: Place, *, at_most: int) -> int:
         counted: int = await self._connection.scalar(COUNT, _range_of(place) | {"at_most": at_most})
@@ -89,7 +89,7 @@ class SqlAlchemyPlaceRepository:
     async def save(self, place: Place, *, below: Place) -> None:
         own = (len(place) - 1) * NUMBER_BYTES + 1
         try:
-            await self._connection.execute(MOVE, _range_of(place) | {"below": _place_to_bytes(below), "own": own})
+            await self._connection.execute(MOVE, _range_of(place) | {"below": place_to_bytes(below), "own": own})
         except IntegrityError as error:
             if violated_constraint(error) == LENGTH:
                 raise AssetTooDeepError(MAX_LEVELS) from error
@@ -118,26 +118,26 @@ class SqlAlchemyPlaceRepository:
                 "asset_id": asset_id,
                 "organisation_id": organisation_id,
                 # Past all that is below the last one, if that is not asked for.
-                "start": _place_to_bytes(last[:depth]) + (END if len(last) >= depth else b""),
+                "start": place_to_bytes(last[:depth]) + (END if len(last) >= depth else b""),
                 "end": END,
                 "depth_bytes": depth * NUMBER_BYTES,
                 "most": limit + 1,
             },
         )
         rows = found.all()
-        next_cursor = encode_place(_bytes_to_place(rows[limit - 1].below)) if len(rows) > limit else None
+        next_cursor = encode_place(bytes_to_place(rows[limit - 1].below)) if len(rows) > limit else None
         return Page([row_to_asset(row) for row in rows[:limit]], next_cursor)
 
 
 def _range_of(place: Place) -> dict[str, bytes]:
     """Give the path at a place and the end of all below it."""
-    path = _place_to_bytes(place)
+    path = place_to_bytes(place)
     return {"path": path, "end": path + END}
 
 
-def _place_to_bytes(place: Place) -> bytes:
+def place_to_bytes(place: Place) -> bytes:
     return b"".join(number.to_bytes(NUMBER_BYTES) for number in place)
 
 
-def _bytes_to_place(path: bytes) -> Place:
+def bytes_to_place(path: bytes) -> Place:
     return tuple(int.from_bytes(path[at : at + NUMBER_BYTES]) for at in range(0, len(path), NUMBER_BYTES))

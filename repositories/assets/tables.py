@@ -29,6 +29,8 @@ assets = sa.Table(
     sa.CheckConstraint("jsonb_typeof(capabilities) = 'array'", name="capabilities"),
     sa.Index("ix_assets_parent_id_number", "parent_id", "number", postgresql_where=sa.text("parent_id IS NOT NULL")),
     sa.Index("ix_assets_organisation_id_created_at_id", "organisation_id", "created_at", "id"),
+    # The trees, by what is at the top of each.
+    sa.Index("ix_assets_roots", "organisation_id", "created_at", "id", postgresql_where=sa.text("parent_id IS NULL")),
     sa.Index(
         "ix_assets_organisation_id_asset_type_created_at_id", "organisation_id", "asset_type", "created_at", "id"
     ),

@@ -2,12 +2,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.assets.ports import (
     AssetChangeRepository,
+    AssetFileRepository,
     AssetRepository,
     DeviceTypeRepository,
     MaintenanceEventRepository,
     PlaceRepository,
     RelationshipRepository,
 )
+from repositories.assets.asset_files import SqlAlchemyAssetFileRepository
 from repositories.assets.assets import SqlAlchemyAssetRepository
 from repositories.assets.changes import SqlAlchemyAssetChangeRepository
 from repositories.assets.device_types import SqlAlchemyDeviceTypeRepository
@@ -23,6 +25,7 @@ class SqlAlchemyAssetsUnitOfWork(SqlAlchemyUnitOfWork):
     assets: AssetRepository
     places: PlaceRepository
     changes: AssetChangeRepository
+    asset_files: AssetFileRepository
     relationships: RelationshipRepository
     device_types: DeviceTypeRepository
     maintenance_events: MaintenanceEventRepository
@@ -31,6 +34,7 @@ class SqlAlchemyAssetsUnitOfWork(SqlAlchemyUnitOfWork):
         self.assets = SqlAlchemyAssetRepository(connection)
         self.places = SqlAlchemyPlaceRepository(connection)
         self.changes = SqlAlchemyAssetChangeRepository(connection)
+        self.asset_files = SqlAlchemyAssetFileRepository(connection)
         self.relationships = SqlAlchemyRelationshipRepository(connection)
         self.device_types = SqlAlchemyDeviceTypeRepository(connection)
         self.maintenance_events = SqlAlchemyMaintenanceEventRepository(connection)

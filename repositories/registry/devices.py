@@ -35,6 +35,7 @@ WHERE id = ANY(CAST(:device_ids AS uuid[])) AND organisation_id = :organisation_
 """
 FIND_STATUSES = sa.text(FIND_MANY.format(column="status"))
 FIND_TYPES = sa.text(FIND_MANY.format(column="device_type"))
+FIND_SERIAL_NUMBERS = sa.text(FIND_MANY.format(column="serial_number"))
 FIND_IDS = sa.text("""
 SELECT serial_number, id FROM devices
 WHERE serial_number = ANY(CAST(:serial_numbers AS text[])) AND organisation_id = :organisation_id
@@ -91,6 +92,13 @@ class SqlAlchemyDeviceRepository:
         parameters = {"organisation_id": organisation_id, "device_ids": list(device_ids)}
         found = await self._connection.execute(FIND_TYPES, parameters)
         return {DeviceId(device_id): device_type for device_id, device_type in found}
+
+    async def find_serial_numbers(
+        self, organisation_id: OrganisationId, device_ids: Collection[DeviceId]
+    ) -> dict[DeviceId, str]:
+        parameters = {"organisation_id": organisation_id, "device_ids": list(device_ids)}
+        found = await self._connection.execute(FIND_SERIAL_NUMBERS, parameters)
+        return {DeviceId(device_id): serial_number for device_id, serial_number in found}
 
     async def find_ids(self, organisation_id: OrganisationId, serial_numbers: Collection[str]) -> dict[str, DeviceId]:
         parameters = {"organisation_id": organisation_id, "serial_numbers": list(serial_numbers)}

@@ -27,6 +27,7 @@ from iotsphere.assets.model import Asset, AssetFilter
 from iotsphere.assets.place import MAX_LEVELS, Place, encode_place, level_behind, place_behind
 from iotsphere.assets.ports import (
     AssetChangeRepository,
+    AssetFileRepository,
     AssetRepository,
     DeviceTypeRepository,
     MaintenanceEventRepository,
@@ -36,6 +37,7 @@ from iotsphere.assets.ports import (
 from iotsphere.assets.relationship import Direction, Link, Relationship, RelationshipFilter, last_behind
 from iotsphere.kernel.identifiers import AssetId, DeviceId, MaintenanceEventId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
+from tests.fakes.asset_files import InMemoryAssetFileRepository
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -122,15 +124,16 @@ class InMemoryAssetRepository:
 
 def _found(stored: Iterable[Asset], organisation_id: OrganisationId, narrowed_to: AssetFilter) -> list[Asset]:
     return sorted(
-        (
-            asset
-            for asset in stored
-            if asset.organisation_id == organisation_id
-            and narrowed_to.asset_type in {None, asset.asset_type}
-            and narrowed_to.device_id in {None, asset.device_id}
-            and contains(asset.properties, narrowed_to.match or {})
-        ),
+        (asset for asset in stored if asset.organisation_id == organisation_id and is_wanted(asset, narrowed_to)),
         key=lambda asset: (asset.created_at, asset.id),
+    )
+
+
+def is_wanted(asset: Asset, narrowed_to: AssetFilter) -> bool:
+    return (
+        narrowed_to.asset_type in {None, asset.asset_type}
+        and narrowed_to.device_id in {None, asset.device_id}
+        and contains(asset.properties, narrowed_to.match or {})
     )
 
 
@@ -397,6 +400,7 @@ class InMemoryAssetsUnitOfWork:
     assets: AssetRepository
     places: PlaceRepository
     changes: AssetChangeRepository
+    asset_files: AssetFileRepository
     relationships: RelationshipRepository
     device_types: DeviceTypeRepository
     maintenance_events: MaintenanceEventRepository
@@ -424,6 +428,7 @@ class InMemoryAssetsUnitOfWork:
         self.changes = changes
         self.assets = InMemoryAssetRepository(self._stored, self._relationships, changes)
         self.places = InMemoryPlaceRepository(self._stored)
+        self.asset_files = InMemoryAssetFileRepository(self._stored, place_of, is_wanted)
         self.relationships = InMemoryRelationshipRepository(self._relationships, self._stored)
         self.device_types = InMemoryDeviceTypeRepository(self._types)
         self._events = dict(self._committed_events)

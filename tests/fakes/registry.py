@@ -131,6 +131,15 @@ class InMemoryDeviceRepository:
             if device.id in device_ids and device.organisation_id == organisation_id
         }
 
+    async def find_serial_numbers(
+        self, organisation_id: OrganisationId, device_ids: Collection[DeviceId]
+    ) -> dict[DeviceId, str]:
+        return {
+            device.id: device.serial_number
+            for device in _present(self._stored)
+            if device.id in device_ids and device.organisation_id == organisation_id
+        }
+
     async def find_ids(self, organisation_id: OrganisationId, serial_numbers: Collection[str]) -> dict[str, DeviceId]:
         return {
             device.serial_number: device.id

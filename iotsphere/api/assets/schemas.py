@@ -31,7 +31,7 @@ class ChangeAssetBody(Schema):
     capabilities = fields.List(fields.Dict(), allow_none=True)
 
 
-class AssetListQuery(PageQuery):
+class AssetFilterQuery(Schema):
     asset_type = fields.String(load_default=None, validate=TYPE_NAME)
     device_id = fields.UUID(load_default=None)
     match = text(
@@ -45,7 +45,11 @@ class AssetListQuery(PageQuery):
         narrowed_to = AssetFilter(
             asset_type=loaded["asset_type"], device_id=loaded["device_id"], match=_read_match(loaded["match"])
         )
-        return {"narrowed_to": narrowed_to, "limit": loaded["limit"], "cursor": loaded["cursor"]}
+        return {"narrowed_to": narrowed_to} | {name: loaded[name] for name in ("limit", "cursor") if name in loaded}
+
+
+class AssetListQuery(AssetFilterQuery, PageQuery):
+    pass
 
 
 def _read_match(match: str | None) -> dict[str, Any] | None:

@@ -69,6 +69,11 @@ async def test_of_many_devices_those_of_the_organisation_are_found_with_their_st
             suspended.id: suspended.device_type,
         }
         assert await uow.devices.find_types(ours.id, []) == {}
+        assert await uow.devices.find_serial_numbers(ours.id, asked) == {
+            active.id: active.serial_number,
+            suspended.id: suspended.serial_number,
+        }
+        assert await uow.devices.find_serial_numbers(ours.id, []) == {}
 
 
 async def test_devices_are_found_by_their_serial_numbers(store: RegistryStore) -> None:

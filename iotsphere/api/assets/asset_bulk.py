@@ -1,0 +1,118 @@
+"""Assets by the file over HTTP."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from dependency_injector.wiring import Provide, inject
+from marshmallow import Schema, fields
+from quart import Blueprint, Response
+
+from iotsphere.api.assets.asset_lines import ASSET_LINES, AssetLineAnswer, ImportAssetBody
+from iotsphere.api.assets.schemas import AssetFilterQuery
+from iotsphere.api.bulk import (
+    MAX_IMPORT_BYTES,
+    MAX_IMPORT_LINES,
+    ImportedLineAnswer,
+    Settled,
+    export_file,
+    import_spool,
+)
+from iotsphere.api.operation import CSV, NDJSON, Admission, operation
+from iotsphere.api.recording import Change, record_change, to_its_end
+from iotsphere.api.spool import Spool
+from iotsphere.assets.asset_line import AssetFile, AssetLine
+from iotsphere.assets.portion import ImportedAsset, ImportStatus
+from iotsphere.kernel.actor import Actor, Role
+from iotsphere.kernel.audit import Attempt
+from iotsphere.kernel.errors import DomainError
+from iotsphere.workflows.asset_files import AssetFileWorkflow
+
+blueprint = Blueprint("asset_bulk", __name__)
+
+
+class ImportAssetsQuery(Schema):
+    copy = fields.Boolean(
+        load_default=False,
+        truthy={"true"},
+        falsy={"false"},
+        metadata={
+            "description": "The file was exported elsewhere: ids are keys of the file, and assets are added, "
+            "but for those of devices, which are changed."
+        },
+    )
+
+
+class ImportedAssetAnswer(ImportedLineAnswer):
+    status = fields.String(metadata={"enum": [*ImportStatus, "rejected"]})
+
+
+@blueprint.post("/assets/import")
+@operation(
+    "Add and change the assets of a file; every line is answered for, and a bad one costs no other",
+    allow=Role.OPERATOR,
+    query=ImportAssetsQuery(),
+    body=ImportAssetBody(),
+    media_types=(NDJSON, CSV),
+    max_body_bytes=MAX_IMPORT_BYTES,
+    max_lines=MAX_IMPORT_LINES,
+    answer=ImportedAssetAnswer(),
+    answer_types=(NDJSON,),
+    creates=True,
+)
+@inject
+async def import_assets(
+    attempt: Attempt,
+    admission: Admission,
+    query: dict[str, Any],
+    spool: Spool,
+    files: AssetFileWorkflow = Provide["asset_files"],
+) -> Response:
+    file = AssetFile(is_copy=query["copy"])
+
+    async def settle(lines: list[AssetLine]) -> Sequence[Settled | DomainError]:
+        return await to_its_end(_settle(attempt, files, file, lines))
+
+    return import_spool(spool, ASSET_LINES, find_refusal=admission.find_refusal, settle=settle)
+
+
+async def _settle(
+    attempt: Attempt, files: AssetFileWorkflow, file: AssetFile, lines: Sequence[AssetLine]
+) -> Sequence[Settled | DomainError]:
+    outcomes = await files.settle_lines(organisation_id=attempt.organisation_id, file=file, lines=lines)
+    changes = [change for outcome in outcomes if (change := _change_by(outcome))]
+    # Together, so that the trail takes them in as one.
+    await asyncio.gather(*(record_change(attempt, change) for change in changes))
+    return [
+        Settled(outcome.asset.id, outcome.status) if isinstance(outcome, ImportedAsset) else outcome
+        for outcome in outcomes
+    ]
+
+
+def _change_by(outcome: ImportedAsset | DomainError) -> Change | None:
+    if isinstance(outcome, DomainError) or outcome.status is ImportStatus.UNCHANGED:
+        return None
+    asset = outcome.asset
+    details: dict[str, Any] = {"version": asset.version, "changed": [*outcome.said]}
+    if outcome.status is ImportStatus.CREATED:
+        details = {"asset_type": asset.asset_type, "name": asset.name}
+    if "parent_id" in outcome.said and asset.parent_id:
+        details["parent_id"] = str(asset.parent_id)
+    return f"asset:{asset.id}", details
+
+
+@blueprint.get("/assets/export")
+@operation(
+    "Export assets, each before what is below it, as lines of JSON or as CSV; a file that imports again",
+    allow=Role.OPERATOR,
+    query=AssetFilterQuery(),
+    answer=AssetLineAnswer(),
+    answer_types=(NDJSON, CSV),
+)
+@inject
+async def export_assets(
+    actor: Actor, query: dict[str, Any], files: AssetFileWorkflow = Provide["asset_files"]
+) -> Response:
+    listing = partial(files.list_assets, organisation_id=actor.organisation_id, **query)
+    return await export_file(listing, ASSET_LINES, name="assets")

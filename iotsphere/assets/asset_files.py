@@ -1,0 +1,151 @@
+"""Assets by the file: lines that add what is new and change what is there, each answered for by itself."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
+
+from iotsphere.assets.asset_line import AssetFile, AssetLine, KnownAsset
+from iotsphere.assets.errors import TreeBusyError
+from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.portion import AssetDraft, ImportedAsset, ImportOutcome, ImportStatus, Portion, Schemas
+from iotsphere.assets.ports import AssetsUnitOfWorkFactory
+from iotsphere.assets.service import AssetService
+from iotsphere.assets.settlement import begin_settlement, imported
+from iotsphere.assets.turns import TreeTurns
+from iotsphere.kernel.clock import Clock
+from iotsphere.kernel.errors import DomainError, UnavailableError
+from iotsphere.kernel.identifiers import DeviceId, IdSource, OrganisationId
+from iotsphere.kernel.pagination import Page
+
+# One import of an organisation has a connection at a time, beside what its other requests have.
+IMPORTS_OF_ONE = 1
+LONGEST_WAIT_SECONDS = 30.0
+
+SchemaSource = Callable[[Collection[DeviceId]], Awaitable[Schemas]]
+"""Gives what the types of devices say of the properties of their assets, where they say anything."""
+
+
+class AssetFileService:
+    """Works through lines of files. What has others below it is moved by ``assets``, as anybody moves it."""
+
+    def __init__(
+        self, *, unit_of_work: AssetsUnitOfWorkFactory, assets: AssetService, clock: Clock, new_id: IdSource
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._assets = assets
+        self._clock = clock
+        self._new_id = new_id
+        self._turns = TreeTurns(places_of_one=IMPORTS_OF_ONE, longest_wait_seconds=LONGEST_WAIT_SECONDS)
+
+    async def settle_lines(
+        self,
+        *,
+        organisation_id: OrganisationId,
+        file: AssetFile,
+        lines: Sequence[AssetLine],
+        find_schemas: SchemaSource,
+    ) -> list[ImportOutcome]:
+        """Do what lines of a file say; give for each what has become of it, or why nothing has.
+
+        Each line finds everything as the lines above it have left it.
+        """
+        try:
+            known = await file.patiently(partial(self._find_known, organisation_id, lines))
+            device_ids = {asset.device_id for asset in known if asset.device_id is not None}
+            schemas = await file.patiently(partial(find_schemas, device_ids))
+        except UnavailableError as error:
+            return [error for _ in lines]
+        portion = Portion(file, lines, known, schemas)
+        outcomes: dict[int, ImportOutcome] = {}
+        for round_ in portion.plan():
+            outcomes |= await self._settle_round(organisation_id, file, portion, round_)
+        return [outcomes[line] for line in range(len(lines))]
+
+    async def list_assets(
+        self, *, organisation_id: OrganisationId, narrowed_to: AssetFilter, limit: int, cursor: str | None
+    ) -> Page[Asset]:
+        """List assets in the order of the trees, each before what is below it.
+
+        What moves between two pages may be met twice or not at all; nothing else is.
+        """
+        async with self._unit_of_work() as uow:
+            return await uow.asset_files.list(organisation_id, narrowed_to, limit=limit, cursor=cursor)
+
+    async def _find_known(self, organisation_id: OrganisationId, lines: Sequence[AssetLine]) -> list[KnownAsset]:
+        asset_ids = {line.asset_id for line in lines if line.asset_id}
+        device_ids = {line.device_id for line in lines if line.device_id}
+        if not asset_ids and not device_ids:
+            return []
+        async with self._unit_of_work() as uow:
+            return await uow.asset_files.find_known(organisation_id, asset_ids=asset_ids, device_ids=device_ids)
+
+    async def _settle_round(
+        self, organisation_id: OrganisationId, file: AssetFile, portion: Portion, round_: Sequence[int]
+    ) -> dict[int, ImportOutcome]:
+        outcomes: dict[int, ImportOutcome] = {}
+        drafts: dict[int, AssetDraft] = {}
+        for line in round_:
+            try:
+                drafts[line] = portion.draft(line, self._new_id)
+            except DomainError as error:
+                outcomes[line] = error
+        settle = self._change if portion.is_alone(round_[0]) else self._settle_together
+        try:
+            settled = await file.patiently(partial(settle, organisation_id, list(drafts.values())))
+        except (UnavailableError, TreeBusyError) as error:
+            settled = [error for _ in drafts]
+        for line, outcome in zip(drafts, settled, strict=True):
+            outcomes[line] = outcome
+            if isinstance(outcome, ImportedAsset):
+                portion.remember(line, outcome.asset)
+        return outcomes
+
+    async def _change(self, organisation_id: OrganisationId, drafts: Sequence[AssetDraft]) -> list[ImportOutcome]:
+        return [await self._change_one(organisation_id, draft) for draft in drafts]
+
+    async def _change_one(self, organisation_id: OrganisationId, draft: AssetDraft) -> ImportOutcome:
+        try:
+            asset = await self._assets.change_asset(
+                organisation_id=organisation_id,
+                asset_id=draft.asset_id,
+                patch=draft.patch,
+                expected_version=None,
+                properties_schema=draft.properties_schema,
+            )
+        except (UnavailableError, TreeBusyError):
+            raise
+        except DomainError as error:
+            return error
+        return imported(asset, ImportStatus.UPDATED, draft)
+
+    async def _settle_together(
+        self, organisation_id: OrganisationId, drafts: Sequence[AssetDraft]
+    ) -> list[ImportOutcome]:
+        if not drafts:
+            return []
+        settle = partial(self._settle_holding, organisation_id, drafts)
+        if not any(draft.moves for draft in drafts):
+            outcomes = await settle(alone=False)
+            if outcomes is not None:
+                return outcomes
+        return await settle(alone=True) or []
+
+    async def _settle_holding(
+        self, organisation_id: OrganisationId, drafts: Sequence[AssetDraft], *, alone: bool
+    ) -> list[ImportOutcome] | None:
+        """Do all of it in one transaction; None if something moves after all, for which the trees are held alone."""
+        async with self._turns.turn(organisation_id), self._unit_of_work() as uow:
+            if alone or any(draft.patch.get("parent_id") for draft in drafts):
+                await uow.places.hold(organisation_id, alone=alone)
+            settlement = await begin_settlement(uow, organisation_id, drafts, self._clock())
+            outcomes = []
+            for draft in drafts:
+                outcomes.append(settlement.take(draft))
+                if draft.properties_schema is not None:
+                    # To hold properties against a schema may take long; others get their turn.
+                    await asyncio.sleep(0)
+            if settlement.moved and not alone:
+                return None
+            await settlement.keep(uow)
+            await uow.commit()
+        return outcomes

@@ -1,0 +1,173 @@
+"""Assets by the file in PostgreSQL: many at once, and all of them in the order of their trees."""
+
+import builtins
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from iotsphere.assets.asset_line import KnownAsset
+from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.place import Place
+from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
+from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
+from repositories.assets.assets import conditions_of
+from repositories.assets.places import END, NUMBER_BYTES, bytes_to_place, place_to_bytes
+from repositories.assets.rows import row_to_asset
+from repositories.assets.tables import assets
+
+FIND_KNOWN = sa.text("""
+SELECT id, device_id, parent_id, EXISTS (SELECT FROM assets below WHERE below.parent_id = assets.id) AS is_parent,
+    octet_length(CAST(properties AS text)) + octet_length(CAST(capabilities AS text)) AS size
+FROM assets
+WHERE organisation_id = :organisation_id
+    AND (id = ANY(CAST(:asset_ids AS uuid[])) OR device_id = ANY(CAST(:device_ids AS uuid[])))
+""")
+
+# In the order of the ids, as all who lock many: then of two neither waits for the other.
+FIND_PLACES = sa.text("""
+SELECT assets.id, places.path FROM assets JOIN places USING (number)
+WHERE assets.id = ANY(CAST(:asset_ids AS uuid[])) AND organisation_id = :organisation_id
+ORDER BY assets.id FOR KEY SHARE OF assets
+""")
+
+# Numbers, and so the order among those below one asset, follow the order in which they are given.
+ADD = sa.text("""
+INSERT INTO assets (
+    id, organisation_id, asset_type, name, properties, capabilities, created_at, updated_at, version, parent_id
+)
+SELECT id, organisation_id, asset_type, name, CAST(properties AS jsonb), CAST(capabilities AS jsonb),
+    created_at, created_at, 1, parent_id
+FROM unnest(
+    CAST(:ids AS uuid[]), CAST(:organisation_ids AS uuid[]), CAST(:asset_types AS text[]), CAST(:names AS text[]),
+    CAST(:properties AS text[]), CAST(:capabilities AS text[]), CAST(:moments AS timestamptz[]),
+    CAST(:parent_ids AS uuid[])
+) WITH ORDINALITY AS added (
+    id, organisation_id, asset_type, name, properties, capabilities, created_at, parent_id, line
+)
+ORDER BY line
+ON CONFLICT (id) DO NOTHING
+""")
+
+SAVE = sa.text("""
+UPDATE assets SET asset_type = changed.asset_type, name = changed.name,
+    properties = CAST(changed.properties AS jsonb), capabilities = CAST(changed.capabilities AS jsonb),
+    updated_at = changed.updated_at, parent_id = changed.parent_id, version = changed.version
+FROM unnest(
+    CAST(:ids AS uuid[]), CAST(:organisation_ids AS uuid[]), CAST(:asset_types AS text[]), CAST(:names AS text[]),
+    CAST(:properties AS text[]), CAST(:capabilities AS text[]), CAST(:moments AS timestamptz[]),
+    CAST(:parent_ids AS uuid[]), CAST(:versions AS integer[])
+) AS changed (
+    id, organisation_id, asset_type, name, properties, capabilities, updated_at, parent_id, version
+)
+WHERE assets.id = changed.id AND assets.organisation_id = changed.organisation_id
+""")
+
+SAVE_PLACES = sa.text("""
+UPDATE places SET path = moved.path
+FROM unnest(CAST(:numbers AS bigint[]), CAST(:paths AS bytea[])) AS moved (number, path)
+WHERE places.number = moved.number
+""")
+
+# Tree after tree, of which the first is the one that the last page ended in.
+WALK = sa.text("""
+WITH tops AS (
+    SELECT created_at, id, int8send(number) AS path FROM assets
+    WHERE organisation_id = :organisation_id AND parent_id IS NULL AND (created_at, id) >= (:created_at, :top)
+    ORDER BY created_at, id LIMIT :most
+)
+SELECT tops.created_at, tops.id, tops.path AS top, walked.path, walked.number
+FROM tops CROSS JOIN LATERAL (
+    SELECT path, number FROM places
+    WHERE path >= CASE WHEN tops.id = :top THEN tops.path || CAST(:behind AS bytea) ELSE tops.path END
+        AND path < tops.path || CAST(:end AS bytea)
+    ORDER BY path LIMIT :most
+) walked
+ORDER BY tops.created_at, tops.id, walked.path LIMIT :most
+""")
+# Comes before every number, of which the least is 1.
+START = b"\0"
+BEFORE_ALL = (datetime.min.replace(tzinfo=UTC), UUID(int=0), ())
+
+
+class SqlAlchemyAssetFileRepository:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def find_known(
+        self, organisation_id: OrganisationId, *, asset_ids: Collection[AssetId], device_ids: Collection[DeviceId]
+    ) -> builtins.list[KnownAsset]:
+        named = {"organisation_id": organisation_id, "asset_ids": [*asset_ids], "device_ids": [*device_ids]}
+        return [KnownAsset(*row) for row in await self._connection.execute(FIND_KNOWN, named)]
+
+    async def find(self, organisation_id: OrganisationId, asset_ids: Collection[AssetId]) -> builtins.list[Asset]:
+        wanted = sa.literal([*asset_ids], sa.ARRAY(sa.Uuid))
+        query = sa.select(assets).where(assets.c.id == sa.any_(wanted), assets.c.organisation_id == organisation_id)
+        locked = query.order_by(assets.c.id).with_for_update(key_share=True)
+        return [row_to_asset(row) for row in await self._connection.execute(locked)]
+
+    async def find_places(
+        self, organisation_id: OrganisationId, asset_ids: Collection[AssetId]
+    ) -> dict[AssetId, Place]:
+        named = {"organisation_id": organisation_id, "asset_ids": [*asset_ids]}
+        found = await self._connection.execute(FIND_PLACES, named)
+        return {AssetId(row.id): bytes_to_place(row.path) for row in found}
+
+    async def add(self, added: Sequence[Asset]) -> None:
+        await self._connection.execute(ADD, _columns_of(added))
+
+    async def save(self, changed: Sequence[Asset]) -> None:
+        versions = [asset.version for asset in changed]
+        await self._connection.execute(SAVE, _columns_of(changed) | {"versions": versions})
+
+    async def save_places(self, moved: Sequence[Place]) -> None:
+        columns = {"numbers": [place[-1] for place in moved], "paths": [place_to_bytes(place) for place in moved]}
+        await self._connection.execute(SAVE_PLACES, columns)
+
+    async def list(
+        self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
+    ) -> Page[Asset]:
+        last = BEFORE_ALL if cursor is None else decode_cursor(cursor, tuple[datetime, UUID, tuple[int, ...]])
+        walked = await self._walk(organisation_id, last, limit)
+        numbers = sa.literal([row.number for row in walked], sa.ARRAY(sa.BigInteger))
+        query = sa.select(assets).where(assets.c.number == sa.any_(numbers), *conditions_of(narrowed_to))
+        found = {row.number: row_to_asset(row) for row in await self._connection.execute(query)}
+        page = [found[row.number] for row in walked if row.number in found]
+        return Page(page, _behind(walked[-1]) if len(walked) == limit else None)
+
+    async def _walk(
+        self, organisation_id: OrganisationId, last: tuple[datetime, UUID, tuple[int, ...]], most: int
+    ) -> Sequence[sa.Row[tuple[datetime, UUID, bytes, bytes, int]]]:
+        created_at, top, below = last
+        walked = await self._connection.execute(
+            WALK,
+            {
+                "organisation_id": organisation_id,
+                "created_at": created_at,
+                "top": top,
+                "behind": place_to_bytes(below) + START,
+                "end": END,
+                "most": most,
+            },
+        )
+        return walked.all()
+
+
+def _columns_of(described: Sequence[Asset]) -> dict[str, builtins.list[object]]:
+    return {
+        "ids": [asset.id for asset in described],
+        "organisation_ids": [asset.organisation_id for asset in described],
+        "asset_types": [asset.asset_type for asset in described],
+        "names": [asset.name for asset in described],
+        "properties": [msgspec.json.encode(asset.properties).decode() for asset in described],
+        "capabilities": [msgspec.json.encode(asset.capabilities).decode() for asset in described],
+        "moments": [asset.updated_at for asset in described],
+        "parent_ids": [asset.parent_id for asset in described],
+    }
+
+
+def _behind(row: sa.Row[tuple[datetime, UUID, bytes, bytes, int]]) -> str:
+    return encode_cursor(row.created_at, row.id, bytes_to_place(row.path[NUMBER_BYTES:]))

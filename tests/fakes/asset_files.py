@@ -1,0 +1,84 @@
+"""Files of assets in memory, next to what ``tests.fakes.assets`` keeps."""
+
+import builtins
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from iotsphere.assets.asset_line import KnownAsset
+from iotsphere.assets.documents import size_of
+from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.place import Place
+from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
+from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
+
+PlaceOf = Callable[[Mapping[AssetId, Asset], AssetId], Place]
+IsWanted = Callable[[Asset, AssetFilter], bool]
+
+
+class InMemoryAssetFileRepository:
+    def __init__(self, stored: dict[AssetId, Asset], place_of: PlaceOf, is_wanted: IsWanted) -> None:
+        self.stored = stored
+        self.place_of = place_of
+        self.is_wanted = is_wanted
+
+    async def find_known(
+        self, organisation_id: OrganisationId, *, asset_ids: Collection[AssetId], device_ids: Collection[DeviceId]
+    ) -> builtins.list[KnownAsset]:
+        parents = {asset.parent_id for asset in self.stored.values()}
+        return [
+            KnownAsset(
+                asset.id,
+                asset.device_id,
+                asset.parent_id,
+                is_parent=asset.id in parents,
+                size=size_of(asset.properties) + size_of(asset.capabilities),
+            )
+            for asset in self._owned(organisation_id)
+            if asset.id in asset_ids or asset.device_id in device_ids
+        ]
+
+    async def find(self, organisation_id: OrganisationId, asset_ids: Collection[AssetId]) -> builtins.list[Asset]:
+        return [asset for asset in self._owned(organisation_id) if asset.id in asset_ids]
+
+    async def find_places(
+        self, organisation_id: OrganisationId, asset_ids: Collection[AssetId]
+    ) -> dict[AssetId, Place]:
+        return {
+            asset.id: self.place_of(self.stored, asset.id)
+            for asset in self._owned(organisation_id)
+            if asset.id in asset_ids
+        }
+
+    async def add(self, added: Sequence[Asset]) -> None:
+        for asset in added:
+            assert asset.parent_id is None or asset.parent_id in self.stored
+            self.stored.setdefault(asset.id, asset)
+            self.place_of(self.stored, asset.id)
+
+    async def save(self, changed: Sequence[Asset]) -> None:
+        self.stored.update({asset.id: asset for asset in changed if asset.id in self.stored})
+
+    async def save_places(self, moved: Sequence[Place]) -> None:
+        """Knows no places but those that the parents say."""
+
+    async def list(
+        self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
+    ) -> Page[Asset]:
+        keys = sorted((*self._key_of(asset), asset.id) for asset in self._owned(organisation_id))
+        if cursor is not None:
+            last = decode_cursor(cursor, tuple[datetime, UUID, tuple[int, ...]])
+            keys = [key for key in keys if key[:3] > last]
+        walked = keys[:limit]
+        page = [asset for *_, asset_id in walked if self.is_wanted(asset := self.stored[asset_id], narrowed_to)]
+        return Page(page, encode_cursor(*walked[-1][:3]) if len(walked) == limit else None)
+
+    def _owned(self, organisation_id: OrganisationId) -> builtins.list[Asset]:
+        return [asset for asset in self.stored.values() if asset.organisation_id == organisation_id]
+
+    def _key_of(self, asset: Asset) -> tuple[datetime, UUID, Place]:
+        """Give what tells the tree that an asset is in from others, and where in it the asset stands."""
+        below = self.place_of(self.stored, asset.id)[1:]
+        while asset.parent_id is not None:
+            asset = self.stored[asset.parent_id]
+        return asset.created_at, asset.id, below
