@@ -7,7 +7,7 @@ from functools import partial
 from iotsphere.assets.asset_line import AssetFile, AssetLine, KnownAsset
 from iotsphere.assets.errors import TreeBusyError
 from iotsphere.assets.model import Asset, AssetFilter
-from iotsphere.assets.portion import AssetDraft, ImportedAsset, ImportOutcome, ImportStatus, Portion, Schemas
+from iotsphere.assets.portion import AssetDraft, ImportedAsset, ImportOutcome, ImportStatus, LinePortion, Schemas
 from iotsphere.assets.ports import AssetsUnitOfWorkFactory
 from iotsphere.assets.service import AssetService
 from iotsphere.assets.settlement import begin_settlement, imported
@@ -55,7 +55,7 @@ class AssetFileService:
             schemas = await file.patiently(partial(find_schemas, device_ids))
         except UnavailableError as error:
             return [error for _ in lines]
-        portion = Portion(file, lines, known, schemas)
+        portion = LinePortion(file, lines, known, schemas)
         outcomes: dict[int, ImportOutcome] = {}
         for round_ in portion.plan():
             outcomes |= await self._settle_round(organisation_id, file, portion, round_)
@@ -80,7 +80,7 @@ class AssetFileService:
             return await uow.asset_files.find_known(organisation_id, asset_ids=asset_ids, device_ids=device_ids)
 
     async def _settle_round(
-        self, organisation_id: OrganisationId, file: AssetFile, portion: Portion, round_: Sequence[int]
+        self, organisation_id: OrganisationId, file: AssetFile, portion: LinePortion, round_: Sequence[int]
     ) -> dict[int, ImportOutcome]:
         outcomes: dict[int, ImportOutcome] = {}
         drafts: dict[int, AssetDraft] = {}
@@ -104,7 +104,11 @@ class AssetFileService:
         return [await self._change_one(organisation_id, draft) for draft in drafts]
 
     async def _change_one(self, organisation_id: OrganisationId, draft: AssetDraft) -> ImportOutcome:
+        """Change what may move others along; where it turns out to stay where it is, as all others are changed."""
         try:
+            asset = await self._assets.get_asset(organisation_id=organisation_id, asset_id=draft.asset_id)
+            if asset.parent_id == draft.patch.get("parent_id"):
+                return (await self._settle_together(organisation_id, [draft]))[0]
             asset = await self._assets.change_asset(
                 organisation_id=organisation_id,
                 asset_id=draft.asset_id,

@@ -49,7 +49,7 @@ class AssetDraft:
     properties_schema: PropertiesSchema | None = None
 
 
-class Portion:
+class LinePortion:
     def __init__(
         self, file: AssetFile, lines: Sequence[AssetLine], known: Iterable[KnownAsset], schemas: Schemas
     ) -> None:

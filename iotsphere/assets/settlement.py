@@ -20,7 +20,7 @@ from iotsphere.kernel.identifiers import AssetId, OrganisationId
 
 
 @dataclass
-class Settlement:
+class LineSettlement:
     """``parents`` are those of the assets that say where they belong that have others below them."""
 
     organisation_id: OrganisationId
@@ -104,7 +104,7 @@ class Settlement:
 
 async def begin_settlement(
     uow: AssetsUnitOfWork, organisation_id: OrganisationId, drafts: Sequence[AssetDraft], now: datetime
-) -> Settlement:
+) -> LineSettlement:
     """Read what the drafts change and name, which stays as it is until the end of the transaction."""
     there = {draft.asset_id for draft in drafts if not draft.is_new}
     moving = {draft.asset_id for draft in drafts if not draft.is_new and "parent_id" in draft.patch}
@@ -112,7 +112,7 @@ async def begin_settlement(
     assets = await uow.asset_files.find(organisation_id, there) if there else []
     places = await uow.asset_files.find_places(organisation_id, named) if named else {}
     known = await uow.asset_files.find_known(organisation_id, asset_ids=moving, device_ids=()) if moving else []
-    return Settlement(
+    return LineSettlement(
         organisation_id,
         now,
         assets={asset.id: asset for asset in assets},

@@ -77,7 +77,7 @@ WALK = sa.text("""
 WITH tops AS (
     SELECT created_at, id, int8send(number) AS path FROM assets
     WHERE organisation_id = :organisation_id AND parent_id IS NULL AND (created_at, id) >= (:created_at, :top)
-    ORDER BY created_at, id LIMIT :most
+    ORDER BY created_at, id LIMIT CAST(:most AS integer) + 1
 )
 SELECT tops.created_at, tops.id, tops.path AS top, walked.path, walked.number
 FROM tops CROSS JOIN LATERAL (

@@ -57,7 +57,10 @@ class InMemoryAssetFileRepository:
             self.place_of(self.stored, asset.id)
 
     async def save(self, changed: Sequence[Asset]) -> None:
-        self.stored.update({asset.id: asset for asset in changed if asset.id in self.stored})
+        for asset in changed:
+            stored = self.stored.get(asset.id)
+            if stored is not None and stored.organisation_id == asset.organisation_id:
+                self.stored[asset.id] = asset
 
     async def save_places(self, moved: Sequence[Place]) -> None:
         """Knows no places but those that the parents say."""
