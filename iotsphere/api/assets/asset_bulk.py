@@ -23,7 +23,7 @@ from iotsphere.api.operation import CSV, NDJSON, Admission, operation
 from iotsphere.api.recording import Change, record_change, to_its_end
 from iotsphere.api.spool import Spool
 from iotsphere.assets.asset_line import AssetFile, AssetLine
-from iotsphere.assets.portion import ImportedAsset, ImportStatus
+from iotsphere.assets.portion import ImportedAsset, ImportOutcome, ImportStatus
 from iotsphere.kernel.actor import Actor, Role
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import DomainError
@@ -84,13 +84,17 @@ async def _settle(
     changes = [change for outcome in outcomes if (change := _change_by(outcome))]
     # Together, so that the trail takes them in as one.
     await asyncio.gather(*(record_change(attempt, change) for change in changes))
+    return told(outcomes)
+
+
+def told(outcomes: Sequence[ImportOutcome]) -> list[Settled | DomainError]:
     return [
         Settled(outcome.asset.id, outcome.status) if isinstance(outcome, ImportedAsset) else outcome
         for outcome in outcomes
     ]
 
 
-def _change_by(outcome: ImportedAsset | DomainError) -> Change | None:
+def _change_by(outcome: ImportOutcome) -> Change | None:
     if isinstance(outcome, DomainError) or outcome.status is ImportStatus.UNCHANGED:
         return None
     asset = outcome.asset
