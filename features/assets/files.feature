@@ -74,7 +74,7 @@ Feature: Assets from a file, and into one
     When an operator puts "pump-7" into "hall A"
     And an operator exports the assets as lines of JSON
     And an operator of another organisation that has "pump-7" copies them
-    Then there "site" has "hall A, line 1, pump-7" below it
+    Then there "site" has "hall A, pump-7, line 1" below it
 
   Scenario: A viewer neither imports nor exports
     When a viewer exports the assets
