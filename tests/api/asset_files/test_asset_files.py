@@ -13,7 +13,6 @@ from dependency_injector import providers
 from iotsphere.assets.model import Asset
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.errors import UnavailableError
-from iotsphere.kernel.identifiers import AssetId
 from iotsphere.registry.model import Device
 from tests.api.bench import Answer, ApiBench
 from tests.factories.assets import build_asset
@@ -393,7 +392,9 @@ async def test_files_are_for_operators(bench: ApiBench, by: str) -> None:
 
 async def test_the_trail_tells_of_what_was_added_and_changed(bench: ApiBench) -> None:
     there = add(bench)
-    file = lines(HALL | {"key": "h"}, {"id": str(there.id), "parent_key": "h"}, {"id": str(there.id), "name": there.name})
+    file = lines(
+        HALL | {"key": "h"}, {"id": str(there.id), "parent_key": "h"}, {"id": str(there.id), "name": there.name}
+    )
 
     answers = told(await import_file(bench, file))
 
@@ -431,9 +432,7 @@ async def test_an_outage_is_waited_for_and_then_told(bench: ApiBench, monkeypatc
     assert len(bench.assets) == 1
 
 
-async def test_lines_with_serial_numbers_need_the_registry(
-    bench: ApiBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_lines_with_serial_numbers_need_the_registry(bench: ApiBench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("iotsphere.assets.asset_line.MOST_WAITS", 0)
 
     async def fail(*_: Any, **__: Any) -> Any:
