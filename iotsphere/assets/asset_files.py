@@ -38,19 +38,14 @@ class AssetFileService:
         self._turns = TreeTurns(places_of_one=IMPORTS_OF_ONE, longest_wait_seconds=LONGEST_WAIT_SECONDS)
 
     async def settle_lines(
-        self,
-        *,
-        organisation_id: OrganisationId,
-        file: AssetFile,
-        lines: Sequence[AssetLine],
-        find_schemas: SchemaSource,
+        self, *, file: AssetFile, lines: Sequence[AssetLine], find_schemas: SchemaSource
     ) -> list[ImportOutcome]:
         """Do what lines of a file say; give for each what has become of it, or why nothing has.
 
         Each line finds everything as the lines above it have left it.
         """
         try:
-            known = await file.patiently(partial(self._find_known, organisation_id, lines))
+            known = await file.patiently(partial(self._find_known, file.organisation_id, lines))
             device_ids = {asset.device_id for asset in known if asset.device_id is not None}
             schemas = await file.patiently(partial(find_schemas, device_ids))
         except UnavailableError as error:
@@ -58,7 +53,7 @@ class AssetFileService:
         portion = LinePortion(file, lines, known, schemas)
         outcomes: dict[int, ImportOutcome] = {}
         for round_ in portion.plan():
-            outcomes |= await self._settle_round(organisation_id, file, portion, round_)
+            outcomes |= await self._settle_round(file, portion, round_)
         return [outcomes[line] for line in range(len(lines))]
 
     async def list_assets(
@@ -80,7 +75,7 @@ class AssetFileService:
             return await uow.asset_files.find_known(organisation_id, asset_ids=asset_ids, device_ids=device_ids)
 
     async def _settle_round(
-        self, organisation_id: OrganisationId, file: AssetFile, portion: LinePortion, round_: Sequence[int]
+        self, file: AssetFile, portion: LinePortion, round_: Sequence[int]
     ) -> dict[int, ImportOutcome]:
         outcomes: dict[int, ImportOutcome] = {}
         drafts: dict[int, AssetDraft] = {}
@@ -91,7 +86,7 @@ class AssetFileService:
                 outcomes[line] = error
         settle = self._change if portion.is_alone(round_[0]) else self._settle_together
         try:
-            settled = await file.patiently(partial(settle, organisation_id, list(drafts.values())))
+            settled = await file.patiently(partial(settle, file, list(drafts.values())))
         except (UnavailableError, TreeBusyError) as error:
             settled = [error for _ in drafts]
         for line, outcome in zip(drafts, settled, strict=True):
@@ -100,18 +95,19 @@ class AssetFileService:
                 portion.remember(line, outcome.asset)
         return outcomes
 
-    async def _change(self, organisation_id: OrganisationId, drafts: Sequence[AssetDraft]) -> list[ImportOutcome]:
-        return [await self._change_one(organisation_id, draft) for draft in drafts]
+    async def _change(self, file: AssetFile, drafts: Sequence[AssetDraft]) -> list[ImportOutcome]:
+        return [await self._change_one(file, draft) for draft in drafts]
 
-    async def _change_one(self, organisation_id: OrganisationId, draft: AssetDraft) -> ImportOutcome:
+    async def _change_one(self, file: AssetFile, draft: AssetDraft) -> ImportOutcome:
         """Change what may move others along; where it turns out to stay where it is, as all others are changed."""
         try:
-            asset = await self._assets.get_asset(organisation_id=organisation_id, asset_id=draft.asset_id)
+            asset = await self._assets.get_asset(organisation_id=file.organisation_id, asset_id=draft.asset_id)
             if asset.parent_id == draft.patch.get("parent_id"):
-                return (await self._settle_together(organisation_id, [draft]))[0]
+                return (await self._settle_together(file, [draft]))[0]
             asset = await self._assets.change_asset(
-                organisation_id=organisation_id,
+                organisation_id=file.organisation_id,
                 asset_id=draft.asset_id,
+                changed_by=file.actor,
                 patch=draft.patch,
                 expected_version=None,
                 properties_schema=draft.properties_schema,
@@ -122,12 +118,10 @@ class AssetFileService:
             return error
         return imported(asset, ImportStatus.UPDATED, draft)
 
-    async def _settle_together(
-        self, organisation_id: OrganisationId, drafts: Sequence[AssetDraft]
-    ) -> list[ImportOutcome]:
+    async def _settle_together(self, file: AssetFile, drafts: Sequence[AssetDraft]) -> list[ImportOutcome]:
         if not drafts:
             return []
-        settle = partial(self._settle_holding, organisation_id, drafts)
+        settle = partial(self._settle_holding, file, drafts)
         if not any(draft.moves for draft in drafts):
             outcomes = await settle(alone=False)
             if outcomes is not None:
@@ -135,13 +129,13 @@ class AssetFileService:
         return await settle(alone=True) or []
 
     async def _settle_holding(
-        self, organisation_id: OrganisationId, drafts: Sequence[AssetDraft], *, alone: bool
+        self, file: AssetFile, drafts: Sequence[AssetDraft], *, alone: bool
     ) -> list[ImportOutcome] | None:
         """Do all of it in one transaction; None if something moves after all, for which the trees are held alone."""
-        async with self._turns.turn(organisation_id), self._unit_of_work() as uow:
+        async with self._turns.turn(file.organisation_id), self._unit_of_work() as uow:
             if alone or any(draft.patch.get("parent_id") for draft in drafts):
-                await uow.places.hold(organisation_id, alone=alone)
-            settlement = await begin_settlement(uow, organisation_id, drafts, self._clock())
+                await uow.places.hold(file.organisation_id, alone=alone)
+            settlement = await begin_settlement(uow, file, drafts, self._clock())
             outcomes = []
             for draft in drafts:
                 outcomes.append(settlement.take(draft))

@@ -9,7 +9,7 @@ from iotsphere.assets.documents import refusal
 from iotsphere.assets.errors import TreeBusyError
 from iotsphere.assets.model import AssetPatch
 from iotsphere.kernel.errors import UnavailableError
-from iotsphere.kernel.identifiers import AssetId, DeviceId
+from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 
 MAX_KEY_LENGTH = 64
 # Of one file, all told: as long as to move the largest trees takes.
@@ -72,9 +72,14 @@ def _text(asset_id: AssetId | None) -> str | None:
 
 
 class AssetFile:
-    """What is to be remembered of a file from one portion of its lines to the next: which asset has which key."""
+    """What is to be known of a file from one portion of its lines to the next: which asset has which key.
 
-    def __init__(self, *, is_copy: bool = False) -> None:
+    ``actor`` is who brings it, in one word, as the history of assets keeps it.
+    """
+
+    def __init__(self, organisation_id: OrganisationId, *, actor: str, is_copy: bool = False) -> None:
+        self.organisation_id = organisation_id
+        self.actor = actor
         self.is_copy = is_copy
         self._ids: dict[str, AssetId] = {}
         self._waits_left = MOST_WAITS

@@ -138,10 +138,10 @@ class AssetFileRepository(Protocol):
     ) -> dict[AssetId, Place]:
         """Give where those stand that are there in this organisation, and keep others from removing them."""
 
-    async def add(self, added: Sequence[Asset]) -> None:
+    async def add(self, drafted: Sequence[Asset]) -> set[AssetId]:
         """Add assets of one organisation, none of which is a device's, in this order below parents that are there.
 
-        The tree is held, and there is room below the parents. What has been added before stays as it is.
+        The tree is held, and there is room below the parents. What was added before stays as it is: give the others.
         """
 
     async def save(self, changed: Sequence[Asset]) -> None:

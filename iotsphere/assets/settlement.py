@@ -1,9 +1,11 @@
 """What is to be written for lines of a file that do not touch each other: one statement of a kind."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from iotsphere.assets.asset_line import AssetFile
+from iotsphere.assets.change import change_of
 from iotsphere.assets.documents import is_same
 from iotsphere.assets.errors import (
     AssetNotFoundError,
@@ -21,9 +23,14 @@ from iotsphere.kernel.identifiers import AssetId, OrganisationId
 
 @dataclass
 class LineSettlement:
-    """``parents`` are those of the assets that say where they belong that have others below them."""
+    """What has been read of what the drafts name, and what becomes of it.
+
+    ``actor`` is who says it, as the history keeps it, and ``parents`` those of the assets that say where they belong
+    that have others below them.
+    """
 
     organisation_id: OrganisationId
+    actor: str
     now: datetime
     assets: Mapping[AssetId, Asset]
     places: Mapping[AssetId, Place]
@@ -95,17 +102,23 @@ class LineSettlement:
 
     async def keep(self, uow: AssetsUnitOfWork) -> None:
         if self.added:
-            await uow.asset_files.add(self.added)
+            added = await uow.asset_files.add(self.added)
+            await self._tell(uow, ((None, asset) for asset in self.added if asset.id in added))
         if self.changed:
             await uow.asset_files.save(self.changed)
+            await self._tell(uow, ((self.assets[asset.id], asset) for asset in self.changed))
         if self.moved:
             await uow.asset_files.save_places(self.moved)
 
+    async def _tell(self, uow: AssetsUnitOfWork, changed: Iterable[tuple[Asset | None, Asset]]) -> None:
+        await uow.changes.add(*(change_of(before, after, actor=self.actor) for before, after in changed))
+
 
 async def begin_settlement(
-    uow: AssetsUnitOfWork, organisation_id: OrganisationId, drafts: Sequence[AssetDraft], now: datetime
+    uow: AssetsUnitOfWork, file: AssetFile, drafts: Sequence[AssetDraft], now: datetime
 ) -> LineSettlement:
     """Read what the drafts change and name, which stays as it is until the end of the transaction."""
+    organisation_id = file.organisation_id
     there = {draft.asset_id for draft in drafts if not draft.is_new}
     moving = {draft.asset_id for draft in drafts if not draft.is_new and "parent_id" in draft.patch}
     named = moving | {parent_id for draft in drafts if (parent_id := draft.patch.get("parent_id"))}
@@ -114,6 +127,7 @@ async def begin_settlement(
     known = await uow.asset_files.find_known(organisation_id, asset_ids=moving, device_ids=()) if moving else []
     return LineSettlement(
         organisation_id,
+        file.actor,
         now,
         assets={asset.id: asset for asset in assets},
         places=places,

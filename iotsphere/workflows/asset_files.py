@@ -32,23 +32,20 @@ class AssetFileWorkflow:
         self._types = types
         self._assets = assets
 
-    async def settle_lines(
-        self, *, organisation_id: OrganisationId, file: AssetFile, lines: Sequence[AssetLine]
-    ) -> list[ImportOutcome]:
+    async def settle_lines(self, *, file: AssetFile, lines: Sequence[AssetLine]) -> list[ImportOutcome]:
         """Do what lines of a file say; give for each what has become of it, or why nothing has.
 
         The lines of a file come portion by portion, with the same ``file``.
         """
         try:
-            named = await file.patiently(partial(self._name, organisation_id, file, lines))
+            named = await file.patiently(partial(self._name, file, lines))
         except UnavailableError as error:
             return [error for _ in lines]
         settled = iter(
             await self._assets.settle_lines(
-                organisation_id=organisation_id,
                 file=file,
                 lines=[line for line in named if isinstance(line, AssetLine)],
-                find_schemas=partial(self._find_schemas, organisation_id),
+                find_schemas=partial(self._find_schemas, file.organisation_id),
             )
         )
         return [line if isinstance(line, DomainError) else next(settled) for line in named]
@@ -72,15 +69,13 @@ class AssetFileWorkflow:
         ]
         return Page(listed, page.next_cursor)
 
-    async def _name(
-        self, organisation_id: OrganisationId, file: AssetFile, lines: Sequence[AssetLine]
-    ) -> list[AssetLine | DomainError]:
+    async def _name(self, file: AssetFile, lines: Sequence[AssetLine]) -> list[AssetLine | DomainError]:
         """Put the ids of devices in the place of their serial numbers; of those that are not there, tell so."""
         named = [_as_copy(line) if file.is_copy else line for line in lines]
         sought = {number for line in named if isinstance(line, AssetLine) and (number := _sought_number(line))}
         found: dict[str, DeviceId] = {}
         if sought:
-            found = await self._devices.find_ids(organisation_id=organisation_id, serial_numbers=sought)
+            found = await self._devices.find_ids(organisation_id=file.organisation_id, serial_numbers=sought)
         return [line if isinstance(line, DomainError) else _with_device(line, found) for line in named]
 
     async def _find_schemas(self, organisation_id: OrganisationId, device_ids: Collection[DeviceId]) -> Schemas:

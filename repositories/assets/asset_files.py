@@ -49,7 +49,7 @@ FROM unnest(
     id, organisation_id, asset_type, name, properties, capabilities, created_at, parent_id, line
 )
 ORDER BY line
-ON CONFLICT (id) DO NOTHING
+ON CONFLICT (id) DO NOTHING RETURNING id
 """)
 
 SAVE = sa.text("""
@@ -116,8 +116,9 @@ class SqlAlchemyAssetFileRepository:
         found = await self._connection.execute(FIND_PLACES, named)
         return {AssetId(row.id): bytes_to_place(row.path) for row in found}
 
-    async def add(self, added: Sequence[Asset]) -> None:
-        await self._connection.execute(ADD, _columns_of(added))
+    async def add(self, drafted: Sequence[Asset]) -> set[AssetId]:
+        added = await self._connection.execute(ADD, _columns_of(drafted))
+        return {AssetId(asset_id) for asset_id in added.scalars()}
 
     async def save(self, changed: Sequence[Asset]) -> None:
         versions = [asset.version for asset in changed]

@@ -109,7 +109,9 @@ class ApiBench:
         self.app, self.container = wired.app, wired.container
         self.container.identity.passwords.override(providers.Object(RecordingPasswords()))
         self.container.stores.assets_unit_of_work.override(
-            providers.Factory(InMemoryAssetsUnitOfWork, self.assets, self.device_types, {}, self.maintenance_events)
+            providers.Factory(
+                InMemoryAssetsUnitOfWork, self.assets, self.device_types, {}, self.maintenance_events, {}
+            )
         )
         self.container.stores.throttle.override(providers.Singleton(ProcessThrottleStore))
         self.open_registry()

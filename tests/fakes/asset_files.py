@@ -9,6 +9,7 @@ from iotsphere.assets.asset_line import KnownAsset
 from iotsphere.assets.documents import size_of
 from iotsphere.assets.model import Asset, AssetFilter
 from iotsphere.assets.place import Place
+from iotsphere.assets.ports import AssetRepository
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 
@@ -17,8 +18,11 @@ IsWanted = Callable[[Asset, AssetFilter], bool]
 
 
 class InMemoryAssetFileRepository:
-    def __init__(self, stored: dict[AssetId, Asset], place_of: PlaceOf, is_wanted: IsWanted) -> None:
+    def __init__(
+        self, stored: Mapping[AssetId, Asset], assets: AssetRepository, place_of: PlaceOf, is_wanted: IsWanted
+    ) -> None:
         self.stored = stored
+        self.assets = assets
         self.place_of = place_of
         self.is_wanted = is_wanted
 
@@ -50,17 +54,15 @@ class InMemoryAssetFileRepository:
             if asset.id in asset_ids
         }
 
-    async def add(self, added: Sequence[Asset]) -> None:
+    async def add(self, drafted: Sequence[Asset]) -> set[AssetId]:
+        added = [asset for asset in drafted if asset.id not in self.stored]
         for asset in added:
-            assert asset.parent_id is None or asset.parent_id in self.stored
-            self.stored.setdefault(asset.id, asset)
-            self.place_of(self.stored, asset.id)
+            await self.assets.add(asset)
+        return {asset.id for asset in added}
 
     async def save(self, changed: Sequence[Asset]) -> None:
         for asset in changed:
-            stored = self.stored.get(asset.id)
-            if stored is not None and stored.organisation_id == asset.organisation_id:
-                self.stored[asset.id] = asset
+            await self.assets.save(asset)
 
     async def save_places(self, moved: Sequence[Place]) -> None:
         """Knows no places but those that the parents say."""

@@ -428,7 +428,7 @@ class InMemoryAssetsUnitOfWork:
         self.changes = changes
         self.assets = InMemoryAssetRepository(self._stored, self._relationships, changes)
         self.places = InMemoryPlaceRepository(self._stored)
-        self.asset_files = InMemoryAssetFileRepository(self._stored, place_of, is_wanted)
+        self.asset_files = InMemoryAssetFileRepository(self._stored, self.assets, place_of, is_wanted)
         self.relationships = InMemoryRelationshipRepository(self._relationships, self._stored)
         self.device_types = InMemoryDeviceTypeRepository(self._types)
         self._events = dict(self._committed_events)

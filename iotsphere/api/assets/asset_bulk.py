@@ -69,7 +69,7 @@ async def import_assets(
     spool: Spool,
     files: AssetFileWorkflow = Provide["asset_files"],
 ) -> Response:
-    file = AssetFile(is_copy=query["copy"])
+    file = AssetFile(attempt.organisation_id, actor=attempt.caller.name, is_copy=query["copy"])
 
     async def settle(lines: list[AssetLine]) -> Sequence[Settled | DomainError]:
         return await to_its_end(_settle(attempt, files, file, lines))
@@ -80,7 +80,7 @@ async def import_assets(
 async def _settle(
     attempt: Attempt, files: AssetFileWorkflow, file: AssetFile, lines: Sequence[AssetLine]
 ) -> Sequence[Settled | DomainError]:
-    outcomes = await files.settle_lines(organisation_id=attempt.organisation_id, file=file, lines=lines)
+    outcomes = await files.settle_lines(file=file, lines=lines)
     changes = [change for outcome in outcomes if (change := _change_by(outcome))]
     # Together, so that the trail takes them in as one.
     await asyncio.gather(*(record_change(attempt, change) for change in changes))

@@ -406,6 +406,25 @@ async def test_the_trail_tells_of_what_was_added_and_changed(bench: ApiBench) ->
     }
 
 
+async def test_the_history_tells_of_every_line_that_changed_something(bench: ApiBench) -> None:
+    first = HALL | {"key": "h", "properties": {"a": None, "b": 1}}
+    hall = told(await import_file(bench, lines(first, HALL | {"parent_key": "h", "name": "Inner"})))[0]["id"]
+
+    file: list[dict[str, Any]] = [
+        {"name": "Hall B"},
+        {"name": "Hall B"},
+        {"properties": {"b": 2}},
+        {"parent_id": None, "name": "Hall C"},
+    ]
+    told(await import_file(bench, lines(*({"id": hall} | said for said in file))))
+
+    me = (await bench.get("/me", by="operator")).json["id"]
+    changes = (await bench.get(f"/assets/{hall}/history", by="operator")).json["items"]
+    assert {change["actor"] for change in changes} == {f"user:{me}"}
+    assert [change["version"] for change in changes] == [4, 3, 2, 1]
+    assert (changes[1]["patch"], changes[0]["patch"]) == ({"properties": {"b": 2}}, {"name": "Hall C"})
+
+
 async def test_a_file_that_is_sent_again_under_its_key_is_imported_once(bench: ApiBench) -> None:
     kind = NDJSON | {"Idempotency-Key": "once"}
     first, again = [await import_file(bench, lines(HALL), kind) for _ in range(2)]

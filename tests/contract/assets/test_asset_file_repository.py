@@ -56,7 +56,9 @@ async def test_what_was_added_before_stays_as_it_is(
     one, other = build_asset(organisation_id=ours), build_asset(organisation_id=ours)
     await add(unit_of_work, one)
 
-    await add(unit_of_work, replace(one, name="Again"), other)
+    async with unit_of_work() as uow:
+        assert await uow.asset_files.add([replace(one, name="Again"), other]) == {other.id}
+        await uow.commit()
 
     async with unit_of_work() as uow:
         assert await uow.assets.get(ours, one.id) == one

@@ -84,7 +84,11 @@ class Course:
         ids: dict[str, AssetId] = {}
         for name, above in THERE.items():
             asset = await self.assets.add_asset(
-                organisation_id=self.ours, asset_type="part", name=name, parent_id=ids[above] if above else None
+                organisation_id=self.ours,
+                added_by="user:one",
+                asset_type="part",
+                name=name,
+                parent_id=ids[above] if above else None,
             )
             ids[name] = asset.id
         model, expected, lines = PlainModel(), [], []
@@ -101,11 +105,11 @@ class Course:
         assert await self._outline() == model.outline()
 
     async def _settle(self, lines: list[AssetLine], size: int) -> list[str]:
-        file = AssetFile()
+        file = AssetFile(self.ours, actor="user:one")
         outcomes: list[str] = []
         for first in range(0, len(lines), size):
             settled = await self.files.settle_lines(
-                organisation_id=self.ours, file=file, lines=lines[first : first + size], find_schemas=_no_schemas
+                file=file, lines=lines[first : first + size], find_schemas=_no_schemas
             )
             outcomes += [one.status if isinstance(one, ImportedAsset) else "rejected" for one in settled]
         return outcomes

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from iotsphere.api.assets.asset_bulk import told
@@ -26,6 +27,13 @@ from iotsphere.kernel.identifiers import AssetId, OrganisationId
 from iotsphere.workflows.asset_files import AssetFileWorkflow
 from tests.api.bench import NOWHERE
 from tests.integration.assets.test_moves import assert_tree_is_true
+
+# Versions of which the history does not tell who made them.
+UNTOLD = sa.text("""
+SELECT count(*) FROM assets CROSS JOIN generate_series(1, assets.version) AS made
+LEFT JOIN asset_changes AS told ON told.asset = assets.number AND told.version = made
+WHERE organisation_id = :organisation_id AND told.actor IS DISTINCT FROM 'user:one'
+""")
 
 
 @dataclass(frozen=True)
@@ -46,11 +54,11 @@ class Files:
         async def find_refusal() -> None:
             """Find none: the caller may go on."""
 
-        file = AssetFile()
+        file = AssetFile(self.ours, actor="user:one")
 
         async def settle(lines: list[AssetLine]) -> list[Settled | DomainError]:
             files: AssetFileWorkflow = self.container.asset_files()
-            return told(await files.settle_lines(organisation_id=self.ours, file=file, lines=lines))
+            return told(await files.settle_lines(file=file, lines=lines))
 
         return import_entries(ASSET_LINES.read_ndjson(lines), find_refusal=find_refusal, settle=settle)
 
@@ -106,7 +114,11 @@ async def test_four_files_come_while_others_move_and_remove_what_is_in_them(
                 if chance.random() < 0.2:
                     await assets.remove_asset(organisation_id=files.ours, asset_id=moved, expected_version=None)
                 await assets.change_asset(
-                    organisation_id=files.ours, asset_id=moved, patch={"parent_id": parent}, expected_version=None
+                    organisation_id=files.ours,
+                    asset_id=moved,
+                    changed_by="user:one",
+                    patch={"parent_id": parent},
+                    expected_version=None,
                 )
             except DomainError:
                 # Whatever is refused, the trees have to be true.
@@ -124,6 +136,8 @@ async def test_four_files_come_while_others_move_and_remove_what_is_in_them(
     statuses = {answer["status"] for answers in told_of for answer in answers}
     assert {"created", "updated", "rejected"} <= statuses
     await assert_tree_is_true(assets_engine, files.ours)
+    async with assets_engine.connect() as connection:
+        assert await connection.scalar(UNTOLD, {"organisation_id": files.ours}) == 0
 
 
 async def test_files_that_change_the_same_assets_in_any_order_do_not_wait_for_each_other_for_ever(
