@@ -51,6 +51,13 @@ Feature: What is part of what
     When an operator moves the asset of "boiler-7" to "line 1"
     Then directly below "line 1" is "pump, boiler-7"
 
+  Scenario: A device is put in its place when it is registered
+    When an operator puts the new device "boiler-7" into "line 1"
+    Then directly below "line 1" is "pump, boiler-7"
+    When an operator tries to put the new device "boiler-8" into a hall of a stranger's
+    Then it is refused for its "asset.parent_id"
+    And there is no device with the serial number of "boiler-8"
+
   Scenario: Nothing is put into what belongs to others
     When a stranger tries to move "pump" to a hall of theirs
     Then it is refused because there is no such asset

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from behave import given, then, when
 
 from features.support.platform import Platform
+from features.support.running import eventually
 
 INDENT = 2
 
@@ -119,6 +120,28 @@ def move_device(context, device, parent):
     platform.assets[device] = platform.get(f"{platform.path_of(device)}/asset")
     answer = move(platform, device, parent)
     assert answer.status_code == 200, answer.text
+
+
+@when('an operator puts the new device "{device}" into "{parent}"')
+def register_in_place(context, device, parent):
+    platform = context.platform
+    platform.register_device(device, asset={"parent_id": platform.assets[parent]["id"]})
+    assert platform.answer.status_code == 201, platform.answer.text
+    asset = f"{platform.path_of(device)}/asset"
+    eventually(lambda: platform.request("GET", asset).status_code == 200, within=10, what="it has an asset")
+
+
+@when('an operator tries to put the new device "{device}" into a hall of a stranger\'s')
+def try_to_register_in_strangers(context, device):
+    stranger = Platform(context.running.url)
+    add(stranger, "theirs")
+    context.platform.register_device(device, asset={"parent_id": stranger.assets["theirs"]["id"]})
+    stranger.http.close()
+
+
+@then('there is no device with the serial number of "{device}"')
+def is_not_registered(context, device):
+    assert context.platform.get("/devices", params={"q": f"SN-{device}"})["items"] == []
 
 
 @then('all that is below "{name}" is "{names}"')

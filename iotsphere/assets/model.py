@@ -17,7 +17,7 @@ MAX_MATCH_BYTES = 4 * 1024
 
 @dataclass(frozen=True, slots=True)
 class AssetDescription:
-    """What is said of a thing: its kind, its name, what it is made of and what it can do.
+    """What is said of a thing: its kind, its name, what it is made of, what it can do and what it is part of.
 
     A description that breaks a rule cannot be made. ``properties`` is any JSON object; a capability is one with a
     ``name`` and whatever else describes it.
@@ -30,6 +30,7 @@ class AssetDescription:
     name: str
     properties: JsonObject = field(default_factory=dict)
     capabilities: list[JsonObject] = field(default_factory=list)
+    parent_id: AssetId | None = None
 
     def __post_init__(self) -> None:
         if not ASSET_TYPE.fullmatch(self.asset_type):

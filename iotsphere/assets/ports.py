@@ -27,7 +27,11 @@ class AssetRepository(Protocol):
         """
 
     async def add_missing(self, described: builtins.list[Asset]) -> None:
-        """Add those whose device has no asset; where one has, that stays as it is."""
+        """Add those whose device has no asset, below their parents; where one has, that stays as it is.
+
+        :raises AssetParentUnknownError: one of the parents is not there any more.
+        :raises AssetTooDeepError: one of them is at the lowest level that there may be.
+        """
 
     async def get(self, organisation_id: OrganisationId, asset_id: AssetId, *, for_update: bool = False) -> Asset:
         """Give an asset; ``for_update`` keeps others from changing it until the transaction ends.
@@ -66,6 +70,9 @@ class PlaceRepository(Protocol):
 
     async def get(self, organisation_id: OrganisationId, asset_id: AssetId) -> Place:
         """:raises AssetNotFoundError: there is no such asset, or not in this organisation."""
+
+    async def find(self, organisation_id: OrganisationId, asset_ids: Collection[AssetId]) -> dict[AssetId, Place]:
+        """Give where those stand that are there in this organisation."""
 
     async def count(self, place: Place, *, at_most: int) -> int:
         """Count the asset that is there and all below it, as far as ``at_most``."""

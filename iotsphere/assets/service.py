@@ -1,8 +1,7 @@
 """The asset database: what the things of an organisation are, whether or not they report."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 
 from iotsphere.assets.change import change_of
 from iotsphere.assets.documents import JsonObject
@@ -11,14 +10,15 @@ from iotsphere.assets.errors import (
     AssetDeviceTakenError,
     AssetNotFoundError,
     AssetParentUnknownError,
+    AssetTooDeepError,
 )
 from iotsphere.assets.model import Asset, AssetDescription, AssetFilter, AssetPatch
-from iotsphere.assets.place import MANY, Place, check_move
+from iotsphere.assets.place import MANY, MAX_LEVELS, Place, check_move
 from iotsphere.assets.ports import AssetsUnitOfWork, AssetsUnitOfWorkFactory
 from iotsphere.assets.properties_schema import PropertiesSchema
 from iotsphere.assets.turns import TreeTurns
 from iotsphere.kernel.clock import Clock
-from iotsphere.kernel.errors import PreconditionFailedError
+from iotsphere.kernel.errors import PreconditionFailedError, RuleViolationError
 from iotsphere.kernel.identifiers import AssetId, DeviceId, IdSource, OrganisationId
 from iotsphere.kernel.pagination import Page
 
@@ -62,12 +62,9 @@ class AssetService:
         :raises AssetDeviceTakenError: the device has an asset already.
         :raises TreeBusyError: others of the organisation are at its trees.
         """
-        description = AssetDescription(asset_type, name, properties or {}, capabilities or [])
-        asset = replace(self._make(organisation_id, device_id, description), parent_id=parent_id)
-        opened: AbstractAsyncContextManager[AssetsUnitOfWork] = (
-            self._unit_of_work() if parent_id is None else self._holding(organisation_id, alone=False)
-        )
-        async with opened as uow:
+        description = AssetDescription(asset_type, name, properties or {}, capabilities or [], parent_id)
+        asset = self._make(organisation_id, device_id, description)
+        async with self._to_add(organisation_id, description) as uow:
             if parent_id is not None:
                 await _get_parent(uow, organisation_id, parent_id)
             await uow.assets.add(asset)
@@ -75,30 +72,43 @@ class AssetService:
             await uow.commit()
         return asset
 
+    async def find_refused_parents(
+        self, *, organisation_id: OrganisationId, parent_ids: Collection[AssetId]
+    ) -> dict[AssetId, RuleViolationError]:
+        """Tell below which of these nothing can be put, and why."""
+        async with self._unit_of_work() as uow:
+            places = await uow.places.find(organisation_id, parent_ids)
+        refused: dict[AssetId, RuleViolationError] = {
+            parent_id: AssetParentUnknownError() for parent_id in parent_ids if parent_id not in places
+        }
+        return refused | {
+            parent_id: AssetTooDeepError(MAX_LEVELS)
+            for parent_id, place in places.items()
+            if len(place) == MAX_LEVELS
+        }
+
     async def describe_device(
         self,
         *,
         organisation_id: OrganisationId,
         device_id: DeviceId,
         described_by: str,
-        asset_type: str,
-        name: str,
-        properties: JsonObject | None = None,
-        capabilities: list[JsonObject] | None = None,
+        description: AssetDescription,
     ) -> Asset:
         """Make the asset of a newly registered device; if it has one already, that one stays as it is.
 
-        May be called again, and at the same time: one asset results, and every call gives it. Whoever cannot
-        have a refusal here makes an ``AssetDescription`` beforehand.
+        May be called again, and at the same time: one asset results, and every call gives it.
 
-        :raises RuleViolationError: the description breaks a rule; ``errors`` names the field.
-        :raises AssetTooLargeError: the description is over a limit.
+        :raises AssetParentUnknownError: what it would be part of is not there, or not in this organisation.
+        :raises AssetTooDeepError: it would be too deep in the tree.
+        :raises TreeBusyError: it would be part of something, and others of the organisation are at its trees.
         """
-        description = AssetDescription(asset_type, name, properties or {}, capabilities or [])
-        async with self._unit_of_work() as uow:
+        async with self._to_add(organisation_id, description) as uow:
             found = await uow.assets.find_for_device(organisation_id, device_id)
             if found is not None:
                 return found
+            if description.parent_id is not None:
+                await _get_parent(uow, organisation_id, description.parent_id)
             asset = self._make(organisation_id, device_id, description)
             try:
                 await uow.assets.add(asset)
@@ -116,9 +126,15 @@ class AssetService:
         described_by: str,
         descriptions: Mapping[DeviceId, AssetDescription],
     ) -> None:
-        """Make the assets of newly registered devices; where one has an asset already, that one stays as it is."""
+        """Make the assets of newly registered devices; where one has an asset already, that one stays as it is.
+
+        Raises what ``describe_device`` does, and then has made none.
+        """
         assets = [self._make(organisation_id, device_id, made) for device_id, made in descriptions.items()]
-        async with self._unit_of_work() as uow:
+        async with self._to_add(organisation_id, *descriptions.values()) as uow:
+            parent_ids = {asset.parent_id for asset in assets if asset.parent_id is not None}
+            if len(await uow.places.find(organisation_id, parent_ids)) < len(parent_ids):
+                raise AssetParentUnknownError
             await uow.assets.add_missing(assets)
             # What was not added, since the device had an asset, has no history.
             await uow.changes.add(*(change_of(None, asset, actor=described_by) for asset in assets))
@@ -203,6 +219,14 @@ class AssetService:
             await uow.commit()
         return changed
 
+    def _to_add(
+        self, organisation_id: OrganisationId, *descriptions: AssetDescription
+    ) -> AbstractAsyncContextManager[AssetsUnitOfWork]:
+        """Hold the organisation's trees with others, if something is to be part of something."""
+        if all(description.parent_id is None for description in descriptions):
+            return self._unit_of_work()
+        return self._holding(organisation_id, alone=False)
+
     @asynccontextmanager
     async def _to_move(self, organisation_id: OrganisationId, asset_id: AssetId) -> AsyncIterator[AssetsUnitOfWork]:
         """Hold the organisation's trees alone, for as long as to move the asset may take."""
@@ -262,6 +286,7 @@ class AssetService:
             capabilities=description.capabilities,
             created_at=now,
             updated_at=now,
+            parent_id=description.parent_id,
         )
 
 

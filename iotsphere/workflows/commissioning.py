@@ -1,20 +1,22 @@
 """Brings a device into being in every store: the registry first, then the others from its outbox."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import repeat
 from typing import Any
+from uuid import UUID
 
 import structlog
 
+from iotsphere.assets.errors import AssetParentUnknownError, AssetTooDeepError
 from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.model import AssetDescription
 from iotsphere.assets.properties_schema import PropertiesSchema
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import DomainError, RuleViolationError, UnavailableError
-from iotsphere.kernel.identifiers import DeviceId, OrganisationId, ProvisioningKeyId
+from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId, ProvisioningKeyId
 from iotsphere.registry.errors import SerialNumberTakenError
 from iotsphere.registry.model import Device, DeviceDraft, OutboxEvent, ProvisionedDevice
 from iotsphere.registry.provisioning import ProvisioningService
@@ -60,19 +62,22 @@ class CommissioningWorkflow:
         """Register a device; its asset exists on return, or soon after the asset store is back.
 
         :raises SerialNumberTakenError: another device of the organisation has the serial number.
-        :raises RuleViolationError: the description of its asset breaks a rule; nothing is registered.
+        :raises RuleViolationError: the description of its asset breaks a rule, or nothing can be put below what it
+            is to be part of; nothing is registered.
         :raises AssetTooLargeError: likewise, over a limit.
+        :raises UnavailableError: the asset store does not tell whether it has what the asset is to be part of.
         """
         # Made here, so that the asset store, which may hear of it much later, has nothing left to refuse.
         schema = await self._find_schema(attempt.organisation_id, device_type) if asset.get("properties") else None
         description = _described({"asset_type": DEVICE, "name": name or serial_number} | asset, schema)
+        await self._check_parent(attempt.organisation_id, description.parent_id)
         device, event = await self._devices.register_device(
             attempt=attempt,
             serial_number=serial_number,
             device_type=device_type,
             name=name,
             labels=labels,
-            asset=asdict(description),
+            asset=_payload(description),
         )
         await self._deliver(event)
         return device
@@ -89,7 +94,7 @@ class CommissioningWorkflow:
         """
         description = _described({"asset_type": DEVICE, "name": name or serial_number})
         provisioned = await self._provisioning.provision_device(
-            attempt=attempt, key_id=key_id, serial_number=serial_number, name=name, asset=asdict(description)
+            attempt=attempt, key_id=key_id, serial_number=serial_number, name=name, asset=_payload(description)
         )
         await self._deliver(provisioned.event)
         return provisioned
@@ -112,9 +117,13 @@ class CommissioningWorkflow:
     ) -> list[DeviceDraft | DomainError]:
         types = {draft.device_type for draft in drafts if draft.asset.get("properties")}
         schemas = {name: await self._find_schema(organisation_id, name) for name in types}
+        parent_ids = {draft.asset["parent_id"] for draft in drafts if draft.asset.get("parent_id")}
+        refused = await self._find_refused_parents(organisation_id, parent_ids)
         checked = []
         for draft in drafts:
-            checked.append(_checked(draft, schemas.get(draft.device_type)))
+            made = _checked(draft, schemas.get(draft.device_type))
+            refusal = refused.get(draft.asset.get("parent_id"))
+            checked.append(refusal if refusal and isinstance(made, DeviceDraft) else made)
             if draft.asset.get("properties"):
                 # To hold properties against a schema may take long; others get their turn.
                 await asyncio.sleep(0)
@@ -129,6 +138,25 @@ class CommissioningWorkflow:
             return await self._types.find_properties_schema(organisation_id=organisation_id, device_type=device_type)
         except UnavailableError:
             return None
+
+    async def _check_parent(self, organisation_id: OrganisationId, parent_id: AssetId | None) -> None:
+        """Refuse a place in the tree that is none; only who names one waits for the asset store."""
+        if parent_id is None:
+            return
+        refused = await self._find_refused_parents(organisation_id, {parent_id})
+        if refused:
+            raise refused[parent_id]
+
+    async def _find_refused_parents(
+        self, organisation_id: OrganisationId, parent_ids: Collection[AssetId]
+    ) -> dict[AssetId | None, DomainError]:
+        if not parent_ids:
+            return {}
+        try:
+            refused = await self._assets.find_refused_parents(organisation_id=organisation_id, parent_ids=parent_ids)
+        except UnavailableError as error:
+            return dict.fromkeys(parent_ids, error)
+        return {parent_id: _of_asset(error) for parent_id, error in refused.items()}
 
     async def _register_checked(
         self, attempt: Attempt, drafts: Sequence[DeviceDraft]
@@ -164,7 +192,7 @@ class CommissioningWorkflow:
     ) -> bool:
         """Carry the events of devices that somebody has registered in an organisation, or put all of them off."""
         try:
-            descriptions = {event.device_id: AssetDescription(**event.payload) for event in events}
+            descriptions = {event.device_id: _read(event.payload) for event in events}
             await self._assets.describe_devices(
                 organisation_id=organisation_id, described_by=actor, descriptions=descriptions
             )
@@ -185,12 +213,7 @@ class CommissioningWorkflow:
     async def _deliver(self, event: OutboxEvent) -> None:
         """Carry one event, or put it off: the registry holds it until every store has heard."""
         try:
-            await self._assets.describe_device(
-                organisation_id=event.organisation_id,
-                device_id=event.device_id,
-                described_by=event.actor,
-                **event.payload,
-            )
+            await self._describe(event, _read(event.payload))
             await self._outbox.settle_events(events=[event])
         # A refusal is no more the end of it than an outage is: it must not keep the events behind it waiting.
         except DomainError as error:
@@ -202,6 +225,25 @@ class CommissioningWorkflow:
                 correlation_id=event.correlation_id,
             )
             await self._postpone(event)
+
+    async def _describe(self, event: OutboxEvent, description: AssetDescription) -> None:
+        """Make the asset of a device; where it was to be part of something that is gone since, it is a root."""
+        try:
+            await self._assets.describe_device(
+                organisation_id=event.organisation_id,
+                device_id=event.device_id,
+                described_by=event.actor,
+                description=description,
+            )
+        except (AssetParentUnknownError, AssetTooDeepError) as error:
+            log.warning(
+                "outbox.event.without_place",
+                event_id=str(event.id),
+                parent_id=str(description.parent_id),
+                reason=error.detail,
+                correlation_id=event.correlation_id,
+            )
+            await self._describe(event, replace(description, parent_id=None))
 
     async def _postpone(self, *events: OutboxEvent) -> None:
         try:
@@ -219,7 +261,7 @@ def _checked(draft: DeviceDraft, schema: PropertiesSchema | None) -> DeviceDraft
         description = _described(said, schema)
     except DomainError as error:
         return error
-    return replace(draft, asset=asdict(description))
+    return replace(draft, asset=_payload(description))
 
 
 def _described(asset: dict[str, Any], schema: PropertiesSchema | None = None) -> AssetDescription:
@@ -229,6 +271,23 @@ def _described(asset: dict[str, Any], schema: PropertiesSchema | None = None) ->
         if schema is not None:
             schema.check(description.properties)
     except RuleViolationError as error:
-        errors = {f"asset.{path}": messages for path, messages in error.errors.items()}
-        raise RuleViolationError(f"asset.{error.detail}", errors) from error
+        raise _of_asset(error) from error
     return description
+
+
+def _of_asset(error: RuleViolationError) -> RuleViolationError:
+    errors = {f"asset.{path}": messages for path, messages in error.errors.items()}
+    return RuleViolationError(f"asset.{error.detail}", errors)
+
+
+def _payload(description: AssetDescription) -> dict[str, Any]:
+    """Write a description down for the outbox."""
+    payload = asdict(description)
+    parent_id = payload.pop("parent_id")
+    return payload if parent_id is None else payload | {"parent_id": str(parent_id)}
+
+
+def _read(payload: dict[str, Any]) -> AssetDescription:
+    """Read what the outbox holds of an asset."""
+    parent_id = payload.get("parent_id")
+    return AssetDescription(**payload | {"parent_id": None if parent_id is None else AssetId(UUID(parent_id))})

@@ -1,6 +1,8 @@
 """Assets in PostgreSQL, their properties as JSONB."""
 
 import builtins
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -33,16 +35,10 @@ class SqlAlchemyAssetRepository:
     async def add(self, asset: Asset) -> None:
         # Not a violation to be caught: that would end the transaction, in which the other asset is then looked up.
         statement = insert(assets).values(asset_to_row(asset))
-        try:
+        with _refusals_of_tree():
             added = await self._connection.execute(
                 statement.on_conflict_do_nothing(constraint="uq_assets_device_id").returning(assets.c.id)
             )
-        except IntegrityError as error:
-            if violated_constraint(error) == PARENT:
-                raise AssetParentUnknownError from error
-            if violated_constraint(error) == LENGTH:
-                raise AssetTooDeepError(MAX_LEVELS) from error
-            raise
         if added.first() is None:
             raise AssetDeviceTakenError
 
@@ -50,7 +46,8 @@ class SqlAlchemyAssetRepository:
         # Always in the same order: of two who add the same ones at once, neither then waits for the other.
         rows = [asset_to_row(asset) for asset in sorted(described, key=lambda asset: str(asset.device_id))]
         statement = insert(assets).on_conflict_do_nothing(constraint="uq_assets_device_id")
-        await self._connection.execute(statement, rows)
+        with _refusals_of_tree():
+            await self._connection.execute(statement, rows)
 
     async def get(self, organisation_id: OrganisationId, asset_id: AssetId, *, for_update: bool = False) -> Asset:
         query = sa.select(assets).where(assets.c.id == asset_id, assets.c.organisation_id == organisation_id)
@@ -83,6 +80,19 @@ class SqlAlchemyAssetRepository:
         query = sa.select(assets).where(assets.c.organisation_id == organisation_id, *conditions_of(narrowed_to))
         found = await self._connection.execute(after_cursor(query, assets, limit, cursor))
         return page_of([row_to_asset(row) for row in found], limit)
+
+
+@contextmanager
+def _refusals_of_tree() -> Iterator[None]:
+    """Say in our words that the tree has no room for what is added."""
+    try:
+        yield
+    except IntegrityError as error:
+        if violated_constraint(error) == PARENT:
+            raise AssetParentUnknownError from error
+        if violated_constraint(error) == LENGTH:
+            raise AssetTooDeepError(MAX_LEVELS) from error
+        raise
 
 
 def _is(asset: Asset) -> sa.ColumnElement[bool]:

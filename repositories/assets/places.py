@@ -3,6 +3,8 @@
 An asset that is added is given its place by the database itself, below its parent or as a root.
 """
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -81,6 +83,14 @@ class SqlAlchemyPlaceRepository:
         if path is None:
             raise AssetNotFoundError
         return bytes_to_place(path)
+
+    async def find(self, organisation_id: OrganisationId, asset_ids: Collection[AssetId]) -> dict[AssetId, Place]:
+        if not asset_ids:
+            return {}
+        wanted = sa.literal(list(asset_ids), sa.ARRAY(sa.Uuid))
+        query = sa.select(assets.c.id, places.c.path).join(places, places.c.number == assets.c.number)
+        owned = query.where(assets.c.id == sa.any_(wanted), assets.c.organisation_id == organisation_id)
+        return {AssetId(row.id): bytes_to_place(row.path) for row in await self._connection.execute(owned)}
 
     async def count(self, place: Place, *, at_most: int) -> int:
         counted: int = await self._connection.scalar(COUNT, _range_of(place) | {"at_most": at_most})

@@ -166,6 +166,14 @@ class InMemoryPlaceRepository:
             raise AssetNotFoundError
         return place_of(self.stored, asset_id)
 
+    async def find(self, organisation_id: OrganisationId, asset_ids: Collection[AssetId]) -> dict[AssetId, Place]:
+        found = {asset_id: self.stored[asset_id] for asset_id in asset_ids if asset_id in self.stored}
+        return {
+            asset_id: place_of(self.stored, asset_id)
+            for asset_id, asset in found.items()
+            if asset.organisation_id == organisation_id
+        }
+
     async def count(self, place: Place, *, at_most: int) -> int:
         return min(len(self._at_or_below(place)), at_most)
 

@@ -14,6 +14,7 @@ WRITABLE = ("serial_number", "device_type", "name", "labels", "status")
 IMPORTABLE = [status.value for status in DeviceStatus if status is not DeviceStatus.RETIRED]
 READ_ONLY = frozenset(DeviceAnswer().fields).difference(WRITABLE)
 LABEL = "label."
+PARENT = "asset.parent_id"
 
 
 class ImportDeviceBody(RegisterDeviceBody):
@@ -35,6 +36,8 @@ class ImportDeviceBody(RegisterDeviceBody):
 def _from_cells(cells: dict[str, str]) -> dict[str, Any]:
     given: dict[str, Any] = {column: cell for column, cell in cells.items() if not column.startswith(LABEL)}
     labels = {column.removeprefix(LABEL): cell for column, cell in cells.items() if column.startswith(LABEL)}
+    if PARENT in given:
+        given["asset"] = {"parent_id": given.pop(PARENT)}
     if "labels" in given:
         given["labels"] = _labels(given["labels"])
     if labels and isinstance(given.setdefault("labels", {}), dict):
@@ -58,7 +61,7 @@ DEVICE_LINES: LineForm[DeviceDraft] = LineForm(
     answers=DeviceAnswer(many=True),
     required=("serial_number", "device_type"),
     read_only=READ_ONLY,
-    is_further_column=lambda column: column.startswith(LABEL),
+    is_further_column=lambda column: column.startswith(LABEL) or column == PARENT,
     from_cells=_from_cells,
     to_cells=_to_cells,
 )

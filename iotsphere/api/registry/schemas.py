@@ -30,6 +30,7 @@ class DeviceAssetBody(Schema):
     name = text(longest=256)
     properties = fields.Dict(keys=fields.String())
     capabilities = fields.List(fields.Dict(keys=fields.String()))
+    parent_id = fields.UUID(metadata={"description": "The asset that it is part of."})
 
 
 class RegisterDeviceBody(Schema):

@@ -91,6 +91,22 @@ async def test_every_line_is_answered_for_and_a_bad_one_costs_no_other(bench: Ap
     assert asset["properties"] == {"kw": 1.5}
 
 
+async def test_devices_of_a_file_are_put_in_their_places(bench: ApiBench) -> None:
+    hall = (await bench.post("/assets", {"asset_type": "hall", "name": "Hall A"})).json["id"]
+    nowhere = "00000000-0000-0000-0000-00000000dead"
+    table = f"serial_number,device_type,asset.parent_id\nSN-1,pump,{hall}\nSN-2,pump,\nSN-3,pump,{nowhere}\n"
+
+    told = answers(await import_file(bench, table.encode(), CSV))
+    told += answers(await import_file(bench, lines(pump("SN-4", asset={"parent_id": hall}))))
+
+    assert [line["status"] for line in told] == ["created", "created", "rejected", "created"]
+    assert list(told[2]["errors"]) == ["asset.parent_id"]
+    parents = [
+        (await bench.get(f"/devices/{line['id']}/asset")).json.get("parent_id") for line in told if "id" in line
+    ]
+    assert parents == [hall, None, hall]
+
+
 @pytest.mark.parametrize(
     ("loss", "code"), [("session", "identity.credential.invalid"), ("role", "identity.role.too_low")]
 )

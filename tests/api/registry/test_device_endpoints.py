@@ -102,6 +102,9 @@ async def test_a_taken_serial_number_is_a_conflict(bench: ApiBench) -> None:
         ({"asset": {"capabilities": [{}]}}, "asset.capabilities.0.name"),
         ({"asset": {"capabilities": ["dosing"]}}, "asset.capabilities.0"),
         ({"asset": {"owner": "us"}}, "asset.owner"),
+        ({"asset": {"parent_id": "hall"}}, "asset.parent_id"),
+        ({"asset": {"parent_id": None}}, "asset.parent_id"),
+        ({"asset": {"parent_id": str(uuid4())}}, "asset.parent_id"),
         ({"status": "active"}, "status"),
         ({"id": str(uuid4())}, "id"),
         ({"organisation_id": str(uuid4())}, "organisation_id"),
@@ -145,6 +148,23 @@ async def test_a_description_over_the_limit_of_assets_is_too_large(bench: ApiBen
     refused = await bench.post("/devices", NEW | {"asset": {"properties": {"a": "x" * 300_000}}})
 
     assert refused.refusal == (413, "assets.asset.too_large")
+    assert bench.tables.devices == {}
+
+
+async def test_a_device_is_put_in_its_place_when_it_is_registered(bench: ApiBench) -> None:
+    hall = (await bench.post("/assets", {"asset_type": "hall", "name": "Hall A"})).json
+
+    device = (await bench.post("/devices", NEW | {"asset": {"parent_id": hall["id"]}})).json
+
+    assert (await bench.get(f"/devices/{device['id']}/asset")).json["parent_id"] == hall["id"]
+
+
+async def test_a_place_that_nobody_can_look_for_is_to_be_asked_for_again(bench: ApiBench) -> None:
+    bench.container.stores.assets_unit_of_work.reset_override()
+
+    refused = await bench.post("/devices", NEW | {"asset": {"parent_id": str(uuid4())}})
+
+    assert refused.refusal == (503, "assets.store.unavailable")
     assert bench.tables.devices == {}
 
 

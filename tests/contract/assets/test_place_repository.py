@@ -14,7 +14,7 @@ from iotsphere.assets.model import Asset
 from iotsphere.assets.place import MAX_LEVELS, encode_place
 from iotsphere.assets.ports import AssetsUnitOfWorkFactory
 from iotsphere.kernel.errors import MalformedInputError
-from iotsphere.kernel.identifiers import AssetId, OrganisationId
+from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.kernel.pagination import encode_cursor
 from tests.factories.assets import build_asset
 
@@ -259,6 +259,55 @@ async def test_nothing_is_added_below_what_is_not_there(
     with pytest.raises(AssetParentUnknownError):
         async with unit_of_work() as uow:
             await uow.assets.add(build_asset(organisation_id=ours, parent_id=AssetId(uuid4())))
+
+
+async def test_of_many_described_at_once_each_is_below_its_parent(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId
+) -> None:
+    site, hall = await grow(unit_of_work, ours, [None, 0])
+    parents = [site, None, hall, site]
+    described = [
+        build_asset(organisation_id=ours, device_id=DeviceId(uuid4()), parent_id=parent.id if parent else None)
+        for parent in parents
+    ]
+
+    async with unit_of_work() as uow:
+        await uow.assets.add_missing(described)
+        await uow.commit()
+
+    for asset, parent in zip(described, parents, strict=True):
+        assert (await names_above(unit_of_work, asset))[-1:] == ([parent.name] if parent else [])
+
+
+@pytest.mark.parametrize("parent", ["unknown", "too deep"])
+async def test_of_many_described_at_once_none_is_added_where_one_has_no_room(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, parent: str
+) -> None:
+    chain = await grow(unit_of_work, ours, [None, *range(MAX_LEVELS - 1)])
+    parent_id = AssetId(uuid4()) if parent == "unknown" else chain[-1].id
+    described = [
+        build_asset(organisation_id=ours, device_id=DeviceId(uuid4()), parent_id=wanted)
+        for wanted in (None, parent_id, chain[0].id)
+    ]
+
+    with pytest.raises(AssetParentUnknownError if parent == "unknown" else AssetTooDeepError):
+        async with unit_of_work() as uow:
+            await uow.assets.add_missing(described)
+
+    async with unit_of_work() as uow:
+        assert await uow.places.find(ours, [asset.id for asset in described]) == {}
+
+
+async def test_places_are_found_of_what_is_there_and_ours(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId
+) -> None:
+    site, hall = await grow(unit_of_work, ours, [None, 0])
+    [foreign] = await grow(unit_of_work, OrganisationId(uuid4()), [None])
+
+    async with unit_of_work() as uow:
+        found = await uow.places.find(ours, {site.id, hall.id, foreign.id, AssetId(uuid4())})
+        assert found == {asset.id: await uow.places.get(ours, asset.id) for asset in (site, hall)}
+        assert await uow.places.find(ours, ()) == {}
 
 
 async def test_a_place_is_counted_with_all_below_it_as_far_as_it_is_asked(

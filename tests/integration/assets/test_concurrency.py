@@ -7,7 +7,7 @@ import pytest
 from iotsphere.assets.errors import AssetDeviceTakenError, MaintenanceEventNotFoundError
 from iotsphere.assets.maintenance import MaintenanceService
 from iotsphere.assets.maintenance_event import MaintenanceDraft, MaintenanceEvent, MaintenanceFilter, MaintenanceKind
-from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.model import Asset, AssetDescription, AssetFilter
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.errors import PreconditionFailedError
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
@@ -76,8 +76,7 @@ async def test_a_device_described_many_times_at_once_has_one_asset(
                 described_by="user:1",
                 organisation_id=ours,
                 device_id=device_id,
-                asset_type="pump",
-                name=f"P{number}",
+                description=AssetDescription("pump", f"P{number}"),
             )
             for number in range(20)
         )

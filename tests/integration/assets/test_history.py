@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from iotsphere.assets.change import KEPT_EVERY, AssetChange, describe
 from iotsphere.assets.documents import merge
 from iotsphere.assets.history import AssetHistoryService
-from iotsphere.assets.model import Asset, AssetPatch
+from iotsphere.assets.model import Asset, AssetDescription, AssetPatch
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
@@ -90,8 +90,7 @@ async def test_a_device_described_many_times_at_once_was_added_once(
                 organisation_id=ours,
                 device_id=device_id,
                 described_by="user:1",
-                asset_type="pump",
-                name="P",
+                description=AssetDescription("pump", "P"),
             )
             for _ in range(20)
         )

@@ -163,7 +163,7 @@ async def test_a_refused_change_is_not_told(bench: Bench) -> None:
 async def test_the_asset_of_a_device_is_told_to_be_made_by_who_registered_it(bench: Bench) -> None:
     one, other, third = (DeviceId(uuid4()) for _ in range(3))
     described = await bench.service.describe_device(
-        organisation_id=OURS, device_id=one, described_by="user:1", asset_type="pump", name="P"
+        organisation_id=OURS, device_id=one, described_by="user:1", description=AssetDescription("pump", "P")
     )
     descriptions = {device: AssetDescription("pump", "P") for device in (one, other, third)}
     await bench.service.describe_devices(

@@ -12,10 +12,11 @@ from iotsphere.assets.errors import (
     AssetHasChildrenError,
     AssetNotFoundError,
     AssetParentUnknownError,
+    AssetTooDeepError,
     AssetTooLargeError,
 )
-from iotsphere.assets.model import Asset, AssetFilter, AssetPatch
-from iotsphere.assets.place import MANY
+from iotsphere.assets.model import Asset, AssetDescription, AssetFilter, AssetPatch
+from iotsphere.assets.place import MANY, MAX_LEVELS
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.errors import PreconditionFailedError, RuleViolationError
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
@@ -61,6 +62,18 @@ class Bench:
     async def add(self, **description: Any) -> Asset:
         given: dict[str, Any] = {"organisation_id": OURS, "added_by": US, "asset_type": "pump", "name": "P1"}
         return await self.service.add_asset(**given | description)
+
+    async def grow(self, levels: int) -> Asset:
+        """Add so many assets, each below the one before, and give the last."""
+        last = await self.add()
+        for _ in range(levels - 1):
+            last = await self.add(parent_id=last.id)
+        return last
+
+    async def describe(self, device_id: DeviceId, description: AssetDescription) -> Asset:
+        return await self.service.describe_device(
+            organisation_id=OURS, device_id=device_id, described_by=US, description=description
+        )
 
 
 @pytest.fixture
@@ -175,10 +188,10 @@ async def test_the_asset_of_a_device_is_not_removed(bench: Bench) -> None:
 
 
 async def test_a_new_device_is_described_once_however_often_that_is_asked(bench: Bench) -> None:
-    device: dict[str, Any] = {"organisation_id": OURS, "device_id": DeviceId(uuid4()), "asset_type": "pump"}
+    device_id = DeviceId(uuid4())
 
-    first = await bench.service.describe_device(**device, described_by=US, name="P1", properties={"a": 1})
-    again = await bench.service.describe_device(**device, described_by=US, name="P1 again")
+    first = await bench.describe(device_id, AssetDescription("pump", "P1", {"a": 1}))
+    again = await bench.describe(device_id, AssetDescription("pump", "P1 again"))
 
     assert first == again == bench.stored[first.id]
     assert len(bench.stored) == 1
@@ -197,26 +210,53 @@ async def test_a_device_that_is_described_by_somebody_else_meanwhile_keeps_their
 
     monkeypatch.setattr(InMemoryAssetRepository, "find_for_device", find_from_the_second_look_on)
 
-    found = await bench.service.describe_device(
-        described_by=US, organisation_id=OURS, device_id=device_id, asset_type="pump", name="Late"
-    )
+    found = await bench.describe(device_id, AssetDescription("pump", "Late"))
 
     assert found == first
     assert list(bench.stored) == [first.id]
 
 
-async def test_a_device_that_breaks_a_rule_is_not_described(bench: Bench) -> None:
-    with pytest.raises(RuleViolationError):
-        await bench.service.describe_device(
-            described_by=US,
-            organisation_id=OURS,
-            device_id=DeviceId(uuid4()),
-            asset_type="pump",
-            name="P",
-            capabilities=[{}],
-        )
+async def test_a_new_device_is_described_as_part_of_something(bench: Bench) -> None:
+    hall = await bench.add()
+    part = AssetDescription("pump", "P", parent_id=hall.id)
 
-    assert bench.stored == {}
+    one = await bench.describe(DeviceId(uuid4()), part)
+    await bench.service.describe_devices(
+        organisation_id=OURS, described_by=US, descriptions={DeviceId(uuid4()): part for _ in range(2)}
+    )
+
+    below = await bench.service.list_descendants(
+        organisation_id=OURS, asset_id=hall.id, depth=9, limit=9, cursor=None
+    )
+    assert (below.items[0], len(below.items)) == (one, 3)
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "theirs", "too deep"])
+async def test_a_new_device_is_not_described_as_part_of_what_has_no_room_for_it(bench: Bench, whose: str) -> None:
+    parent_id = AssetId(UUID(int=999))
+    if whose == "theirs":
+        parent_id = (await bench.add(organisation_id=THEIRS)).id
+    if whose == "too deep":
+        parent_id = (await bench.grow(MAX_LEVELS)).id
+    refused = AssetTooDeepError if whose == "too deep" else AssetParentUnknownError
+    there = dict(bench.stored)
+    described = {DeviceId(uuid4()): AssetDescription("pump", "P", parent_id=wanted) for wanted in (None, parent_id)}
+
+    for device_id, description in list(described.items())[1:]:
+        with pytest.raises(refused):
+            await bench.describe(device_id, description)
+    with pytest.raises(refused):
+        await bench.service.describe_devices(organisation_id=OURS, described_by=US, descriptions=described)
+
+    assert bench.stored == there
+    found = await bench.service.find_refused_parents(organisation_id=OURS, parent_ids={parent_id})
+    assert {key: type(error) for key, error in found.items()} == {parent_id: refused}
+
+
+async def test_what_has_room_below_it_is_not_refused(bench: Bench) -> None:
+    parent_ids = {(await bench.grow(MAX_LEVELS - 1)).id, (await bench.add()).id}
+
+    assert await bench.service.find_refused_parents(organisation_id=OURS, parent_ids=parent_ids) == {}
 
 
 async def test_a_list_shows_the_assets_of_the_organisation_alone(bench: Bench) -> None:

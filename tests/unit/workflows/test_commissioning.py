@@ -21,6 +21,7 @@ from iotsphere.registry.provisioning import ProvisioningService
 from iotsphere.registry.service import CLAIM, DeviceRegistryService, OutboxService
 from iotsphere.worker.delivery import Delivery, deliver_events
 from iotsphere.workflows.commissioning import CommissioningWorkflow
+from tests.factories.assets import build_asset
 from tests.factories.identity import build_attempt
 from tests.factories.registry import build_event
 from tests.fakes.assets import Changes, InMemoryAssetsUnitOfWork
@@ -39,6 +40,7 @@ class Bench:
         self.changes: Changes = {}
         self.clock = ManualClock()
         self.registry_is_up = self.assets_are_up = True
+        self.goes_down_after_looking = False
         self.asset_was_kept = asyncio.Event()
         self.workflow = CommissioningWorkflow(
             devices=DeviceRegistryService(unit_of_work=self.open_registry, clock=self.clock, new_id=uuid4),
@@ -66,6 +68,11 @@ class Bench:
         if not self.assets_are_up:
             raise UnavailableError("assets", "Down.")
         return InMemoryAssetsUnitOfWork({})
+
+    def add_asset(self, organisation_id: OrganisationId = OURS) -> Asset:
+        asset = build_asset(organisation_id=organisation_id)
+        self.assets[asset.id] = asset
+        return asset
 
     async def register(self, **given: Any) -> Device:
         description: dict[str, Any] = {
@@ -103,8 +110,11 @@ class WatchedAssets(InMemoryAssetsUnitOfWork):
     def __init__(self, bench: Bench) -> None:
         super().__init__(bench.assets, committed_changes=bench.changes)
         self._was_kept = bench.asset_was_kept
+        self._goes_down = bench.goes_down_after_looking
 
     async def commit(self) -> None:
+        if self._goes_down:
+            raise UnavailableError("assets", "Down.")
         await super().commit()
         self._was_kept.set()
 
@@ -256,6 +266,69 @@ async def test_without_the_asset_store_many_are_registered_and_their_assets_foll
     assert await bench.deliver_due_events() == 2
 
     assert {asset.name for asset in bench.assets.values()} == {"SN-1", "SN-2"}
+    assert bench.tables.outbox == {}
+
+
+async def test_a_device_is_put_in_its_place_when_it_is_registered(bench: Bench) -> None:
+    hall = bench.add_asset()
+
+    one = await bench.register(asset={"parent_id": hall.id})
+    outcomes = await bench.register_many(
+        DeviceDraft("SN-2", "pump", asset={"parent_id": hall.id}), DeviceDraft("SN-3", "pump")
+    )
+
+    others = [bench.tables.devices[device_id] for device_id in outcomes if not isinstance(device_id, DomainError)]
+    assert [bench.asset_of(device).parent_id for device in (one, *others)] == [hall.id, hall.id, None]
+    assert bench.tables.outbox == {}
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "theirs"])
+async def test_a_place_that_is_none_is_refused_before_anything_is_registered(bench: Bench, whose: str) -> None:
+    theirs = bench.add_asset(organisation_id=OrganisationId(uuid4()))
+    asset = {"parent_id": theirs.id if whose == "theirs" else AssetId(uuid4())}
+
+    with pytest.raises(RuleViolationError) as refused:
+        await bench.register(asset=asset)
+    assert list(refused.value.errors) == ["asset.parent_id"]
+    assert bench.tables == RegistryTables()
+
+    bad = DeviceDraft("bad", "pump", asset={"asset_type": "No Type"} | asset)
+    outcomes = await bench.register_many(DeviceDraft("nowhere", "pump", asset=asset), bad, *drafts("SN-1"))
+    assert [list(getattr(outcome, "errors", {})) for outcome in outcomes] == [
+        ["asset.parent_id"],
+        ["asset.asset_type"],
+        [],
+    ]
+    assert {device.serial_number for device in bench.tables.devices.values()} == {"SN-1"}
+
+
+async def test_without_the_asset_store_nobody_can_say_whether_a_place_is_there(bench: Bench) -> None:
+    asset = {"parent_id": bench.add_asset().id}
+    bench.assets_are_up = False
+
+    with pytest.raises(UnavailableError):
+        await bench.register(asset=asset)
+    outcomes = await bench.register_many(DeviceDraft("SN-1", "pump", asset=asset), *drafts("SN-2"))
+
+    assert getattr(outcomes[0], "code", None) == "assets.store.unavailable"
+    assert {device.serial_number for device in bench.tables.devices.values()} == {"SN-2"}
+
+
+async def test_a_device_whose_place_is_gone_before_its_asset_is_made_becomes_a_root(bench: Bench) -> None:
+    hall, other = bench.add_asset(), bench.add_asset()
+    bench.goes_down_after_looking = True
+    devices = [
+        await bench.register(serial_number=f"SN-{number}", asset={"parent_id": parent.id})
+        for number, parent in enumerate((hall, other))
+    ]
+    assert len(bench.tables.outbox) == 2
+    bench.goes_down_after_looking = False
+    del bench.assets[hall.id]
+
+    bench.clock.advance(seconds=1)
+    await bench.deliver_due_events()
+
+    assert [bench.asset_of(device).parent_id for device in devices] == [None, other.id]
     assert bench.tables.outbox == {}
 
 
