@@ -16,7 +16,7 @@ from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 from repositories.assets.assets import conditions_of
 from repositories.assets.places import END, NUMBER_BYTES, bytes_to_place, place_to_bytes
-from repositories.assets.rows import row_to_asset
+from repositories.assets.rows import portions_of, row_to_asset
 from repositories.assets.tables import assets
 
 FIND_KNOWN = sa.text("""
@@ -117,12 +117,16 @@ class SqlAlchemyAssetFileRepository:
         return {AssetId(row.id): bytes_to_place(row.path) for row in found}
 
     async def add(self, drafted: Sequence[Asset]) -> set[AssetId]:
-        added = await self._connection.execute(ADD, _columns_of(drafted))
-        return {AssetId(asset_id) for asset_id in added.scalars()}
+        added: set[AssetId] = set()
+        for portion in portions_of(drafted):
+            found = await self._connection.execute(ADD, _columns_of(portion))
+            added.update(AssetId(asset_id) for asset_id in found.scalars())
+        return added
 
     async def save(self, changed: Sequence[Asset]) -> None:
-        versions = [asset.version for asset in changed]
-        await self._connection.execute(SAVE, _columns_of(changed) | {"versions": versions})
+        for portion in portions_of(changed):
+            versions = [asset.version for asset in portion]
+            await self._connection.execute(SAVE, _columns_of(portion) | {"versions": versions})
 
     async def save_places(self, moved: Sequence[Place]) -> None:
         columns = {"numbers": [place[-1] for place in moved], "paths": [place_to_bytes(place) for place in moved]}

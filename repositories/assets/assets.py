@@ -21,7 +21,7 @@ from iotsphere.assets.place import MAX_LEVELS
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page
 from repositories.assets.places import LENGTH
-from repositories.assets.rows import asset_to_row, row_to_asset
+from repositories.assets.rows import asset_to_row, portions_of, row_to_asset
 from repositories.assets.tables import assets
 from repositories.sql import after_cursor, page_of, violated_constraint
 
@@ -44,10 +44,11 @@ class SqlAlchemyAssetRepository:
 
     async def add_missing(self, described: builtins.list[Asset]) -> None:
         # Always in the same order: of two who add the same ones at once, neither then waits for the other.
-        rows = [asset_to_row(asset) for asset in sorted(described, key=lambda asset: str(asset.device_id))]
+        in_order = sorted(described, key=lambda asset: str(asset.device_id))
         statement = insert(assets).on_conflict_do_nothing(constraint="uq_assets_device_id")
         with _refusals_of_tree():
-            await self._connection.execute(statement, rows)
+            for portion in portions_of(in_order):
+                await self._connection.execute(statement, [asset_to_row(asset) for asset in portion])
 
     async def get(self, organisation_id: OrganisationId, asset_id: AssetId, *, for_update: bool = False) -> Asset:
         query = sa.select(assets).where(assets.c.id == asset_id, assets.c.organisation_id == organisation_id)

@@ -1,11 +1,33 @@
 """An asset as a row of its table, and back."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
 
+from iotsphere.assets.documents import size_of
 from iotsphere.assets.model import Asset
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
+
+# Of one statement: with all its values and indexes a busy server writes that well within the statement's time-out.
+MAX_STATEMENT_BYTES = 64 * 1024
+# What an asset costs that says nothing.
+ROW_BYTES = 256
+
+
+def portions_of(assets: Iterable[Asset]) -> Iterator[list[Asset]]:
+    """Part assets into as many as one statement may write, in their order."""
+    portion: list[Asset] = []
+    room = MAX_STATEMENT_BYTES
+    for asset in assets:
+        size = ROW_BYTES + size_of(asset.properties) + size_of(asset.capabilities)
+        if portion and size > room:
+            yield portion
+            portion, room = [], MAX_STATEMENT_BYTES
+        portion.append(asset)
+        room -= size
+    if portion:
+        yield portion
 
 
 def asset_to_row(asset: Asset) -> dict[str, Any]:
