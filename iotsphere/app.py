@@ -20,6 +20,7 @@ from iotsphere.api.assets.endpoints import blueprint as assets
 from iotsphere.api.assets.maintenance import blueprint as maintenance
 from iotsphere.api.assets.maintenance_bulk import blueprint as maintenance_bulk
 from iotsphere.api.assets.relationships import blueprint as relationships
+from iotsphere.api.assets.search import blueprint as asset_search
 from iotsphere.api.assets.tree import blueprint as tree
 from iotsphere.api.audit.endpoints import blueprint as audit
 from iotsphere.api.dispatch import DirectQuart
@@ -68,6 +69,7 @@ def create_app(container: Application) -> Quart:
         audit,
         assets,
         asset_bulk,
+        asset_search,
         tree,
         relationships,
         device_types,

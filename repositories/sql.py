@@ -4,7 +4,7 @@ The time-outs bound what a frozen server can cost a request: at most half a seco
 a second to open one, two for a statement (ADR 0006).
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -33,6 +33,8 @@ SERVER_SETTINGS = {
     # alone, and not by how many lie beside them, which is told as if the server had run out of something.
     "timescaledb.max_tuples_decompressed_per_dml_transaction": "0",
 }
+
+NO_SETTINGS: Mapping[str, str] = {}
 
 CONSTRAINT_NAMES = {
     "pk": "pk_%(table_name)s",
@@ -82,23 +84,30 @@ BUSY = (
 )
 
 
-async def open_connection(dsn: str, *, command_seconds: float = COMMAND_SECONDS) -> Any:
+async def open_connection(
+    dsn: str, *, command_seconds: float = COMMAND_SECONDS, settings: Mapping[str, str] = NO_SETTINGS
+) -> Any:
     """Connect to a store by a libpq URL (``postgresql://user:password@host/database?sslmode=...``)."""
-    settings = SERVER_SETTINGS | {"statement_timeout": f"{command_seconds * 950:.0f}ms"}
-    return await asyncpg.connect(
-        dsn, timeout=CONNECT_SECONDS, command_timeout=command_seconds, server_settings=settings
-    )
+    given = {**SERVER_SETTINGS, "statement_timeout": f"{command_seconds * 950:.0f}ms", **settings}
+    return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, command_timeout=command_seconds, server_settings=given)
 
 
-def create_store_engine(dsn: str, *, pool_size: int = 10, command_seconds: float = COMMAND_SECONDS) -> AsyncEngine:
+def create_store_engine(
+    dsn: str,
+    *,
+    pool_size: int = 10,
+    command_seconds: float = COMMAND_SECONDS,
+    settings: Mapping[str, str] = NO_SETTINGS,
+) -> AsyncEngine:
     """Make the engine of one store from a libpq URL.
 
     :param command_seconds: more than a request can wait is for work that no request waits for.
+    :param settings: what the server is told for every statement, which costs none of them a word.
     """
     engine = create_async_engine(
         "postgresql+asyncpg://",
         # The driver reads the URL itself, and so knows all that may stand in it.
-        async_creator=partial(open_connection, dsn, command_seconds=command_seconds),
+        async_creator=partial(open_connection, dsn, command_seconds=command_seconds, settings=settings),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS,
@@ -151,6 +160,11 @@ def violated_constraint(error: exc.IntegrityError) -> str | None:
     """Give the name of the constraint that refused a statement; adapters look the domain error up by it."""
     driver_error = error.orig.__cause__ if error.orig else None
     return getattr(driver_error, "constraint_name", None)
+
+
+def sqlstate(error: exc.DBAPIError) -> str:
+    """Give PostgreSQL's code of why a statement was refused, empty where it was not the server who did."""
+    return getattr(error.orig, "sqlstate", None) or ""
 
 
 class Listed(Protocol):

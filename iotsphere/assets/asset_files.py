@@ -6,9 +6,10 @@ from functools import partial
 
 from iotsphere.assets.asset_line import AssetFile, AssetLine, KnownAsset
 from iotsphere.assets.errors import TreeBusyError
-from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.model import Asset
 from iotsphere.assets.portion import AssetDraft, ImportedAsset, ImportOutcome, ImportStatus, LinePortion, Schemas
 from iotsphere.assets.ports import AssetsUnitOfWorkFactory
+from iotsphere.assets.search import AssetFilter
 from iotsphere.assets.service import AssetService
 from iotsphere.assets.settlement import begin_settlement, imported
 from iotsphere.assets.turns import TreeTurns

@@ -86,6 +86,29 @@ class TreeBusyError(TooManyRequestsError):
         )
 
 
+class SearchTooCostlyError(RuleViolationError):
+    code: ClassVar[str] = "assets.search.too_costly"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The search takes longer than the store may be at it. Narrow it down by what few assets have: by what"
+            " match contains, by an equality in path, by a word of the name, by an ancestor or a relationship."
+        )
+
+
+class SearchOrderError(RuleViolationError):
+    """Only what has an index can be sorted by where there are many."""
+
+    code: ClassVar[str] = "assets.search.order"
+
+    def __init__(self, most: int) -> None:
+        message = (
+            f"This property is not kept in order, and more than {most} assets would have to be sorted by it. Narrow"
+            " the search down to fewer, or sort by another property, name or created_at."
+        )
+        super().__init__(f"sort: {message}", {"sort": [message]})
+
+
 class RelationshipNotFoundError(NotFoundError):
     code: ClassVar[str] = "assets.relationship.not_found"
 

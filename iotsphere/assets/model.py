@@ -12,7 +12,6 @@ MAX_NAME_LENGTH = 256
 MAX_CAPABILITIES = 200
 MAX_PROPERTIES_BYTES = 256 * 1024
 MAX_CAPABILITIES_BYTES = 256 * 1024
-MAX_MATCH_BYTES = 4 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,23 +118,3 @@ class Asset:
             version=self.version + 1,
             parent_id=patch.get("parent_id", self.parent_id),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class AssetFilter:
-    """What a list of assets is narrowed to. ``match`` is an object that the properties contain.
-
-    Contained is what JSONB's ``@>`` calls so: every member is there, objects within likewise, and of an array
-    every element, wherever in the array.
-
-    :raises RuleViolationError: no properties could ever be like ``match``.
-    """
-
-    asset_type: str | None = None
-    device_id: DeviceId | None = None
-    match: JsonObject | None = None
-
-    def __post_init__(self) -> None:
-        check_storable(self.match, "match")
-        if size_of(self.match) > MAX_MATCH_BYTES:
-            raise refusal("match", f"May take {MAX_MATCH_BYTES} bytes as compact JSON, and takes more.")

@@ -8,9 +8,10 @@ from iotsphere.assets.asset_line import KnownAsset
 from iotsphere.assets.change import AssetChange
 from iotsphere.assets.device_type import DeviceType
 from iotsphere.assets.maintenance_event import MaintenanceEvent, MaintenanceFilter
-from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.model import Asset
 from iotsphere.assets.place import Place
 from iotsphere.assets.relationship import Link, Relationship, RelationshipFilter
+from iotsphere.assets.search import BY_CREATION, AssetFilter, AssetOrder
 from iotsphere.kernel.identifiers import AssetId, DeviceId, MaintenanceEventId, OrganisationId
 from iotsphere.kernel.pagination import Page
 
@@ -54,9 +55,24 @@ class AssetRepository(Protocol):
         :raises AssetHasChildrenError: others are below it.
         """
 
+
+class AssetSearchRepository(Protocol):
     async def list(
-        self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
-    ) -> Page[Asset]: ...
+        self,
+        organisation_id: OrganisationId,
+        narrowed_to: AssetFilter,
+        order: AssetOrder = BY_CREATION,
+        *,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[Asset]:
+        """List assets. A page may be short, or empty, and have a next one all the same.
+
+        :raises AssetNotFoundError: there is no such asset as the filter names, or not in this organisation.
+        :raises CursorMalformedError: the cursor is not one of the answer to this question.
+        :raises SearchOrderError: there is no such order of so many assets.
+        :raises SearchTooCostlyError: it would take too long.
+        """
 
 
 class PlaceRepository(Protocol):
@@ -227,6 +243,7 @@ class MaintenanceEventRepository(Protocol):
 
 class AssetsUnitOfWork(Protocol):
     assets: AssetRepository
+    search: AssetSearchRepository
     places: PlaceRepository
     changes: AssetChangeRepository
     asset_files: AssetFileRepository

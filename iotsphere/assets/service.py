@@ -12,7 +12,7 @@ from iotsphere.assets.errors import (
     AssetParentUnknownError,
     AssetTooDeepError,
 )
-from iotsphere.assets.model import Asset, AssetDescription, AssetFilter, AssetPatch
+from iotsphere.assets.model import Asset, AssetDescription, AssetPatch
 from iotsphere.assets.place import MANY, MAX_LEVELS, Place, check_move
 from iotsphere.assets.ports import AssetsUnitOfWork, AssetsUnitOfWorkFactory
 from iotsphere.assets.properties_schema import PropertiesSchema
@@ -149,12 +149,6 @@ class AssetService:
         """:raises AssetNotFoundError: the device has none, or not in this organisation."""
         async with self._unit_of_work() as uow:
             return _existing(await uow.assets.find_for_device(organisation_id, device_id))
-
-    async def list_assets(
-        self, *, organisation_id: OrganisationId, narrowed_to: AssetFilter, limit: int, cursor: str | None
-    ) -> Page[Asset]:
-        async with self._unit_of_work() as uow:
-            return await uow.assets.list(organisation_id, narrowed_to, limit=limit, cursor=cursor)
 
     async def list_ancestors(
         self, *, organisation_id: OrganisationId, asset_id: AssetId, limit: int, cursor: str | None

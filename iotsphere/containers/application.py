@@ -11,6 +11,7 @@ from iotsphere.assets.history import AssetHistoryService
 from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.maintenance import MaintenanceService
 from iotsphere.assets.relationships import RelationshipService
+from iotsphere.assets.searching import AssetSearchService
 from iotsphere.assets.service import AssetService
 from iotsphere.assets.shipped_types import ShippedTypes
 from iotsphere.audit.allowance import RefusalAllowance
@@ -90,6 +91,7 @@ DOORS = [
     "iotsphere.api.assets.maintenance",
     "iotsphere.api.assets.maintenance_bulk",
     "iotsphere.api.assets.relationships",
+    "iotsphere.api.assets.search",
     "iotsphere.api.assets.tree",
     "iotsphere.api.audit.endpoints",
     "iotsphere.api.recording",
@@ -306,6 +308,7 @@ class Application(containers.DeclarativeContainer):
         new_id=new_id,
     )
     asset_history = providers.Singleton(AssetHistoryService, unit_of_work=stores.assets_unit_of_work.provider)
+    asset_search = providers.Singleton(AssetSearchService, unit_of_work=stores.assets_unit_of_work.provider)
     relationships = providers.Singleton(
         RelationshipService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock
     )

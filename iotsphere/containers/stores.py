@@ -14,6 +14,7 @@ from iotsphere.config import Settings
 from iotsphere.throttling.fallback import FallbackThrottleStore
 from iotsphere.throttling.process import ProcessThrottleStore
 from iotsphere.workflows.examination import StoreExaminer
+from repositories.assets.search import SEARCH_SETTINGS
 from repositories.assets.unit_of_work import SqlAlchemyAssetsUnitOfWork
 from repositories.availability import StoreGate
 from repositories.examining import SqlAlchemyStoreExaminer, database_names
@@ -56,7 +57,9 @@ class Stores(containers.DeclarativeContainer):
     registry_unit_of_work = providers.Factory(SqlAlchemyRegistryUnitOfWork, registry_engine, registry_gate)
     change_feed = providers.Singleton(PostgresChangeFeed, settings.provided.registry_dsn)
 
-    assets_engine = providers.Singleton(create_store_engine, settings.provided.assets_dsn)
+    assets_engine = providers.Singleton(
+        create_store_engine, settings.provided.assets_dsn, settings=providers.Object(SEARCH_SETTINGS)
+    )
     assets_gate = providers.Singleton(StoreGate, "assets")
     assets_unit_of_work = providers.Factory(SqlAlchemyAssetsUnitOfWork, assets_engine, assets_gate)
 

@@ -7,8 +7,9 @@ from functools import partial
 from iotsphere.assets.asset_files import AssetFileService
 from iotsphere.assets.asset_line import AssetFile, AssetLine
 from iotsphere.assets.known_types import KnownTypes
-from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.model import Asset
 from iotsphere.assets.portion import ImportOutcome, Schemas
+from iotsphere.assets.search import AssetFilter
 from iotsphere.kernel.errors import DomainError, UnavailableError
 from iotsphere.kernel.identifiers import DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page

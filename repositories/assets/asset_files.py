@@ -10,13 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.assets.asset_line import KnownAsset
-from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.model import Asset
 from iotsphere.assets.place import Place
+from iotsphere.assets.search import AssetFilter
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
-from repositories.assets.assets import conditions_of
 from repositories.assets.places import END, NUMBER_BYTES, bytes_to_place, place_to_bytes
 from repositories.assets.rows import portions_of, row_to_asset
+from repositories.assets.search_conditions import find_conditions
 from repositories.assets.tables import assets
 
 FIND_KNOWN = sa.text("""
@@ -138,7 +139,8 @@ class SqlAlchemyAssetFileRepository:
         last = BEFORE_ALL if cursor is None else decode_cursor(cursor, tuple[datetime, UUID, tuple[int, ...]])
         walked = await self._walk(organisation_id, last, limit)
         numbers = sa.literal([row.number for row in walked], sa.ARRAY(sa.BigInteger))
-        query = sa.select(assets).where(assets.c.number == sa.any_(numbers), *conditions_of(narrowed_to))
+        conditions = await find_conditions(self._connection, organisation_id, narrowed_to)
+        query = sa.select(assets).where(assets.c.number == sa.any_(numbers), *conditions.on(assets.c))
         found = {row.number: row_to_asset(row) for row in await self._connection.execute(query)}
         page = [found[row.number] for row in walked if row.number in found]
         return Page(page, _behind(walked[-1]) if len(walked) == limit else None)

@@ -16,14 +16,13 @@ from iotsphere.assets.errors import (
     AssetParentUnknownError,
     AssetTooDeepError,
 )
-from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.model import Asset
 from iotsphere.assets.place import MAX_LEVELS
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
-from iotsphere.kernel.pagination import Page
 from repositories.assets.places import LENGTH
 from repositories.assets.rows import asset_to_row, portions_of, row_to_asset
 from repositories.assets.tables import assets
-from repositories.sql import after_cursor, page_of, violated_constraint
+from repositories.sql import violated_constraint
 
 PARENT = "fk_assets_parent_id"
 
@@ -75,13 +74,6 @@ class SqlAlchemyAssetRepository:
                 raise AssetHasChildrenError from error
             raise
 
-    async def list(
-        self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
-    ) -> Page[Asset]:
-        query = sa.select(assets).where(assets.c.organisation_id == organisation_id, *conditions_of(narrowed_to))
-        found = await self._connection.execute(after_cursor(query, assets, limit, cursor))
-        return page_of([row_to_asset(row) for row in found], limit)
-
 
 @contextmanager
 def _refusals_of_tree() -> Iterator[None]:
@@ -98,14 +90,3 @@ def _refusals_of_tree() -> Iterator[None]:
 
 def _is(asset: Asset) -> sa.ColumnElement[bool]:
     return sa.and_(assets.c.id == asset.id, assets.c.organisation_id == asset.organisation_id)
-
-
-def conditions_of(narrowed_to: AssetFilter) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = []
-    if narrowed_to.asset_type is not None:
-        conditions.append(assets.c.asset_type == narrowed_to.asset_type)
-    if narrowed_to.device_id is not None:
-        conditions.append(assets.c.device_id == narrowed_to.device_id)
-    if narrowed_to.match:
-        conditions.append(assets.c.properties.contains(narrowed_to.match))
-    return conditions

@@ -77,12 +77,7 @@ class SqlAlchemyPlaceRepository:
         await self._connection.execute(lock, {"space": LOCK_SPACE, "organisation_id": str(organisation_id)})
 
     async def get(self, organisation_id: OrganisationId, asset_id: AssetId) -> Place:
-        query = sa.select(places.c.path).join(assets, assets.c.number == places.c.number)
-        owned = query.where(assets.c.id == asset_id, assets.c.organisation_id == organisation_id)
-        path = await self._connection.scalar(owned)
-        if path is None:
-            raise AssetNotFoundError
-        return bytes_to_place(path)
+        return bytes_to_place(await get_path(self._connection, organisation_id, asset_id))
 
     async def find(self, organisation_id: OrganisationId, asset_ids: Collection[AssetId]) -> dict[AssetId, Place]:
         if not asset_ids:
@@ -137,6 +132,19 @@ class SqlAlchemyPlaceRepository:
         rows = found.all()
         next_cursor = encode_place(bytes_to_place(rows[limit - 1].below)) if len(rows) > limit else None
         return Page([row_to_asset(row) for row in rows[:limit]], next_cursor)
+
+
+async def get_path(connection: AsyncConnection, organisation_id: OrganisationId, asset_id: AssetId) -> bytes:
+    """Give where an asset stands, as the database has it.
+
+    :raises AssetNotFoundError: there is no such asset, or not in this organisation.
+    """
+    query = sa.select(places.c.path).join(assets, assets.c.number == places.c.number)
+    owned = query.where(assets.c.id == asset_id, assets.c.organisation_id == organisation_id)
+    path: bytes | None = await connection.scalar(owned)
+    if path is None:
+        raise AssetNotFoundError
+    return path
 
 
 def _range_of(place: Place) -> dict[str, bytes]:

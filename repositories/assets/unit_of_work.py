@@ -4,6 +4,7 @@ from iotsphere.assets.ports import (
     AssetChangeRepository,
     AssetFileRepository,
     AssetRepository,
+    AssetSearchRepository,
     DeviceTypeRepository,
     MaintenanceEventRepository,
     PlaceRepository,
@@ -16,6 +17,7 @@ from repositories.assets.device_types import SqlAlchemyDeviceTypeRepository
 from repositories.assets.maintenance import SqlAlchemyMaintenanceEventRepository
 from repositories.assets.places import SqlAlchemyPlaceRepository
 from repositories.assets.relationships import SqlAlchemyRelationshipRepository
+from repositories.assets.search import SqlAlchemyAssetSearchRepository
 from repositories.sql import SqlAlchemyUnitOfWork
 
 
@@ -23,6 +25,7 @@ class SqlAlchemyAssetsUnitOfWork(SqlAlchemyUnitOfWork):
     """A transaction on the asset database."""
 
     assets: AssetRepository
+    search: AssetSearchRepository
     places: PlaceRepository
     changes: AssetChangeRepository
     asset_files: AssetFileRepository
@@ -32,6 +35,7 @@ class SqlAlchemyAssetsUnitOfWork(SqlAlchemyUnitOfWork):
 
     def _bind(self, connection: AsyncConnection) -> None:
         self.assets = SqlAlchemyAssetRepository(connection)
+        self.search = SqlAlchemyAssetSearchRepository(connection)
         self.places = SqlAlchemyPlaceRepository(connection)
         self.changes = SqlAlchemyAssetChangeRepository(connection)
         self.asset_files = SqlAlchemyAssetFileRepository(connection)

@@ -17,8 +17,8 @@ from iotsphere.kernel.times import MICROSECOND
 from iotsphere.telemetry.model import Reading
 from iotsphere.telemetry.retention import Holding, ReadingChunk
 from iotsphere.telemetry.retention_rules import DEFAULT_NUMBER
+from repositories.sql import sqlstate
 from repositories.telemetry.partitions import IS_PARTITIONED, Part, class_table, part_of
-from repositories.telemetry.reading import sqlstate
 from repositories.telemetry.rows import to_values
 from repositories.telemetry.sources import CLASS_BITS
 

@@ -17,10 +17,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.telemetry.storage import ChunkContent, StoredChunk
+from repositories.sql import sqlstate
 from repositories.telemetry.chunks import ATTEMPTS, LOCK_NOT_AVAILABLE, WAIT_BRIEFLY
 from repositories.telemetry.partitions import IS_PARTITIONED, PARTED_BY
 from repositories.telemetry.probe import is_columnar
-from repositories.telemetry.reading import sqlstate
 from repositories.telemetry.rows import NUMBERS_COUNTED
 
 LOOK_SECONDS = 0.2

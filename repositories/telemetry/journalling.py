@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from iotsphere.shadow.errors import ChangesRefusedError
 from iotsphere.shadow.keeping import RequestNote, is_kept_whole, notes_of
 from iotsphere.shadow.model import ShadowChange, ShadowPatch
-from repositories.telemetry.reading import sqlstate
+from repositories.sql import sqlstate
 
 logger = logging.getLogger(__name__)
 

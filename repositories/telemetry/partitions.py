@@ -11,8 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from repositories.sql import violated_constraint
-from repositories.telemetry.reading import sqlstate
+from repositories.sql import sqlstate, violated_constraint
 from repositories.telemetry.sources import CLASS_BITS
 
 CHECK_VIOLATION = "23514"

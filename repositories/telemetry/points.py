@@ -25,6 +25,7 @@ from iotsphere.telemetry.model import (
     Selection,
 )
 from iotsphere.telemetry.retention_rules import DEFAULT_NUMBER, IntakeTerms
+from repositories.sql import sqlstate
 from repositories.telemetry.adding import append_new
 from repositories.telemetry.appending import append_readings
 from repositories.telemetry.buckets import BucketReader
@@ -38,7 +39,6 @@ from repositories.telemetry.partitions import (
     find_missing,
 )
 from repositories.telemetry.ranging import SeriesReader, in_order
-from repositories.telemetry.reading import sqlstate
 from repositories.telemetry.removing import remove_points
 from repositories.telemetry.sources import Source, find_source
 

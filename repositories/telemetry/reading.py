@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.telemetry.errors import FigureOverflowError, QueryTooCostlyError
-from repositories.sql import COMMAND_SECONDS
+from repositories.sql import COMMAND_SECONDS, sqlstate
 
 # The server gives up before the client does: so a query that was too much for a working server can be told from a
 # server that does not answer. And it is told to expect its data in memory or on a fast disk, for by default it would
@@ -37,7 +37,3 @@ async def read(
             raise
         # Without its cause, which the unit of work would take for an outage.
         raise refusal from None
-
-
-def sqlstate(error: DBAPIError) -> str:
-    return getattr(error.orig, "sqlstate", None) or ""

@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from iotsphere.kernel.times import EPOCH
 from iotsphere.telemetry.model import RollupBacklog, StaleHour
 from iotsphere.telemetry.ports import NO_TIME
+from repositories.sql import sqlstate
 from repositories.telemetry.partitions import add_partitions, is_partition_missing
-from repositories.telemetry.reading import REFUSALS, sqlstate
+from repositories.telemetry.reading import REFUSALS
 from repositories.telemetry.rows import NUMBERED
 from repositories.telemetry.sources import CLASS_BITS
 

@@ -7,9 +7,10 @@ from uuid import UUID
 
 from iotsphere.assets.asset_line import KnownAsset
 from iotsphere.assets.documents import size_of
-from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.model import Asset
 from iotsphere.assets.place import Place
 from iotsphere.assets.ports import AssetRepository
+from iotsphere.assets.search import AssetFilter
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 

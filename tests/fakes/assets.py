@@ -2,13 +2,13 @@
 
 import builtins
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 from uuid import UUID
 
 from iotsphere.assets.change import KEPT_EVERY, KEPT_VERSIONS, UNKNOWN, AssetChange, change_behind, describe
@@ -23,12 +23,13 @@ from iotsphere.assets.errors import (
     RelationshipNotFoundError,
 )
 from iotsphere.assets.maintenance_event import MaintenanceEvent, MaintenanceFilter
-from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.model import Asset
 from iotsphere.assets.place import MAX_LEVELS, Place, encode_place, level_behind, place_behind
 from iotsphere.assets.ports import (
     AssetChangeRepository,
     AssetFileRepository,
     AssetRepository,
+    AssetSearchRepository,
     DeviceTypeRepository,
     MaintenanceEventRepository,
     PlaceRepository,
@@ -38,6 +39,7 @@ from iotsphere.assets.relationship import Direction, Link, Relationship, Relatio
 from iotsphere.kernel.identifiers import AssetId, DeviceId, MaintenanceEventId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 from tests.fakes.asset_files import InMemoryAssetFileRepository
+from tests.fakes.asset_search import InMemoryAssetSearchRepository
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -87,8 +89,10 @@ class InMemoryAssetRepository:
         return asset
 
     async def find_for_device(self, organisation_id: OrganisationId, device_id: DeviceId) -> Asset | None:
-        found = _found(self.stored.values(), organisation_id, AssetFilter(device_id=device_id))
-        return found[0] if found else None
+        for asset in self.stored.values():
+            if (asset.organisation_id, asset.device_id) == (organisation_id, device_id):
+                return asset
+        return None
 
     async def save(self, asset: Asset) -> None:
         if self._owned(asset):
@@ -106,49 +110,9 @@ class InMemoryAssetRepository:
             del self.relationships[link]
         self.changes.forget(asset)
 
-    async def list(
-        self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
-    ) -> Page[Asset]:
-        found = _found(self.stored.values(), organisation_id, narrowed_to)
-        if cursor is not None:
-            last = decode_cursor(cursor, tuple[datetime, UUID])
-            found = [asset for asset in found if (asset.created_at, asset.id) > last]
-        shown = found[:limit]
-        more = len(found) > limit
-        return Page(shown, encode_cursor(shown[-1].created_at, shown[-1].id) if more else None)
-
     def _owned(self, asset: Asset) -> bool:
         stored = self.stored.get(asset.id)
         return stored is not None and stored.organisation_id == asset.organisation_id
-
-
-def _found(stored: Iterable[Asset], organisation_id: OrganisationId, narrowed_to: AssetFilter) -> list[Asset]:
-    return sorted(
-        (asset for asset in stored if asset.organisation_id == organisation_id and is_wanted(asset, narrowed_to)),
-        key=lambda asset: (asset.created_at, asset.id),
-    )
-
-
-def is_wanted(asset: Asset, narrowed_to: AssetFilter) -> bool:
-    return (
-        narrowed_to.asset_type in {None, asset.asset_type}
-        and narrowed_to.device_id in {None, asset.device_id}
-        and contains(asset.properties, narrowed_to.match or {})
-    )
-
-
-def contains(document: Any, sought: Any) -> bool:
-    """Tell what JSONB's ``document @> sought`` does below the top: no scalar stands for an array of itself."""
-    if isinstance(sought, dict):
-        return isinstance(document, dict) and all(
-            key in document and contains(document[key], value) for key, value in sought.items()
-        )
-    if isinstance(sought, list):
-        return isinstance(document, list) and all(
-            any(contains(element, value) for element in document) for value in sought
-        )
-    # Python takes True for 1, JSON does not.
-    return isinstance(document, bool) == isinstance(sought, bool) and bool(document == sought)
 
 
 class InMemoryPlaceRepository:
@@ -406,6 +370,7 @@ class InMemoryAssetsUnitOfWork:
     """A transaction on what is committed, which unit after unit shares."""
 
     assets: AssetRepository
+    search: AssetSearchRepository
     places: PlaceRepository
     changes: AssetChangeRepository
     asset_files: AssetFileRepository
@@ -435,8 +400,10 @@ class InMemoryAssetsUnitOfWork:
         changes = InMemoryAssetChangeRepository(self._changes, self._stored)
         self.changes = changes
         self.assets = InMemoryAssetRepository(self._stored, self._relationships, changes)
+        search = InMemoryAssetSearchRepository(self._stored, self._relationships, _numbers)
+        self.search = search
         self.places = InMemoryPlaceRepository(self._stored)
-        self.asset_files = InMemoryAssetFileRepository(self._stored, self.assets, place_of, is_wanted)
+        self.asset_files = InMemoryAssetFileRepository(self._stored, self.assets, place_of, search.is_wanted)
         self.relationships = InMemoryRelationshipRepository(self._relationships, self._stored)
         self.device_types = InMemoryDeviceTypeRepository(self._types)
         self._events = dict(self._committed_events)

@@ -65,6 +65,7 @@ class Doors(containers.DeclarativeContainer):
     assets: providers.Dependency[Any] = providers.Dependency()
     description: providers.Dependency[Any] = providers.Dependency()
     asset_history: providers.Dependency[Any] = providers.Dependency()
+    asset_search: providers.Dependency[Any] = providers.Dependency()
     relationships: providers.Dependency[Any] = providers.Dependency()
     device_types: providers.Dependency[Any] = providers.Dependency()
     shadow: providers.Dependency[Any] = providers.Dependency()

@@ -10,7 +10,7 @@ from marshmallow import Schema, fields
 from quart import Blueprint, Response
 
 from iotsphere.api.assets.asset_lines import ASSET_LINES, AssetLineAnswer, ImportAssetBody
-from iotsphere.api.assets.schemas import AssetFilterQuery
+from iotsphere.api.assets.search import AssetFilterQuery
 from iotsphere.api.bulk import (
     MAX_IMPORT_BYTES,
     MAX_IMPORT_LINES,

@@ -10,7 +10,6 @@ from iotsphere.api.assets.schemas import (
     AddAssetBody,
     AssetAnswer,
     AssetChangeAnswer,
-    AssetListQuery,
     ChangeAssetBody,
 )
 from iotsphere.api.errors import ProblemAnswer
@@ -67,13 +66,6 @@ async def add_asset(
     description: DescriptionWorkflow = Provide["workflows.description"],
 ) -> Asset:
     return await description.add_asset(organisation_id=actor.organisation_id, added_by=actor.name, **body)
-
-
-@blueprint.get("/assets")
-@operation("List assets", allow=Role.VIEWER, query=AssetListQuery(), answer=page_schema(AssetAnswer))
-@inject
-async def list_assets(actor: Actor, query: dict[str, Any], assets: AssetService = Provide["assets"]) -> Page[Asset]:
-    return await assets.list_assets(organisation_id=actor.organisation_id, **query)
 
 
 @blueprint.get("/assets/<uuid:asset_id>")

@@ -1,13 +1,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_dump, post_load, validate
+from marshmallow import Schema, ValidationError, fields, post_dump, validate
 
-from iotsphere.api.fields import TYPE_NAME, PageQuery, Timestamp, text
-from iotsphere.api.json_body import JsonMalformedError, decode_json
+from iotsphere.api.fields import TYPE_NAME, Timestamp, text
 from iotsphere.assets.change import AssetChangeKind
 from iotsphere.assets.device_type import MAX_DESCRIPTION_LENGTH, MAX_UNIT_LENGTH, METRIC_NAME, METRIC_TYPES
-from iotsphere.assets.model import MAX_MATCH_BYTES, MAX_NAME_LENGTH, AssetFilter
+from iotsphere.assets.model import MAX_NAME_LENGTH
 
 
 class AddAssetBody(Schema):
@@ -29,39 +28,6 @@ class ChangeAssetBody(Schema):
     )
     properties = fields.Dict(allow_none=True)
     capabilities = fields.List(fields.Dict(), allow_none=True)
-
-
-class AssetFilterQuery(Schema):
-    asset_type = fields.String(load_default=None, validate=TYPE_NAME)
-    device_id = fields.UUID(load_default=None)
-    match = text(
-        longest=MAX_MATCH_BYTES,
-        load_default=None,
-        metadata={"description": "A JSON object that the properties contain, as JSONB's @> says."},
-    )
-
-    @post_load
-    def _make_filter(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
-        narrowed_to = AssetFilter(
-            asset_type=loaded["asset_type"], device_id=loaded["device_id"], match=_read_match(loaded["match"])
-        )
-        return {"narrowed_to": narrowed_to} | {name: loaded[name] for name in ("limit", "cursor") if name in loaded}
-
-
-class AssetListQuery(AssetFilterQuery, PageQuery):
-    pass
-
-
-def _read_match(match: str | None) -> dict[str, Any] | None:
-    if match is None:
-        return None
-    try:
-        sought = decode_json(match.encode())
-    except (JsonMalformedError, UnicodeEncodeError) as error:
-        raise ValidationError("Not valid JSON.", "match") from error
-    if not isinstance(sought, dict):
-        raise ValidationError('Must be a JSON object, such as {"manufacturer": "Grundfos"}.', "match")
-    return sought
 
 
 class AssetAnswer(Schema):

@@ -8,10 +8,11 @@ from uuid import UUID, uuid4
 import pytest
 from quart import Quart, Response
 
-from iotsphere.api.assets import endpoints, relationships, tree
+from iotsphere.api.assets import endpoints, relationships, search, tree
 from iotsphere.assets.history import AssetHistoryService
 from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.relationships import RelationshipService
+from iotsphere.assets.searching import AssetSearchService
 from iotsphere.assets.service import AssetService
 from iotsphere.assets.shipped_types import ShippedTypes
 from iotsphere.identity.errors import CredentialInvalidError
@@ -120,8 +121,9 @@ def api() -> Iterator[Api]:
     services = {
         "assets": service,
         "asset_history": AssetHistoryService(unit_of_work=unit_of_work),
+        "asset_search": AssetSearchService(unit_of_work=unit_of_work),
         "relationships": relating,
         "description": description,
     }
-    with application_of(endpoints, tree, relationships, callers=callers, devices=registry, **services) as app:
+    with application_of(endpoints, search, tree, relationships, callers=callers, devices=registry, **services) as app:
         yield Api(app, service, organisations, devices)

@@ -1,6 +1,5 @@
 import json
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from quart import Response
@@ -289,84 +288,6 @@ async def test_assets_are_added_by_operators_alone(api: Api, by: str) -> None:
     answer = await api.call("POST", "/assets", by=by, json={"asset_type": "pump", "name": "P"})
 
     assert (await refusal(answer))[0] == 403
-
-
-async def listed(api: Api, **query: str) -> dict[str, Any]:
-    answer = await api.call("GET", "/assets", by="ours-viewer", query_string=query)
-    assert answer.status_code == 200, await answer.get_data(as_text=True)
-    page: dict[str, Any] = await answer.get_json()
-    return page
-
-
-async def test_a_list_is_narrowed_by_type_device_and_properties(api: Api) -> None:
-    device_id = str(api.add_device())
-    pump = await api.add(properties={"manufacturer": "Grundfos", "ratings": [1, 2]}, device_id=device_id)
-    robot = await api.add(asset_type="robot", properties={"manufacturer": "Grundfos"})
-    await api.add(by="theirs-operator", properties={"manufacturer": "Grundfos"})
-
-    assert (await listed(api))["items"] == [pump, robot]
-    assert (await listed(api, asset_type="robot"))["items"] == [robot]
-    assert (await listed(api, device_id=device_id))["items"] == [pump]
-    assert (await listed(api, device_id=str(uuid4())))["items"] == []
-    assert (await listed(api, match='{"manufacturer":"Grundfos"}'))["items"] == [pump, robot]
-    assert (await listed(api, match='{"ratings":[2.0]}'))["items"] == [pump]
-    assert (await listed(api, match="{}", asset_type="pump"))["items"] == [pump]
-
-
-async def test_pages_follow_one_another_to_the_end(api: Api) -> None:
-    assets = [await api.add() for _ in range(3)]
-
-    first = await listed(api, limit="2")
-    second = await listed(api, limit="2", cursor=first["next_cursor"])
-
-    assert first["items"] + second["items"] == assets
-    assert second["next_cursor"] is None
-
-
-@pytest.mark.parametrize(
-    ("query", "field"),
-    [
-        ("match=", "match"),
-        ("match={", "match"),
-        ("match=[]", "match"),
-        ("match=null", "match"),
-        ("match=5", "match"),
-        ('match={"a":NaN}', "match"),
-        ('match={"a":"\\u0000"}', "match"),
-        ('match={"a":"%00"}', "match"),
-        ('match={"a\\u0000":1}', "match"),
-        ('match={"a":"\\ud800"}', "match"),
-        ("match=" + '{"a":' * 33 + "1" + "}" * 33, "match"),
-        ("match=" + "[" * 3000, "match"),
-        ('match={"a":"' + "x" * 4096 + '"}', "match"),
-        ('match={"a":"' + "%C3%BC" * 2050 + '"}', "match"),
-        ("match={}&match={}", "match"),
-        ("asset_type=Pump", "asset_type"),
-        ("asset_type=%00", "asset_type"),
-        ("device_id=1", "device_id"),
-        ("limit=0", "limit"),
-        ("limit=501", "limit"),
-        ("limit=ten", "limit"),
-        ("parent_id=1", "parent_id"),
-        ("ancestor=1", "ancestor"),
-        ("path=$", "path"),
-        ("sort=name", "sort"),
-        ("q=pump", "q"),
-    ],
-)
-async def test_a_list_that_cannot_be_asked_for_is_refused_by_parameter(api: Api, query: str, field: str) -> None:
-    answer = await api.call("GET", f"/assets?{query}")
-
-    status, code, fields = await refusal(answer)
-    assert (status, code) == (422, "request.payload.invalid")
-    assert [named.partition(".")[0] for named in fields] == [field]
-
-
-@pytest.mark.parametrize("cursor", ["!", "made-up", "W10", "a" * 1000])
-async def test_a_made_up_cursor_is_malformed(api: Api, cursor: str) -> None:
-    answer = await api.call("GET", f"/assets?cursor={cursor}")
-
-    assert await refusal(answer) == (400, "request.cursor.malformed", [])
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import pytest
 
 from iotsphere.assets.asset_line import KnownAsset
 from iotsphere.assets.documents import size_of
-from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.model import Asset
 from iotsphere.assets.ports import AssetsUnitOfWork, AssetsUnitOfWorkFactory
+from iotsphere.assets.search import AssetFilter
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from tests.factories.assets import build_asset
 

@@ -1,19 +1,16 @@
 from dataclasses import replace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import msgspec
 import pytest
 
 from iotsphere.assets.errors import AssetDeviceTakenError, AssetNotFoundError
-from iotsphere.assets.model import Asset, AssetFilter
+from iotsphere.assets.model import Asset
 from iotsphere.assets.ports import AssetsUnitOfWorkFactory
-from iotsphere.kernel.errors import MalformedInputError
+from iotsphere.assets.search import AssetFilter
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
-from iotsphere.kernel.pagination import encode_cursor
 from tests.factories.assets import FIRST_DAY, build_asset
-
-ANYTHING = AssetFilter()
 
 
 @pytest.fixture
@@ -33,11 +30,9 @@ async def keep(unit_of_work: AssetsUnitOfWorkFactory, *assets: Asset) -> None:
         await uow.commit()
 
 
-async def listed(
-    unit_of_work: AssetsUnitOfWorkFactory, organisation_id: OrganisationId, narrowed_to: AssetFilter = ANYTHING
-) -> list[Asset]:
+async def listed(unit_of_work: AssetsUnitOfWorkFactory, organisation_id: OrganisationId) -> list[Asset]:
     async with unit_of_work() as uow:
-        page = await uow.assets.list(organisation_id, narrowed_to, limit=500, cursor=None)
+        page = await uow.search.list(organisation_id, AssetFilter(), limit=500, cursor=None)
     assert page.next_cursor is None
     return page.items
 
@@ -185,140 +180,3 @@ async def test_a_removed_asset_is_gone_and_its_device_free(
     with pytest.raises(AssetNotFoundError):
         async with unit_of_work() as uow:
             await uow.assets.get(ours, asset.id)
-
-
-async def test_a_list_is_in_the_order_of_creation_and_then_of_ids(
-    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId
-) -> None:
-    at_once = [build_asset(organisation_id=ours, created_at=FIRST_DAY) for _ in range(5)]
-    later = build_asset(organisation_id=ours)
-
-    await keep(unit_of_work, later, *at_once)
-
-    assert await listed(unit_of_work, ours) == [*sorted(at_once, key=lambda asset: asset.id), later]
-
-
-async def test_pages_join_to_the_whole_list_whatever_is_added_meanwhile(
-    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId
-) -> None:
-    assets = [build_asset(organisation_id=ours) for _ in range(7)]
-    await keep(unit_of_work, *assets)
-    seen: list[Asset] = []
-    cursor: str | None = None
-
-    for page_number in range(4):
-        async with unit_of_work() as uow:
-            page = await uow.assets.list(ours, ANYTHING, limit=2, cursor=cursor)
-        seen += page.items
-        cursor = page.next_cursor
-        assert (cursor is None) == (page_number == 3)
-        await keep(unit_of_work, build_asset(organisation_id=ours, created_at=FIRST_DAY.replace(year=2000)))
-
-    assert seen == assets
-
-
-async def test_a_page_that_ends_with_the_list_has_no_next(
-    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId
-) -> None:
-    assets = [build_asset(organisation_id=ours) for _ in range(2)]
-    await keep(unit_of_work, *assets)
-
-    async with unit_of_work() as uow:
-        page = await uow.assets.list(ours, ANYTHING, limit=2, cursor=None)
-
-    assert (page.items, page.next_cursor) == (assets, None)
-
-
-@pytest.mark.parametrize(
-    "cursor",
-    [
-        "",
-        "!",
-        "made-up",
-        encode_cursor("2026-11-20T00:00:00Z"),
-        encode_cursor("2026-11-20T00:00:00Z", "not an id"),
-        encode_cursor("2026-11-20T00:00:00", UUID(int=0)),
-        encode_cursor("0001-01-01T00:00:00+14:00", UUID(int=0)),
-        encode_cursor("9999-12-31T23:59:59-14:00", UUID(int=0)),
-        encode_cursor(1, UUID(int=0)),
-    ],
-)
-async def test_a_cursor_that_no_list_gave_out_is_malformed(
-    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, cursor: str
-) -> None:
-    await keep(unit_of_work, build_asset(organisation_id=ours))
-
-    async with unit_of_work() as uow:
-        with pytest.raises(MalformedInputError):
-            await uow.assets.list(ours, ANYTHING, limit=2, cursor=cursor)
-
-
-async def test_a_list_is_narrowed_by_type_and_by_device(
-    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, device_id: DeviceId
-) -> None:
-    pump = build_asset(organisation_id=ours)
-    robot = build_asset(organisation_id=ours, asset_type="robot", device_id=device_id)
-    await keep(unit_of_work, pump, robot)
-
-    assert await listed(unit_of_work, ours, AssetFilter(asset_type="pump")) == [pump]
-    assert await listed(unit_of_work, ours, AssetFilter(device_id=device_id)) == [robot]
-    assert await listed(unit_of_work, ours, AssetFilter(device_id=device_id, asset_type="pump")) == []
-
-
-PROPERTIES: dict[str, Any] = {
-    "manufacturer": "Grundfos",
-    "power": 100,
-    "in_use": True,
-    "place": {"site": "North", "floor": 1},
-    "ratings": [1.0, 2, 2, "three", [4, 5], {"six": 7, "eight": 9}],
-    "nothing": None,
-    "empty": {},
-    "none": [],
-    "serial": 2**70,
-}
-
-
-@pytest.mark.parametrize(
-    ("match", "is_matched"),
-    [
-        ({}, True),
-        ({"manufacturer": "Grundfos"}, True),
-        ({"manufacturer": "grundfos"}, False),
-        ({"Manufacturer": "Grundfos"}, False),
-        ({"manufacturer": "Grundfos", "power": 100}, True),
-        ({"manufacturer": "Grundfos", "power": 101}, False),
-        ({"power": 1e2}, True),
-        ({"power": "100"}, False),
-        ({"in_use": True}, True),
-        ({"in_use": 1}, False),
-        ({"place": {"floor": 1.0}}, True),
-        ({"place": {"floor": True}}, False),
-        ({"place": {}}, True),
-        ({"place": []}, False),
-        ({"place": {"room": None}}, False),
-        ({"ratings": []}, True),
-        ({"ratings": [2, 1]}, True),
-        ({"ratings": [2, 2, 2, 2]}, True),
-        ({"ratings": ["three", [5]]}, True),
-        ({"ratings": [{"six": 7}, {"eight": 9}]}, True),
-        ({"ratings": [{"six": 9}]}, False),
-        ({"ratings": [5]}, False),
-        ({"ratings": 2}, False),
-        ({"nothing": None}, True),
-        ({"missing": None}, False),
-        ({"empty": {}}, True),
-        ({"empty": []}, False),
-        ({"none": []}, True),
-        ({"none": {}}, False),
-        ({"serial": 2**70}, True),
-        ({"serial": 2**70 + 1}, False),
-        ({"' OR 1=1 --": 1}, False),
-    ],
-)
-async def test_a_list_is_narrowed_to_what_the_properties_contain(
-    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, match: dict[str, Any], is_matched: bool
-) -> None:
-    asset = build_asset(organisation_id=ours, properties=PROPERTIES)
-    await keep(unit_of_work, asset, build_asset(properties=PROPERTIES))
-
-    assert await listed(unit_of_work, ours, AssetFilter(match=match)) == [asset] * is_matched

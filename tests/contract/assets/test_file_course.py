@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from iotsphere.assets.asset_files import AssetFileService
 from iotsphere.assets.asset_line import AssetFile, AssetLine
-from iotsphere.assets.model import Asset, AssetFilter, AssetPatch
+from iotsphere.assets.model import Asset, AssetPatch
 from iotsphere.assets.portion import ImportedAsset
 from iotsphere.assets.ports import AssetsUnitOfWorkFactory
+from iotsphere.assets.search import AssetFilter
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.identifiers import AssetId, OrganisationId

@@ -18,7 +18,7 @@ from iotsphere.api.assets.asset_bulk import told
 from iotsphere.api.assets.asset_lines import ASSET_LINES
 from iotsphere.api.bulk import Settled, import_entries
 from iotsphere.assets.asset_line import AssetFile, AssetLine
-from iotsphere.assets.model import AssetFilter
+from iotsphere.assets.search import AssetFilter
 from iotsphere.assets.service import AssetService
 from iotsphere.containers.application import Application, create_container
 from iotsphere.containers.stores import close_stores

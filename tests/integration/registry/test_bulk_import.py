@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from iotsphere.api.bulk import import_entries
 from iotsphere.api.registry.lines import DEVICE_LINES
-from iotsphere.assets.model import AssetFilter
+from iotsphere.assets.search import AssetFilter
 from iotsphere.containers.application import Application, create_container
 from iotsphere.containers.stores import close_stores
 from iotsphere.kernel.audit import Attempt
@@ -71,7 +71,7 @@ class Importing:
     async def described_devices(self) -> set[str]:
         """Tell which devices have an asset."""
         async with self.container.stores.assets_unit_of_work() as uow:
-            page = await uow.assets.list(self.attempt.organisation_id, AssetFilter(), limit=5_000, cursor=None)
+            page = await uow.search.list(self.attempt.organisation_id, AssetFilter(), limit=5_000, cursor=None)
         return {str(asset.device_id) for asset in page.items}
 
 

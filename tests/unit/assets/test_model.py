@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from iotsphere.assets.errors import AssetTooLargeError
-from iotsphere.assets.model import AssetDescription, AssetFilter
+from iotsphere.assets.model import AssetDescription
 from iotsphere.kernel.errors import RuleViolationError
 from tests.factories.assets import build_asset, build_description
 
@@ -124,11 +124,3 @@ def test_a_patch_is_nested_no_deeper_than_what_it_makes(levels: int, is_taken: b
     else:
         with pytest.raises(RuleViolationError):
             build_asset().change({"properties": properties}, changed_at=LATER)
-
-
-@pytest.mark.parametrize("match", [{"a": "\0"}, {"a\0": 1}, {"a": "x" * 4090}])
-def test_what_is_looked_for_in_properties_is_bounded_and_storable(match: dict[str, Any]) -> None:
-    with pytest.raises(RuleViolationError) as refused:
-        AssetFilter(match=match)
-
-    assert next(iter(refused.value.errors)).startswith("match")

@@ -15,7 +15,7 @@ from iotsphere.assets.errors import (
     AssetTooDeepError,
     AssetTooLargeError,
 )
-from iotsphere.assets.model import Asset, AssetDescription, AssetFilter, AssetPatch
+from iotsphere.assets.model import Asset, AssetDescription, AssetPatch
 from iotsphere.assets.place import MANY, MAX_LEVELS
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.errors import PreconditionFailedError, RuleViolationError
@@ -257,15 +257,6 @@ async def test_what_has_room_below_it_is_not_refused(bench: Bench) -> None:
     parent_ids = {(await bench.grow(MAX_LEVELS - 1)).id, (await bench.add()).id}
 
     assert await bench.service.find_refused_parents(organisation_id=OURS, parent_ids=parent_ids) == {}
-
-
-async def test_a_list_shows_the_assets_of_the_organisation_alone(bench: Bench) -> None:
-    ours = await bench.add()
-    await bench.add(organisation_id=THEIRS)
-
-    page = await bench.service.list_assets(organisation_id=OURS, narrowed_to=AssetFilter(), limit=10, cursor=None)
-
-    assert (page.items, page.next_cursor) == ([ours], None)
 
 
 async def test_an_asset_below_another_one_moves_with_it(bench: Bench) -> None:

@@ -1,0 +1,34 @@
+"""Finds assets."""
+
+from iotsphere.assets.model import Asset
+from iotsphere.assets.ports import AssetsUnitOfWorkFactory
+from iotsphere.assets.search import BY_CREATION, AssetFilter, AssetOrder
+from iotsphere.kernel.identifiers import OrganisationId
+from iotsphere.kernel.pagination import Page
+
+
+class AssetSearchService:
+    def __init__(self, *, unit_of_work: AssetsUnitOfWorkFactory) -> None:
+        self._unit_of_work = unit_of_work
+
+    async def search_assets(
+        self,
+        *,
+        organisation_id: OrganisationId,
+        narrowed_to: AssetFilter,
+        order: AssetOrder = BY_CREATION,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[Asset]:
+        """List the assets of an organisation that are looked for.
+
+        What stays as it is between two pages is met once, whatever else is added, changed or removed. A page may be
+        short, or empty, and have a next one all the same: much was gone through, and little of it was looked for.
+
+        :raises AssetNotFoundError: what is looked for is below, or related to, an asset that is not there.
+        :raises CursorMalformedError: the cursor is not one of such a search.
+        :raises SearchOrderError: there is no such order of so many assets.
+        :raises SearchTooCostlyError: it would take too long.
+        """
+        async with self._unit_of_work() as uow:
+            return await uow.search.list(organisation_id, narrowed_to, order, limit=limit, cursor=cursor)

@@ -1,0 +1,142 @@
+"""Assets that are looked for, in PostgreSQL, without going through all that there are (ADR 00NN).
+
+Either few candidates come from an index on what is looked for, and are sorted; or the order that is asked for is
+walked along for a while, until a page is full.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from iotsphere.assets.errors import SearchOrderError, SearchTooCostlyError
+from iotsphere.assets.model import Asset
+from iotsphere.assets.search import BY_CREATION, AssetFilter, AssetOrder
+from iotsphere.assets.search_position import AssetQuestion
+from iotsphere.kernel.identifiers import OrganisationId
+from iotsphere.kernel.pagination import Page
+from repositories.assets.search_conditions import find_conditions
+from repositories.assets.search_narrowing import Narrowing, everything, narrowings
+from repositories.assets.search_orders import parts_of
+from repositories.assets.search_run import Found, SearchRun
+from repositories.assets.search_statements import Search, estimate, estimated
+from repositories.assets.values import NO_PATHS, find_paths
+from repositories.sql import COMMAND_SECONDS, sqlstate
+
+FEW = 100
+"""Candidates are had in no time."""
+SECONDS = COMMAND_SECONDS * 0.9
+"""How long a search may take, with all of its statements."""
+SEARCH_SETTINGS = {
+    "statement_timeout": f"{SECONDS * 1000:.0f}ms",
+    # What is common in one organisation is rare in the next one, so a plan is made for each question.
+    "plan_cache_mode": "force_custom_plan",
+    # Two of a machine's processors are not for one request.
+    "max_parallel_workers_per_gather": "0",
+}
+"""What the server is told of every connection of those who search."""
+QUERY_CANCELED = "57014"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchBounds:
+    """How many assets a search fetches at the most: as candidates, and on a walk before, or afterwards."""
+
+    candidates: int = 10_000
+    short_walk: int = 5_000
+    long_walk: int = 20_000
+
+
+BOUNDS = SearchBounds()
+
+
+class SqlAlchemyAssetSearchRepository:
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        *,
+        bounds: SearchBounds = BOUNDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connection = connection
+        self._bounds = bounds
+        self._monotonic = monotonic
+
+    async def list(
+        self,
+        organisation_id: OrganisationId,
+        narrowed_to: AssetFilter,
+        order: AssetOrder = BY_CREATION,
+        *,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[Asset]:
+        question = AssetQuestion(organisation_id, narrowed_to, order)
+        after = None if cursor is None else question.decode(cursor)
+        until = self._monotonic() + SECONDS
+        if not self._connection.in_transaction():
+            # Whatever is asked is asked of one state of things.
+            await self._connection.execution_options(isolation_level="REPEATABLE READ")
+        try:
+            search, ways = await self._prepare(question)
+            run = SearchRun(self._connection, search, after, limit, lambda: until - self._monotonic())
+            found = await self._find(run, everything(question), ways)
+        except DBAPIError as error:
+            if sqlstate(error) == QUERY_CANCELED:
+                # Without its cause, which the unit of work would take for a store that is busy.
+                raise SearchTooCostlyError from None
+            raise
+        return Page(found.assets, None if found.end is None else question.encode(found.end))
+
+    async def _prepare(self, question: AssetQuestion) -> tuple[Search, Sequence[Narrowing]]:
+        """Give what is to be asked, and by which ways few candidates may be had."""
+        wanted, order = question.narrowed_to, question.order
+        conditions = await find_conditions(self._connection, question.organisation_id, wanted)
+        reads_values = order.keys or (wanted.path is not None and wanted.path.ranges)
+        paths = await find_paths(self._connection, question.organisation_id) if reads_values else NO_PATHS
+        search = Search(parts_of(question, paths), conditions)
+        return search, list(narrowings(question, conditions, paths))
+
+    async def _find(self, run: SearchRun, whole: Narrowing, ways: Sequence[Narrowing]) -> Found:
+        bounds = self._bounds
+        if not run.search.is_walkable:
+            expected = await self._expect(whole, [whole, *ways])
+            found = await run.sort(expected.way, at_most=bounds.candidates)
+            if found is None:
+                raise SearchOrderError(bounds.candidates)
+            return found
+        if ways:
+            expected = await self._expect(whole, ways)
+            if expected.candidates > bounds.candidates or expected.are_more_than_a_walk(run.most):
+                found = await run.walk(bounds.short_walk)
+                if found.is_full:
+                    return found
+            found = await run.sort(expected.way, at_most=bounds.candidates)
+            if found is not None:
+                return found
+        return await run.walk(bounds.long_walk)
+
+    async def _expect(self, whole: Narrowing, ways: Sequence[Narrowing]) -> "Expected":
+        """Ask the planner by which way the fewest candidates are to be had."""
+        only = next((way for way in ways if way.is_one), None)
+        if only is not None:
+            return Expected(only, 1, 1)
+        plan = await self._connection.scalar(estimate([way.query for way in (whole, *ways)]))
+        owned, *counts = estimated(plan)
+        candidates = min(counts)
+        return Expected(ways[counts.index(candidates)], candidates, owned)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """So many ``candidates``, by the planner's word, of all that the organisation has."""
+
+    way: Narrowing
+    candidates: float
+    owned: float
+
+    def are_more_than_a_walk(self, most: int) -> bool:
+        """Tell whether fewer assets would be walked past until there are ``most``, if those lie anywhere."""
+        return self.candidates > max(FEW, most * self.owned / max(1, self.candidates))

@@ -1,0 +1,93 @@
+"""One search, by candidates that are sorted, or by a walk."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from iotsphere.assets.errors import SearchTooCostlyError
+from iotsphere.assets.model import Asset
+from iotsphere.assets.search_position import SearchPosition
+from repositories.assets.rows import row_to_asset
+from repositories.assets.search_narrowing import Narrowing
+from repositories.assets.search_statements import SETTINGS, Search
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a page shows, and its end, unless it is the last one. A page that is full, or the last, needs no more."""
+
+    assets: list[Asset]
+    end: SearchPosition | None
+    is_full: bool = True
+
+
+class SearchRun:
+    """``remaining_seconds`` tells how long it may still take."""
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        search: Search,
+        after: SearchPosition | None,
+        limit: int,
+        remaining_seconds: Callable[[], float],
+    ) -> None:
+        self.search = search
+        self.most = limit + 1
+        self._connection = connection
+        self._after = after
+        self._remaining_seconds = remaining_seconds
+        self._is_first = True
+
+    async def walk(self, width: int) -> Found:
+        """Go along the order, past so many assets at the most."""
+        await self._settle()
+        rows: list[tuple[sa.Row[Any], SearchPosition]] = []
+        after = self._after or SearchPosition(0, ())
+        each = width // len(self.search.parts)
+        for nth in range(after.part, len(self.search.parts)):
+            key = after.key if nth == after.part else ()
+            statement = self.search.walk(nth, key, width=each, most=self.most - len(rows))
+            found = (await self._connection.execute(statement)).all()
+            rows += [(row, self.search.position_of(row, nth)) for row in found if row.fits]
+            if len(rows) == self.most:
+                break
+            if found and found[-1].place == each:
+                return Found([row_to_asset(row) for row, _ in rows], self.search.position_of(found[-1], nth), False)
+        return self._page(rows)
+
+    async def sort(self, way: Narrowing, *, at_most: int) -> Found | None:
+        """Sort the candidates, unless there are more than ``at_most``."""
+        await self._settle(way)
+        statement = self.search.candidates(way, self._after, at_most=at_most, most=self.most)
+        found = (await self._connection.execute(statement)).all()
+        if found[0].candidates > at_most:
+            return None
+        return self._page([(row, self.search.position_of(row, row.part)) for row in found if row.part is not None])
+
+    def _page(self, rows: Sequence[tuple[sa.Row[Any], SearchPosition]]) -> Found:
+        shown = rows[: self.most - 1]
+        end = shown[-1][1] if len(rows) > len(shown) else None
+        return Found([row_to_asset(row) for row, _ in shown], end)
+
+    async def _settle(self, way: Narrowing | None = None) -> None:
+        """Say how long a statement may take, and of which plans the planner is not to think.
+
+        A plan that goes through a table is none. What has to come from a bitmap comes from one even where the planner
+        takes it to be so common that enough of it is found soon on another way.
+        """
+        is_first, self._is_first = self._is_first, False
+        if is_first and way is None:
+            return
+        remaining = self._remaining_seconds()
+        if remaining <= 0:
+            raise SearchTooCostlyError
+        settings = {
+            "milliseconds": f"{max(1, remaining * 1000):.0f}",
+            "seqscan": "on" if way is None else "off",
+            "indexscan": "off" if way is not None and way.is_bitmap else "on",
+        }
+        await self._connection.execute(SETTINGS, settings)

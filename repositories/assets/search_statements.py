@@ -1,0 +1,149 @@
+"""The statements of which a search consists. Each bounds for itself how many assets it fetches."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.base import PGCompiler
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import visitors
+
+from iotsphere.assets.search_position import SearchPosition
+from repositories.assets.search_conditions import Conditions
+from repositories.assets.search_narrowing import Narrowing
+from repositories.assets.search_orders import Columns, Key, OrderPart
+from repositories.assets.tables import assets
+
+SETTINGS = sa.text("""
+SELECT set_config('statement_timeout', :milliseconds, true), set_config('enable_seqscan', :seqscan, true),
+       set_config('enable_indexscan', :indexscan, true), set_config('enable_indexonlyscan', :indexscan, true)
+""")
+
+
+class Explained(sa.Executable, sa.ClauseElement):
+    """How PostgreSQL would go about a query, which it does not ask."""
+
+    inherit_cache = True
+    _traverse_internals = [("query", visitors.InternalTraversal.dp_clauseelement)]  # noqa: RUF012
+
+    def __init__(self, query: sa.CompoundSelect[Any]) -> None:
+        self.query = query
+
+    @property
+    def _all_selected_columns(self) -> Any:
+        # What a result is read by whose statement was compiled before.
+        return self.query._all_selected_columns  # noqa: SLF001
+
+
+@compiles(Explained, "postgresql")
+def _explained(element: Explained, compiler: PGCompiler, **options: Any) -> str:
+    return f"EXPLAIN (FORMAT JSON) {compiler.process(element.query, **options)}"
+
+
+def estimate(queries: Sequence[sa.Select[Any]]) -> Explained:
+    """Ask the planner how many rows it expects of each query."""
+    return Explained(sa.union_all(*(query.with_only_columns(sa.literal_column("1")) for query in queries)))
+
+
+def estimated(plan: Any) -> list[float]:
+    """Read what the planner says to ``estimate`` of two queries or more."""
+    (top,) = plan
+    return [one["Plan Rows"] for one in top["Plan"]["Plans"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is looked for, and the order, which consists of ``parts``, one behind the other."""
+
+    parts: Sequence[OrderPart]
+    conditions: Conditions
+
+    @property
+    def is_walkable(self) -> bool:
+        return all(part.walked() is not None for part in self.parts)
+
+    def walk(self, nth: int, after: Sequence[Any], *, width: int, most: int) -> sa.Select[Any]:
+        """Give from a part of the order what is looked for, of as many as ``width`` of those that lie in it.
+
+        Every row tells its place on the walk. The last of them is given in any case: there the walk ends, if it comes
+        so far before it has ``most`` rows.
+        """
+        part = self.parts[nth]
+        walked = part.walked()
+        assert walked is not None  # noqa: S101  # the search is walkable
+        behind = walked.rows.where(*_behind(walked.key, after, part)).order_by(*_in_order(walked.key, part))
+        one: sa.FromClause
+        one = inner = behind.limit(width).subquery("inner")
+        source: sa.FromClause = inner
+        if walked.asset is not None:
+            owned = sa.select(assets).where(assets.c.number == inner.c[walked.asset.name])
+            one = owned.offset(0).lateral("one")
+            source = inner.join(one, sa.true())
+        key = [inner.c[column.name] for column in walked.key]
+        place = sa.func.row_number().over().label("place")
+        # No condition gets past the limit and the window, and so none makes the planner leave the order. It is not
+        # asked for again outside: all of it would be had before any of it is given.
+        gone_past = sa.select(*(one.c[column.name] for column in assets.c), *_labelled(nth, key), place)
+        a = gone_past.select_from(source).subquery("a")
+        fits = sa.func.coalesce(sa.and_(part.holds(a.c), *self.conditions.on(a.c)), sa.false())
+        return sa.select(a, fits.label("fits")).where(sa.or_(fits, a.c.place == width)).limit(most)
+
+    def candidates(
+        self, narrowing: Narrowing, after: SearchPosition | None, *, at_most: int, most: int
+    ) -> sa.Select[Any]:
+        """Give from the candidates what is looked for, in order; in every row stands how many candidates there are.
+
+        There is a row also where nothing is found, or there are more than ``at_most``; then nothing else is in it.
+        """
+        a = narrowing.rows(at_most=at_most + 1)
+        keys = [labelled for nth, part in enumerate(self.parts) for labelled in _labelled(nth, part.key(a.c))]
+        fits = sa.and_(sa.true(), *self._behind(a.c, after), *self.conditions.on(a.c, but=narrowing.known))
+        met = sa.select(a.c.number, self._part_of(a.c).label("part"), *keys, fits.label("fits")).cte("met")
+        counted = sa.select(sa.func.count().label("candidates")).select_from(met).subquery("counted")
+        page = sa.select(met).where(met.c.fits).order_by(*self._in_order(met.c)).limit(most).subquery("page")
+        one = sa.select(assets).where(assets.c.number == page.c.number).offset(0).lateral("one")
+        rows = counted.outerjoin(page, counted.c.candidates <= at_most).outerjoin(one, sa.true())
+        shown = (counted.c.candidates, page.c.part, *(page.c[key.name] for key in keys), *one.c)
+        return sa.select(*shown).select_from(rows).order_by(*self._in_order(page.c))
+
+    def position_of(self, row: sa.Row[Any], nth: int) -> SearchPosition:
+        """Give where in the order a row is, that is in the n-th part of it."""
+        return SearchPosition(nth, tuple(getattr(row, name) for name in self._names(nth)))
+
+    def _names(self, nth: int) -> list[str]:
+        return [_name(nth, place) for place in range(self.parts[nth].key_length)]
+
+    def _part_of(self, columns: Columns) -> sa.ColumnElement[Any]:
+        first, *others = self.parts
+        return sa.case((first.holds(columns), 0), else_=1) if others else sa.literal(0)
+
+    def _in_order(self, columns: Columns) -> Iterator[sa.ColumnElement[Any]]:
+        yield columns["part"]
+        for nth, part in enumerate(self.parts):
+            yield from _in_order([columns[name] for name in self._names(nth)], part)
+
+    def _behind(self, columns: Columns, after: SearchPosition | None) -> Iterator[sa.ColumnElement[bool]]:
+        if after is not None:
+            first, *others = self.parts[after.part :]
+            own = sa.and_(first.holds(columns), *_behind(first.key(columns), after.key, first))
+            yield sa.or_(own, *(part.holds(columns) for part in others))
+
+
+def _labelled(nth: int, key: Key) -> Iterator[sa.Label[Any]]:
+    return (column.label(_name(nth, place)) for place, column in enumerate(key))
+
+
+def _name(nth: int, place: int) -> str:
+    return f"key_{nth}_{place}"
+
+
+def _in_order(key: Key, part: OrderPart) -> Iterator[sa.ColumnElement[Any]]:
+    return (column.desc() if part.is_descending else column for column in key)
+
+
+def _behind(key: Key, after: Sequence[Any], part: OrderPart) -> Iterator[sa.ColumnElement[bool]]:
+    if after:
+        here = sa.tuple_(*key)
+        last = sa.tuple_(*(sa.literal(value, column.type) for value, column in zip(after, key, strict=True)))
+        yield here < last if part.is_descending else here > last
