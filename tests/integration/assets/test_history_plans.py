@@ -9,6 +9,7 @@ import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from iotsphere.assets.change import AssetChange
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
 from iotsphere.kernel.pagination import encode_cursor
 from repositories.assets.changes import SqlAlchemyAssetChangeRepository
@@ -19,13 +20,13 @@ VERSIONS = 5_000
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
-# One is changed every second, a thousand others five times each; one has no history.
+# One is changed every second, four thousand others twice; one has no history.
 ASSETS = sa.text("""
     INSERT INTO assets (id, organisation_id, asset_type, name, properties, capabilities, created_at, updated_at,
                         version)
     SELECT CASE n WHEN 0 THEN :quiet WHEN 1 THEN CAST(:busy AS uuid) ELSE gen_random_uuid() END, :ours, 'pump', 'P',
-           '{}', '[]', :start, :start, CASE n WHEN 1 THEN CAST(:versions AS integer) ELSE 5 END
-    FROM generate_series(0, 1000) AS n
+           '{}', '[]', :start, :start, CASE n WHEN 1 THEN CAST(:versions AS integer) ELSE 2 END
+    FROM generate_series(0, 4000) AS n
 """)
 CHANGES = sa.text("""
     INSERT INTO asset_changes (asset, version, changed_at, actor, patch, whole)
@@ -88,6 +89,10 @@ async def one_version(changes: SqlAlchemyAssetChangeRepository) -> int:
     return len(await changes.list_since_whole(OURS, BUSY, version=3_000))
 
 
+async def one_more(changes: SqlAlchemyAssetChangeRepository) -> None:
+    await changes.add(AssetChange(OURS, BUSY, VERSIONS + 1, START + 9_000 * SECOND, "user:1", patch={"name": "Q"}))
+
+
 LOOKS: list[tuple[Look, int | None]] = [
     (first_page, 50),
     (late_page, 50),
@@ -96,6 +101,7 @@ LOOKS: list[tuple[Look, int | None]] = [
     (version_at_a_time, 3_000),
     (version_before_all, None),
     (one_version, 20),
+    (one_more, None),
 ]
 
 
