@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import httpx
 
+from features.support.patience import patient_client
 from features.support.running import ADMIN_EMAIL, ADMIN_PASSWORD
 
 PASSWORD = "a password for the tests"
@@ -16,7 +17,7 @@ class Platform:
     """
 
     def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=url, trust_env=False, timeout=30)
+        self.http = patient_client(url)
         self.answer: httpx.Response | None = None
         self.devices: dict[str, dict] = {}
         self.assets: dict[str, dict] = {}
@@ -27,7 +28,7 @@ class Platform:
 
     @staticmethod
     def log_in_as_platform_administrator(url: str) -> httpx.Client:
-        http = httpx.Client(base_url=url, trust_env=False, timeout=30)
+        http = patient_client(url)
         login = {"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}
         token = http.post("/api/v1/auth/token", json=login).json()["access_token"]
         http.headers["Authorization"] = f"Bearer {token}"

@@ -1,15 +1,19 @@
 """The application's processes on stores that a test can take away."""
 
+import re
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import httpx
 
-from features.support.running import free_port
+from features.support.running import START_SECONDS, eventually, free_port
 from iotsphere.config import Settings, child_environment, read_settings
 from tests.faults.proxy import FaultProxy
 
@@ -50,8 +54,9 @@ class Deployment:
             self.processes[role] = subprocess.Popen(command, env=environment)
 
     def stop(self) -> None:
-        """End what is running in good order."""
+        """End what is running in good order, which it knows of once it has started."""
         for process in self.processes.values():
+            eventually(partial(has_started, process), within=START_SECONDS, what="it heeds SIGTERM")
             process.terminate()
         try:
             statuses = [process.wait(timeout=STOP_SECONDS) for process in self.processes.values()]
@@ -67,6 +72,15 @@ class Deployment:
             self.processes[role].kill()
         for role in roles or ROLES:
             self.processes.pop(role).wait()
+
+
+def has_started(process: "subprocess.Popen[bytes]") -> bool:
+    """Tell whether it does something of its own about SIGTERM, instead of simply being no more; or has ended."""
+    if process.poll() is not None:
+        return True
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    caught = re.search(r"^SigCgt:\t([0-9a-f]+)$", status, re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def settings_for(dsns: dict[str, str], shadow_url: str) -> Settings:

@@ -17,6 +17,7 @@ from iotsphere.kernel.identifiers import OrganisationId
 from tests.factories.audit import build_entry
 from tests.factories.identity import build_organisation
 from tests.integration.audit.conftest import TrailProcess
+from tests.integration.patience import eventually
 
 ORGANISATION = OrganisationId(uuid4())
 # Whoever owns the table can take its guard away.
@@ -82,13 +83,13 @@ async def test_writers_and_sealers_at_once_leave_neither_a_gap_nor_a_repeat(
     is_written = asyncio.Event()
 
     async def write() -> None:
-        await asyncio.gather(*(add(process, 3) for _ in range(40)))
+        await asyncio.gather(*(eventually(add, process, 3) for _ in range(40)))
         is_written.set()
 
     async def seal(sealer: TrailProcess) -> int:
         sealed = 0
-        while not is_written.is_set() or (await sealer.sealing.count_waiting()).count:
-            sealed += len(await sealer.sealing.seal_entries(limit=7))
+        while not is_written.is_set() or (await eventually(sealer.sealing.count_waiting)).count:
+            sealed += len(await eventually(sealer.sealing.seal_entries, limit=7))
         return sealed
 
     _, one, other = await asyncio.gather(write(), seal(process), seal(other_process))

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import httpx
 
+from features.support.patience import patient_client
 from features.support.running import ADMIN_EMAIL, ADMIN_PASSWORD, RunningPlatform
 
 # As a module: a program of its own would look for its interpreter where it was installed.
@@ -48,7 +49,7 @@ api_key = "{api_key}"
 """
 # A reading, or a line, that is not valid is counted as rejected, and costs those beside it nothing.
 COMMON = """
-hooks = "serializers"
+hooks = "hooks"
 
 # Methods that an operation has not are tests/api/edge's: one is enough here.
 [phases.coverage]
@@ -71,14 +72,30 @@ include-operation-id = "import_maintenance_events"
 checks.negative_data_rejection.enabled = false
 """
 
-# The program knows no lines of JSON: what it makes up is sent as one.
-SERIALIZERS = """
+# The program knows no lines of JSON: what it makes up is sent as one. And it knows no busy stores: only what is
+# turned away again and again has failed.
+HOOKS = """
 import json
+import time
 import schemathesis
+from schemathesis.core.failures import ServerError
+
+REPETITIONS = 10
 
 @schemathesis.serializer("application/x-ndjson")
 def write_line(context, value):
     return value if isinstance(value, bytes) else json.dumps(value).encode()
+
+@schemathesis.hook
+def filter_failure(context, failure, case, response):
+    if not isinstance(failure, ServerError):
+        return True
+    for _ in range(REPETITIONS):
+        if response.status_code != 503 or "retry-after" not in response.headers:
+            return response.status_code >= 500
+        time.sleep(float(response.headers["retry-after"][0]))
+        response = case.call()
+    return True
 """
 
 
@@ -99,7 +116,7 @@ class Campaign:
         with TemporaryDirectory(prefix="openapi-") as folder:
             configuration = Path(folder) / "schemathesis.toml"
             configuration.write_text(COMMON + self.configuration)
-            (Path(folder) / "serializers.py").write_text(SERIALIZERS)
+            (Path(folder) / "hooks.py").write_text(HOOKS)
             return subprocess.run(
                 [
                     *PROGRAM,
@@ -143,7 +160,7 @@ def as_device(url: str) -> Campaign:
 @contextmanager
 def administrator(url: str) -> Iterator[httpx.Client]:
     """Be logged in as the platform administrator, who has to be able to."""
-    with httpx.Client(base_url=f"{url}/api/v1", trust_env=False, timeout=30) as http:
+    with patient_client(f"{url}/api/v1") as http:
         login = {"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}
         token = http.post("/auth/token", json=login).raise_for_status().json()["access_token"]
         http.headers["Authorization"] = f"Bearer {token}"

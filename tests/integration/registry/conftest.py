@@ -1,8 +1,7 @@
 import asyncio
 import os
 import signal
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from iotsphere.identity.model import Organisation
 from iotsphere.kernel.clock import utc_now
-from iotsphere.kernel.errors import UnavailableError
 from iotsphere.localstack.cache import default_cache_dir
 from iotsphere.localstack.stack import LocalStack
 from iotsphere.registry.model import Device, OutboxEvent
@@ -140,15 +138,3 @@ async def within(seconds: float, act: Awaitable[T]) -> T:
     await asyncio.wait([task], timeout=seconds)
     assert task.done(), f"It had not ended after {seconds} s."
     return task.result()
-
-
-async def eventually(act: Callable[[], Awaitable[T]]) -> T:
-    """Repeat until the store is there again, as a client told to try again does."""
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            return await act()
-        except UnavailableError:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.02)

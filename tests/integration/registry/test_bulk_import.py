@@ -30,7 +30,8 @@ from tests.api.bench import NOWHERE
 from tests.factories.identity import build_attempt, build_organisation
 from tests.faults.conftest import POSTGRESQL_SOCKET
 from tests.faults.proxy import FaultProxy
-from tests.integration.registry.conftest import eventually, within
+from tests.integration.patience import eventually
+from tests.integration.registry.conftest import within
 
 
 @dataclass(frozen=True)

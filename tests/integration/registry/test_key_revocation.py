@@ -24,7 +24,8 @@ from iotsphere.registry.model import Credential, DeviceStatus
 from repositories.registry.keys import PostgresChangeFeed
 from tests.factories.identity import build_integration_key, build_user
 from tests.factories.registry import build_credential
-from tests.integration.registry.conftest import RegistryMachine, RegistryProcess, eventually
+from tests.integration.patience import eventually
+from tests.integration.registry.conftest import RegistryMachine, RegistryProcess
 
 # What is promised of a revoked key, on every process.
 BOUND_SECONDS = 1.0

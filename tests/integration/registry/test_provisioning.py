@@ -20,7 +20,8 @@ from iotsphere.registry.model import Device, DeviceFilter, ProvisionedDevice, Pr
 from iotsphere.registry.provisioning import ProvisioningKeyService, ProvisioningService
 from tests.factories.identity import build_attempt
 from tests.factories.registry import build_provisioning_key
-from tests.integration.registry.conftest import RegistryMachine, RegistryProcess, eventually, within
+from tests.integration.patience import eventually
+from tests.integration.registry.conftest import RegistryMachine, RegistryProcess, within
 
 
 class Provisioning:

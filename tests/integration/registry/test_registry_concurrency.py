@@ -51,7 +51,8 @@ from repositories.sql import COMMAND_SECONDS
 from tests.factories.identity import build_actor, build_attempt, build_integration_key, build_user
 from tests.factories.registry import FIRST_DAY, build_event
 from tests.fakes.identity import SECRET_KEY, RecordingPasswords, build_tokens
-from tests.integration.registry.conftest import RegistryProcess, eventually, within
+from tests.integration.patience import eventually
+from tests.integration.registry.conftest import RegistryProcess, within
 
 
 async def devices_of(process: RegistryProcess, organisation: Organisation) -> list[Device]:
@@ -65,7 +66,7 @@ async def test_twenty_registrations_of_one_serial_number_make_one_device(
     process: RegistryProcess, ours: Organisation
 ) -> None:
     answers = await asyncio.gather(
-        *(process.register(ours, serial_number="SN-1", name=str(number)) for number in range(20)),
+        *(eventually(process.register, ours, serial_number="SN-1", name=str(number)) for number in range(20)),
         return_exceptions=True,
     )
 
@@ -80,7 +81,8 @@ async def test_no_change_of_labels_is_lost(process: RegistryProcess, ours: Organ
 
     await asyncio.gather(
         *(
-            process.devices.change_device(
+            eventually(
+                process.devices.change_device,
                 attempt=build_attempt(organisation_id=ours.id),
                 device_id=device.id,
                 expected_version=None,
@@ -102,11 +104,16 @@ async def test_a_contact_and_a_change_at_once_lose_nothing_of_each_other(
 
     await asyncio.gather(
         *(
-            process.devices.record_contact(attempt=build_attempt(organisation_id=ours.id), device_id=device.id)
+            eventually(
+                process.devices.record_contact,
+                attempt=build_attempt(organisation_id=ours.id),
+                device_id=device.id,
+            )
             for device in devices
         ),
         *(
-            process.devices.change_device(
+            eventually(
+                process.devices.change_device,
                 attempt=build_attempt(organisation_id=ours.id),
                 device_id=device.id,
                 expected_version=None,
@@ -127,7 +134,9 @@ async def test_of_first_contacts_at_once_one_makes_the_device_active_and_the_tra
     device, _ = await process.register(ours)
     attempt = build_attempt(kind=ActorKind.DEVICE, id=device.id, organisation_id=ours.id)
 
-    await asyncio.gather(*(process.devices.record_contact(attempt=attempt, device_id=device.id) for _ in range(20)))
+    await asyncio.gather(
+        *(eventually(process.devices.record_contact, attempt=attempt, device_id=device.id) for _ in range(20))
+    )
 
     [seen] = await devices_of(process, ours)
     assert (seen.status, seen.version) == (DeviceStatus.ACTIVE, 2)
@@ -582,7 +591,10 @@ async def test_of_twenty_requests_under_one_key_at_once_one_is_done(process: Reg
 
     actor = f"user:{uuid4()}"
     answers = await asyncio.gather(
-        *(service.answer_once(actor=actor, key="key", fingerprint=b"request", work=work) for _ in range(20))
+        *(
+            eventually(service.answer_once, actor=actor, key="key", fingerprint=b"request", work=work)
+            for _ in range(20)
+        )
     )
 
     assert answers == [b"answer"] * 20

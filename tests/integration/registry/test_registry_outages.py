@@ -12,7 +12,8 @@ from iotsphere.localstack.stack import LocalStack, create_database
 from iotsphere.registry.model import Device, DeviceFilter
 from repositories.availability import CLOSED_SECONDS
 from repositories.migrations import upgrade
-from tests.integration.registry.conftest import RegistryMachine, RegistryProcess, eventually, within
+from tests.integration.patience import eventually
+from tests.integration.registry.conftest import RegistryMachine, RegistryProcess, within
 
 LONGEST_WAIT_SECONDS = 3.0
 # A refusal without asking the store is told from one that asked it, and was told nothing.
