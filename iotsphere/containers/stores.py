@@ -32,6 +32,7 @@ from repositories.shadow.stream import RedisChangeStream
 from repositories.sql import SqlAlchemyStoreProbe, create_store_engine
 from repositories.telemetry.archive_files import ParquetArchiveFiles
 from repositories.telemetry.probe import SqlAlchemyTelemetryProbe
+from repositories.telemetry.reading import create_telemetry_engine
 from repositories.telemetry.rollups import COMMAND_SECONDS as ROLLUP_SECONDS
 from repositories.telemetry.unit_of_work import (
     SqlAlchemyColumnstoreUnitOfWork,
@@ -69,7 +70,7 @@ class Stores(containers.DeclarativeContainer):
     )
     moving_unit_of_work = providers.Factory(SqlAlchemyAssetsUnitOfWork, moving_engine, assets_gate)
 
-    telemetry_engine = providers.Singleton(create_store_engine, settings.provided.telemetry_dsn)
+    telemetry_engine = providers.Singleton(create_telemetry_engine, settings.provided.telemetry_dsn)
     telemetry_gate = providers.Singleton(StoreGate, "telemetry")
     telemetry_unit_of_work = providers.Factory(SqlAlchemyTelemetryUnitOfWork, telemetry_engine, telemetry_gate)
     # For what no request waits for, and may take its time.

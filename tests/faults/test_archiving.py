@@ -28,8 +28,8 @@ from iotsphere.telemetry.retention_rules import IntakeTerms
 from iotsphere.telemetry.service import TelemetryService
 from repositories.availability import StoreGate
 from repositories.migrations import upgrade
-from repositories.sql import create_store_engine
 from repositories.telemetry.archive_files import ParquetArchiveFiles
+from repositories.telemetry.reading import create_telemetry_engine
 from repositories.telemetry.unit_of_work import SqlAlchemyKeepingUnitOfWork, SqlAlchemyTelemetryUnitOfWork
 from tests.faults.deployment import Deployment
 from tests.faults.site import START_SECONDS, eventually
@@ -186,7 +186,7 @@ async def archiving(
     dsn = await create_database(stack, name, timescaledb=request.param == "timescaledb")
     upgrade("telemetry", dsn)
     settings = replace(deployment.settings, telemetry_dsn=dsn, archive_dir=tmp_path / "archive")
-    engine = create_store_engine(dsn)
+    engine = create_telemetry_engine(dsn)
     archiving = Archiving(Deployment(settings, {}), engine, tmp_path / "archive", DeviceId(uuid4()))
     await archiving.fill()
     yield archiving

@@ -15,7 +15,7 @@ from iotsphere.localstack.stack import LocalStack, create_database
 from iotsphere.telemetry.model import EARLIEST, Order, Point, Reading, Selection
 from repositories.availability import StoreGate
 from repositories.migrations import HISTORIES, _config, is_current, upgrade
-from repositories.sql import create_store_engine
+from repositories.telemetry.reading import create_telemetry_engine
 from repositories.telemetry.tables import metadata
 from repositories.telemetry.unit_of_work import SqlAlchemyTelemetryUnitOfWork
 
@@ -66,7 +66,7 @@ async def test_points_of_before_are_in_readings_afterwards(stack: LocalStack, en
     upgrade("telemetry", dsn)
 
     found = []
-    engine = create_store_engine(dsn)
+    engine = create_telemetry_engine(dsn)
     async with SqlAlchemyTelemetryUnitOfWork(engine, StoreGate("telemetry")) as uow:
         for device_id in (ONE, OTHER):
             selection = Selection(device_id, None, EARLIEST, datetime(2100, 1, 1, tzinfo=UTC))
@@ -97,7 +97,7 @@ async def test_what_was_kept_before_is_parted_by_class_afterwards(stack: LocalSt
         for table in TABLES:
             assert str(connection.scalar(KEY, {"name": f"pk_{table}"})).startswith("PRIMARY KEY (source,")
         assert set(connection.scalars(STORAGE)) == {"p"}
-    engine = create_store_engine(dsn)
+    engine = create_telemetry_engine(dsn)
     async with SqlAlchemyTelemetryUnitOfWork(engine, StoreGate("telemetry")) as uow:
         # Into what was there, and beside it.
         for ts in (JANUARY, datetime(2027, 7, 1, tzinfo=UTC)):

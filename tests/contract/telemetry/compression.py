@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from iotsphere.localstack.stack import LocalStack, create_database
 from repositories.availability import StoreGate
 from repositories.migrations import upgrade
-from repositories.sql import create_store_engine
+from repositories.telemetry.reading import create_telemetry_engine
 from repositories.telemetry.unit_of_work import SqlAlchemyColumnstoreUnitOfWork, SqlAlchemyTelemetryUnitOfWork
 
 CHUNKS = sa.text("""
@@ -36,12 +36,12 @@ def create_patient_engine(dsn: str) -> AsyncEngine:
 
     What a second is enough for where nothing is compressed may take two there, on three connections.
     """
-    return create_store_engine(dsn, pool_size=30, command_seconds=10)
+    return create_telemetry_engine(dsn, pool_size=30, command_seconds=10)
 
 
 async def skip_unless_columnar(dsn: str) -> None:
     """Make a store such as its chunks can be compressed in, or skip the test."""
-    engine = create_store_engine(dsn)
+    engine = create_telemetry_engine(dsn)
     async with SqlAlchemyColumnstoreUnitOfWork(engine, StoreGate("telemetry")) as uow:
         can_compress = await uow.columnstore.can_compress()
         if can_compress:

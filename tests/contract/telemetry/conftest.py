@@ -10,7 +10,7 @@ from iotsphere.kernel.identifiers import DeviceId
 from iotsphere.localstack.stack import LocalStack
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from repositories.availability import StoreGate
-from repositories.sql import create_store_engine
+from repositories.telemetry.reading import create_telemetry_engine
 from repositories.telemetry.unit_of_work import SqlAlchemyTelemetryUnitOfWork
 from tests.contract.telemetry.compression import CompressingTelemetryUnitOfWork, columnar_engine
 from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
@@ -18,14 +18,14 @@ from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
 
 @pytest_asyncio.fixture(scope="session")
 async def timescaledb_engine(telemetry_dsn: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_store_engine(telemetry_dsn)
+    engine = create_telemetry_engine(telemetry_dsn)
     yield engine
     await engine.dispose()
 
 
 @pytest_asyncio.fixture(scope="session")
 async def partitions_engine(native_telemetry_dsn: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_store_engine(native_telemetry_dsn)
+    engine = create_telemetry_engine(native_telemetry_dsn)
     yield engine
     await engine.dispose()
 

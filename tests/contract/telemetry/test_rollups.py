@@ -23,8 +23,8 @@ from iotsphere.telemetry.ports import RollupUnitOfWorkFactory, TelemetryUnitOfWo
 from iotsphere.telemetry.rollups import RollupService
 from repositories.availability import StoreGate
 from repositories.migrations import upgrade
-from repositories.sql import create_store_engine
 from repositories.telemetry import latest
+from repositories.telemetry.reading import create_telemetry_engine
 from repositories.telemetry.unit_of_work import SqlAlchemyRollupUnitOfWork, SqlAlchemyTelemetryUnitOfWork
 from tests.contract.telemetry.compression import CompressingTelemetryUnitOfWork, columnar_engine
 from tests.fakes.telemetry import InMemoryRollupUnitOfWork, InMemoryTelemetryUnitOfWork, TelemetryData
@@ -91,7 +91,7 @@ async def own_store(stack: LocalStack, engine_name: str, purpose: str = "rolled_
     has_timescaledb = engine_name == "timescaledb"
     dsn = await create_database(stack, f"{purpose}_{engine_name}", timescaledb=has_timescaledb)
     upgrade("telemetry", dsn)
-    engine, gate = create_store_engine(dsn), StoreGate("telemetry")
+    engine, gate = create_telemetry_engine(dsn), StoreGate("telemetry")
     yield Kept(
         partial(SqlAlchemyTelemetryUnitOfWork, engine, gate), partial(SqlAlchemyRollupUnitOfWork, engine, gate)
     )

@@ -16,7 +16,7 @@ from iotsphere.telemetry.model import EARLIEST, Reading
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from repositories.availability import StoreGate
 from repositories.migrations import upgrade
-from repositories.sql import create_store_engine
+from repositories.telemetry.reading import create_telemetry_engine
 from repositories.telemetry.unit_of_work import SqlAlchemyKeepingUnitOfWork, SqlAlchemyTelemetryUnitOfWork
 from tests.contract.telemetry.compression import (
     CompressingTelemetryUnitOfWork,
@@ -44,7 +44,7 @@ async def dsn(stack: LocalStack, request: pytest.FixtureRequest) -> str:
 
 @pytest_asyncio.fixture(scope="module")
 async def engine(dsn: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_patient_engine(dsn) if is_compressed(dsn) else create_store_engine(dsn)
+    engine = create_patient_engine(dsn) if is_compressed(dsn) else create_telemetry_engine(dsn)
     yield engine
     await engine.dispose()
 
