@@ -18,6 +18,7 @@ from iotsphere.kernel.errors import PreconditionFailedError
 from iotsphere.kernel.identifiers import OrganisationId
 from repositories.assets.unit_of_work import SqlAlchemyAssetsUnitOfWork
 from repositories.availability import StoreGate
+from tests.integration.patience import eventually
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ async def define(
 async def test_of_many_definitions_at_once_each_has_a_version_of_its_own(
     types: DeviceTypeService, ours: OrganisationId, name: str, first: int
 ) -> None:
-    defined = await asyncio.gather(*(define(types, ours, name) for _ in range(20)))
+    defined = await asyncio.gather(*(eventually(define, types, ours, name) for _ in range(20)))
 
     assert sorted(one.version for one in defined) == list(range(first, first + 20))
 
@@ -54,7 +55,7 @@ async def test_of_many_who_replace_the_shipped_version_one_is_heard(
     types: DeviceTypeService, ours: OrganisationId
 ) -> None:
     outcomes = await asyncio.gather(
-        *(define(types, ours, "pump", expected_version=1) for _ in range(20)), return_exceptions=True
+        *(eventually(define, types, ours, "pump", expected_version=1) for _ in range(20)), return_exceptions=True
     )
 
     assert Counter(type(outcome) for outcome in outcomes) == {DeviceType: 1, PreconditionFailedError: 19}
