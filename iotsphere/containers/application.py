@@ -364,13 +364,18 @@ class Application(containers.DeclarativeContainer):
         epochs=latest_epochs,
     )
     telemetry = providers.Singleton(
-        TelemetryService, unit_of_work=latest_intake, clock=clock, room=query_room, kinds=device_kinds
+        TelemetryService,
+        unit_of_work=latest_intake,
+        view=stores.telemetry_view.provider,
+        clock=clock,
+        room=query_room,
+        kinds=device_kinds,
     )
     fleet_queries = providers.Singleton(
         FleetQueries,
         devices=registry.devices,
         telemetry=providers.Singleton(
-            FleetTelemetryService, unit_of_work=stores.telemetry_unit_of_work.provider, clock=clock, room=query_room
+            FleetTelemetryService, unit_of_work=stores.telemetry_view.provider, clock=clock, room=query_room
         ),
         units=metric_units,
     )

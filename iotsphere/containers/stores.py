@@ -40,6 +40,7 @@ from repositories.telemetry.unit_of_work import (
     SqlAlchemyKeepingUnitOfWork,
     SqlAlchemyRollupUnitOfWork,
     SqlAlchemyTelemetryUnitOfWork,
+    SqlAlchemyTelemetryView,
 )
 from repositories.throttling.store import RedisThrottleStore
 
@@ -73,6 +74,7 @@ class Stores(containers.DeclarativeContainer):
     telemetry_engine = providers.Singleton(create_telemetry_engine, settings.provided.telemetry_dsn)
     telemetry_gate = providers.Singleton(StoreGate, "telemetry")
     telemetry_unit_of_work = providers.Factory(SqlAlchemyTelemetryUnitOfWork, telemetry_engine, telemetry_gate)
+    telemetry_view = providers.Factory(SqlAlchemyTelemetryView, telemetry_engine, telemetry_gate)
     # For what no request waits for, and may take its time.
     rollup_engine = providers.Singleton(
         create_store_engine, settings.provided.telemetry_dsn, pool_size=1, command_seconds=ROLLUP_SECONDS

@@ -29,4 +29,6 @@ def parse_time(value: object) -> datetime:
 
 def format_time(moment: datetime) -> str:
     """Write a time as every answer shows it: ``2026-11-20T17:23:00.123456Z``."""
-    return f"{moment.astimezone(UTC).isoformat(timespec='microseconds')[:26]}Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat(timespec='microseconds')[:26]}Z"

@@ -217,12 +217,14 @@ class Aggregate(StrEnum):
     P95 = "p95"
     P99 = "p99"
 
+    # As texts have it, which they are: an enumeration's own is worked out in Python, for each figure of an answer.
+    __hash__ = str.__hash__
+
 
 Figures = dict[Aggregate, float | int | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """The points of one metric in one interval, in figures; a figure is None where no number bears it."""
 
     metric: str

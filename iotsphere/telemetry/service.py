@@ -70,9 +70,14 @@ class TelemetryService:
         room: QueryRoom | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         kinds: DeviceTypes | None = None,
+        view: TelemetryUnitOfWorkFactory | None = None,
     ) -> None:
-        """``kinds`` knows of which type a device is; without it, classes for some type are for no device."""
+        """``kinds`` knows of which type a device is; without it, classes for some type are for no device.
+
+        ``view`` makes units of work for reading alone, where they cost less than others.
+        """
         self._unit_of_work = unit_of_work
+        self._view = view or unit_of_work
         self._kinds = kinds
         self._clock = clock
         self._room = room or QueryRoom()
@@ -171,7 +176,7 @@ class TelemetryService:
         :raises QueryTooCostlyError: it would take too long.
         """
         selection, after = self._selection(query), _after(query)
-        async with self._room.place(organisation_id), self._unit_of_work() as uow:
+        async with self._room.place(organisation_id), self._view() as uow:
             points = await uow.points.range(selection, order=query.order, after=after, limit=query.limit + 1)
         return _page(points, query)
 
@@ -186,7 +191,7 @@ class TelemetryService:
         :raises QueryTooCostlyError: there are too many numbers, or it would take too long.
         """
         selection, after = self._selection(query), _after(query, most)
-        async with self._room.place(organisation_id), self._unit_of_work() as uow:
+        async with self._room.place(organisation_id), self._view() as uow:
             series = await uow.points.numbers(selection, limit=MAX_NUMBERS)
         if sum(min(most, len(numbers.times)) for numbers in series.values()) > MAX_SAMPLES:
             raise TooManyPointsError(MAX_SAMPLES)
@@ -204,7 +209,7 @@ class TelemetryService:
         start, end = self._range(start, end)
         if start >= await self._retention.dropped_before():
             return []
-        async with self._unit_of_work() as uow:
+        async with self._view() as uow:
             days = await uow.archive.list(start=start, end=end, device_ids=device_ids)
         now = self._clock()
         return stretches_of(each for each in days if each.file.readings and not each.is_restored(now))
@@ -221,7 +226,7 @@ class TelemetryService:
         :raises FigureOverflowError: a figure exceeds the largest double.
         """
         selection, after = self._selection(query), _after(query, summary)
-        async with self._room.place(organisation_id), self._unit_of_work() as uow:
+        async with self._room.place(organisation_id), self._view() as uow:
             buckets = await uow.points.aggregate(selection, summary.grid, summary.aggregates, limit=MAX_BUCKETS + 1)
         if len(buckets) > MAX_BUCKETS:
             raise TooManyIntervalsError(MAX_BUCKETS)
@@ -279,7 +284,7 @@ class TelemetryService:
         if cursor is not None:
             (last_shown,) = decode_cursor(cursor, tuple[Microseconds], asked=asked)
             start = max(start, _from_microseconds(last_shown) + interval.length)
-        async with self._room.place(organisation_id), self._unit_of_work() as uow:
+        async with self._room.place(organisation_id), self._view() as uow:
             entries = await uow.ledger.list(device_id, start, end, length=interval.length, limit=limit + 1)
         last = entries[limit - 1].start if len(entries) > limit else None
         return Page(entries[:limit], encode_cursor(_microseconds(last), asked=asked) if last else None)

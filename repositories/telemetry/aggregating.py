@@ -1,7 +1,7 @@
 """How points become figures, interval by interval, from the readings themselves."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -80,12 +80,22 @@ def values_between(start: str, end: str, grid: Grid, *, chosen: str = "chosen") 
     )
 
 
-def row_to_bucket(row: sa.Row[Any], aggregates: Collection[Aggregate]) -> tuple[str, Bucket]:
-    """Give a group's name and its figures.
+def rows_to_buckets(rows: Sequence[sa.Row[Any]], aggregates: Collection[Aggregate]) -> list[tuple[str, Bucket]]:
+    """Give each group's name and its figures.
 
     :raises FigureOverflowError: PostgreSQL lets a percentile between two large numbers become infinite.
     """
-    name, metric, start, *figures = tuple(row)
-    if not all(math.isfinite(figure) for figure in figures if figure is not None):
+    if not rows:
+        return []
+    # Column by column, for there may be tens of thousands of rows.
+    names, metrics, starts, *columns = zip(*rows, strict=True)
+    if not all(map(_is_finite, columns)):
         raise FigureOverflowError
-    return name, Bucket(metric, start, dict(zip(aggregates, figures, strict=True)))
+    figures = (dict(zip(aggregates, row, strict=True)) for row in zip(*columns, strict=True))
+    return list(zip(names, map(Bucket, metrics, starts, figures), strict=True))
+
+
+def _is_finite(column: Iterable[float | None]) -> bool:
+    numbers = [number for number in column if number is not None]
+    # A sum is not if one of them is not; it may also be too large by itself.
+    return math.isfinite(sum(numbers)) or all(map(math.isfinite, numbers))

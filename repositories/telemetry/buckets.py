@@ -11,7 +11,7 @@ from iotsphere.telemetry.errors import FigureOverflowError
 from iotsphere.telemetry.intervals import Grid
 from iotsphere.telemetry.model import Aggregate, Bucket, FleetSelection
 from iotsphere.telemetry.rollups import coarsest_for, cut
-from repositories.telemetry.aggregating import aggregate_query, row_to_bucket
+from repositories.telemetry.aggregating import aggregate_query, rows_to_buckets
 from repositories.telemetry.merging import AnswerPart, is_mergeable, merge_query
 from repositories.telemetry.reading import read
 from repositories.telemetry.staleness import find_stale_spans
@@ -58,4 +58,4 @@ class BucketReader:
 
     async def _read(self, query: sa.TextClause, parameters: dict[str, Any], limit: int) -> list[tuple[str, Bucket]]:
         rows = await read(self._connection, query, parameters | {"limit": limit})
-        return [row_to_bucket(row, self._aggregates) for row in rows]
+        return rows_to_buckets(rows, self._aggregates)

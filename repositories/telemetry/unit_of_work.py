@@ -51,6 +51,18 @@ class SqlAlchemyTelemetryUnitOfWork(SqlAlchemyUnitOfWork):
         self.retention = SqlAlchemyRetentionRepository(connection)
 
 
+class SqlAlchemyTelemetryView(SqlAlchemyTelemetryUnitOfWork):
+    """The same for who only reads, each statement by itself: no word is lost on a beginning and an end.
+
+    Between two statements of a transaction others may commit as well.
+    """
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        await self._connection.execution_options(isolation_level="AUTOCOMMIT")
+        return self
+
+
 LET_GO = sa.text("SELECT pg_advisory_unlock_all()")
 
 
