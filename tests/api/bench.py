@@ -22,6 +22,7 @@ from iotsphere.kernel.actor import Role
 from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.identifiers import AssetId, SigningKeyId
 from iotsphere.registry.model import Device
+from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from iotsphere.throttling.process import ProcessThrottleStore
 from tests.factories.identity import build_organisation, build_session, build_user
 from tests.factories.registry import build_credential, build_device
@@ -127,6 +128,11 @@ class ApiBench:
 
     def close_registry(self) -> None:
         self.container.stores.registry_unit_of_work.override(providers.Factory(UnreachableUnitOfWork, self.tables))
+
+    def keep_telemetry(self, unit_of_work: TelemetryUnitOfWorkFactory) -> None:
+        """Let readings be kept there, whoever writes them or only reads."""
+        for provider in (self.container.stores.telemetry_unit_of_work, self.container.stores.telemetry_view):
+            provider.override(providers.Factory(unit_of_work))
 
     def add_signing_key(self) -> SigningKey:
         key = SigningKey(SigningKeyId(uuid4()), b"key " * 8, utc_now())

@@ -5,7 +5,6 @@ import csv
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -19,7 +18,7 @@ from iotsphere.api.operation import ARCHIVED, ARROW, CSV, JSON, NEXT_CURSOR, Adm
 from iotsphere.api.streaming import content_type_of, streamed
 from iotsphere.api.telemetry.places import LongPlace, LongPlaces
 from iotsphere.api.telemetry.schemas import COUNTERS
-from iotsphere.kernel.times import format_time
+from iotsphere.kernel.times import format_time, format_times
 from iotsphere.telemetry.archived import ArchivedStretch
 from iotsphere.telemetry.blocks import NUMBERS
 from iotsphere.telemetry.errors import QueryBusyError
@@ -117,17 +116,11 @@ class CsvWriter:
     def write(self, items: Sequence[Any]) -> bytes:
         times, *others = self._table.columns_of(items)
         written = io.StringIO()
-        csv.writer(written).writerows(zip(_texts(times), *others, strict=True))
+        csv.writer(written).writerows(zip(format_times(times), *others, strict=True))
         return written.getvalue().encode()
 
     def end(self) -> bytes:
         return b""
-
-
-def _texts(times: Sequence[datetime]) -> list[str]:
-    """Write times; those of a reading come one after the other, and are written once."""
-    written = {time: format_time(time) for time in dict.fromkeys(times)}
-    return [written[time] for time in times]
 
 
 class ArrowWriter:

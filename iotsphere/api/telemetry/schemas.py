@@ -7,7 +7,7 @@ from marshmallow import Schema, ValidationError, fields, post_dump, post_load, p
 
 from iotsphere.api.errors import RefusalAnswer
 from iotsphere.api.fields import Timestamp
-from iotsphere.kernel.times import format_time
+from iotsphere.kernel.times import format_times
 from iotsphere.telemetry.intervals import Grid, Interval, parse_timezone
 from iotsphere.telemetry.model import (
     METRIC_NAME,
@@ -263,13 +263,13 @@ class PointList(fields.Field[list[Point | Bucket]]):
         obj: Any,  # noqa: ARG002
         **_: Any,
     ) -> list[Any]:
-        return [_written(item) for item in value or ()]
+        items = value or []
+        times = format_times(item.ts for item in items)
+        return [_written(ts, item) for ts, item in zip(times, items, strict=True)]
 
 
-def _written(item: Point | Bucket) -> Any:
-    if isinstance(item, Point):
-        return [format_time(item.ts), item.value]
-    return {"ts": format_time(item.ts), **item.figures}
+def _written(ts: str, item: Point | Bucket) -> Any:
+    return [ts, item.value] if isinstance(item, Point) else {"ts": ts, **item.figures}
 
 
 class SeriesAnswer(Schema):

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from dependency_injector import providers
 
 from iotsphere.kernel.identifiers import DeviceId
 from tests.api.bench import ApiBench
@@ -16,8 +15,7 @@ from tests.fakes.telemetry import InMemoryTelemetryUnitOfWork, TelemetryData
 
 @pytest.fixture(autouse=True)
 def _store(bench: ApiBench) -> None:
-    store = partial(InMemoryTelemetryUnitOfWork, TelemetryData())
-    bench.container.stores.telemetry_unit_of_work.override(providers.Factory(store))
+    bench.keep_telemetry(partial(InMemoryTelemetryUnitOfWork, TelemetryData()))
 
 
 async def example(bench: ApiBench, path: str, media_type: str = "application/json") -> Any:

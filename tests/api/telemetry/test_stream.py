@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import pytest
 import zstandard
-from dependency_injector import providers
 
 from iotsphere.api.operation import TRUSTED_SECONDS
 from iotsphere.api.spool import MAX_SPOOLS
@@ -55,7 +54,7 @@ def data(bench: ApiBench) -> TelemetryData:
 
 
 def keep(bench: ApiBench, unit_of_work: Any) -> None:
-    bench.container.stores.telemetry_unit_of_work.override(providers.Factory(unit_of_work))
+    bench.keep_telemetry(unit_of_work)
 
 
 def gateway(bench: ApiBench) -> Credentials:

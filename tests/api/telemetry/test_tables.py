@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, Self
 
 import httpx
@@ -75,7 +74,7 @@ class GatedUnitOfWork(InMemoryTelemetryUnitOfWork):
 @pytest.fixture
 def store(bench: ApiBench) -> Store:
     store = Store()
-    bench.container.stores.telemetry_unit_of_work.override(providers.Factory(partial(store)))
+    bench.keep_telemetry(store)
     return store
 
 

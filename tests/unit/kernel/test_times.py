@@ -3,10 +3,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from iotsphere.kernel.times import format_time, parse_time
+from iotsphere.kernel.times import format_time, format_times, parse_time
 
 AWARE = st.datetimes(
     min_value=datetime(1, 1, 3),  # noqa: DTZ001  # the zone is the strategy's
@@ -99,3 +99,10 @@ def test_what_is_written_is_read_back_to_the_microsecond(moment: datetime) -> No
     assert len(written) == len("2026-11-20T17:23:00.123456Z")
     assert written.endswith("Z")
     assert parse_time(written) == moment
+
+
+@given(st.lists(AWARE | AWARE.map(lambda moment: moment.astimezone(UTC).replace(microsecond=0))))
+@example([datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)])
+@example([datetime(2026, 11, 20, 17, 23, 0, 100_000, tzinfo=UTC)])
+def test_many_times_are_written_as_each_is_by_itself(moments: list[datetime]) -> None:
+    assert format_times(moments) == list(map(format_time, moments))
