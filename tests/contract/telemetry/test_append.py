@@ -161,19 +161,3 @@ async def test_replaces_in_the_order_given(unit_of_work: TelemetryUnitOfWorkFact
     assert await append(unit_of_work, one, replace=True) == [DUPLICATE]
     assert await append(unit_of_work, two, replace=True) == [STORED]
     assert [found.value for found in await stored(unit_of_work, device_id)] == ["two"]
-
-
-async def test_a_full_batch_of_any_age_is_stored_and_recognised(
-    unit_of_work: TelemetryUnitOfWorkFactory, device_id: DeviceId
-) -> None:
-    """From 2000 to today: more than three hundred chunks or partitions in one transaction."""
-    points = [
-        build_point(
-            device_id=device_id, metric=f"m{number % 10}", ts=EARLIEST + number * timedelta(hours=23), value=1
-        )
-        for number in range(10_000)
-    ]
-
-    assert await append(unit_of_work, *points) == [STORED] * 10_000
-    assert await append(unit_of_work, *points) == [DUPLICATE] * 10_000
-    assert len(await stored(unit_of_work, device_id)) == 10_000
