@@ -1,6 +1,7 @@
 """A running platform answers as its OpenAPI document says, whatever it is sent."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -40,7 +41,9 @@ def test_to_a_device(platform: RunningPlatform) -> None:
 
 
 def test_to_an_administrator(platform: RunningPlatform) -> None:
-    check(platform, as_administrator(platform.url), operations=len(described(platform)))
+    """What devices may do as well, they have done on a device that is there: an administrator's would be made up."""
+    alone = replace(as_administrator(platform.url), operations=("--exclude-by", "/x-device-may == true"))
+    check(platform, alone, operations=sum(not o["x-device-may"] for o in described(platform)))
 
     # Otherwise most of it was tried by nobody who could be recognised.
     with administrator(platform.url) as http:
