@@ -65,6 +65,13 @@ def size_of(document: Any) -> int:
     return len(msgspec.json.encode(document))
 
 
+def count_values(document: Any) -> int:
+    """Count the values in a storable document, itself included: scalars, objects and arrays."""
+    if isinstance(document, dict):
+        return 1 + sum(map(count_values, document.values()))
+    return 1 + sum(map(count_values, document)) if isinstance(document, list) else 1
+
+
 def check_storable(document: Any, path: str, *, levels: int = MAX_DEPTH) -> None:
     """Refuse what PostgreSQL cannot keep as JSON, or nests objects and arrays more than ``levels`` deep.
 

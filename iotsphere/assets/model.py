@@ -3,7 +3,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self, TypedDict
 
-from iotsphere.assets.documents import JsonObject, check_storable, merge, refusal, size_of
+from iotsphere.assets.documents import JsonObject, check_storable, count_values, merge, refusal, size_of
 from iotsphere.assets.errors import AssetTooLargeError
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 
@@ -11,6 +11,8 @@ ASSET_TYPE = re.compile(r"[a-z][a-z0-9-]{0,62}")
 MAX_NAME_LENGTH = 256
 MAX_CAPABILITIES = 200
 MAX_PROPERTIES_BYTES = 256 * 1024
+# The database keeps them one by one: a busy one takes in so many within the time-out of a statement.
+MAX_VALUES = 5_000
 MAX_CAPABILITIES_BYTES = 256 * 1024
 
 
@@ -38,6 +40,8 @@ class AssetDescription:
         check_storable(self.properties, "properties")
         if size_of(self.properties) > MAX_PROPERTIES_BYTES:
             raise AssetTooLargeError("properties", MAX_PROPERTIES_BYTES)
+        if count_values(self.properties) > MAX_VALUES:
+            raise refusal("properties", f"Hold more than {MAX_VALUES} values. Series of figures belong in telemetry.")
         check_capabilities(self.capabilities)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from iotsphere.assets.model import Asset
+from iotsphere.assets.model import MAX_VALUES, Asset
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.identifiers import OrganisationId
 from repositories.assets.assets import SqlAlchemyAssetRepository
@@ -185,3 +185,26 @@ async def test_the_paths_that_came_first_are_kept_of_every_asset_and_no_others(
     assert len(keys) == MAX_PATHS
     assert len([name for _, (name,), *_ in kept if name in most]) == 10 * len(most)
     assert len([name for _, (name,), *_ in kept if name in too_many]) == 1
+
+
+async def test_as_much_as_properties_may_hold_is_kept_and_changed_in_time(
+    service: AssetService, assets_engine: AsyncEngine
+) -> None:
+    ours = OrganisationId(uuid4())
+    most = {f"k{place}": place for place in range(MAX_VALUES - 2)}
+    added = await service.add_asset(
+        organisation_id=ours, added_by="user:1", asset_type="pump", name="P", properties={"a": most}
+    )
+
+    changed = await service.change_asset(
+        organisation_id=ours,
+        asset_id=added.id,
+        changed_by="user:1",
+        patch={"properties": {"a": None, "b": most}},
+        expected_version=None,
+    )
+
+    assert changed.properties == {"b": most}
+    async with assets_engine.connect() as connection:
+        # The paths that came first, of which no asset has a value any more.
+        assert await kept_of(connection, ours) == []

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,6 +44,19 @@ def test_properties_may_take_256_kib_and_not_a_byte_more() -> None:
     assert build_description(properties={"a": most})
     with pytest.raises(AssetTooLargeError):
         build_description(properties={"a": most + "x"})
+
+
+@pytest.mark.parametrize(
+    "wrap", [list, lambda values: [{"a": value} for value in values[::2]]], ids=["flat", "nested"]
+)
+def test_properties_may_hold_5000_values_and_not_one_more(wrap: Callable[[list[int]], Any]) -> None:
+    # The object itself and the array in it are two of them.
+    most = [0] * 4998
+
+    assert build_description(properties={"a": wrap(most)})
+    with pytest.raises(RuleViolationError) as refused:
+        build_description(properties={"a": wrap(most), "b": 0})
+    assert list(refused.value.errors) == ["properties"]
 
 
 def test_capabilities_may_be_200_and_take_256_kib_together() -> None:
