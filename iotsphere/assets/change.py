@@ -55,7 +55,8 @@ class AssetChange:
     def kind(self) -> AssetChangeKind:
         if self.patch is not None:
             return AssetChangeKind.CHANGED
-        return AssetChangeKind.ADDED if self.version == 1 else AssetChangeKind.FOUND
+        is_told = self.version == 1 and self.actor != UNKNOWN
+        return AssetChangeKind.ADDED if is_told else AssetChangeKind.FOUND
 
     @property
     def content(self) -> JsonObject:

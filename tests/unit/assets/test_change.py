@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iotsphere.assets.change import AssetChangeKind, as_it_was, change_of, describe
+from iotsphere.assets.change import UNKNOWN, AssetChange, AssetChangeKind, as_it_was, change_of, describe
 from iotsphere.assets.documents import find_patch, merge
 from iotsphere.assets.model import AssetPatch
 from iotsphere.kernel.identifiers import AssetId
@@ -88,6 +88,15 @@ def test_of_an_added_asset_nothing_is_told_but_who_and_when() -> None:
         "user:1",
     )
     assert (change.patch, change.whole) == (None, None)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_nobody_has_told_of_was_found_also_the_first_version(version: int) -> None:
+    asset = build_asset()
+
+    found = AssetChange(asset.organisation_id, asset.id, version, asset.updated_at, UNKNOWN, whole=describe(asset))
+
+    assert found.kind is AssetChangeKind.FOUND
 
 
 def test_a_change_tells_what_differs_and_who_has_made_it() -> None:
