@@ -14,6 +14,7 @@ from iotsphere.kernel.identifiers import DeviceId, MaintenanceEventId, Organisat
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 from repositories.assets.tables import maintenance_events
 
+TENTH = Decimal("0.1")
 KEY = (maintenance_events.c.occurred_at, maintenance_events.c.id)
 
 
@@ -80,8 +81,7 @@ def _event_to_row(event: MaintenanceEvent) -> dict[str, Any]:
         "component": event.component,
         "occurred_at": event.occurred_at,
         "notes": event.notes,
-        # By its shortest notation: 0.1 is a tenth here, and not the double next to it.
-        "cost": None if event.cost is None else Decimal(repr(event.cost)),
+        "cost": None if event.cost is None else _decimal(event.cost),
         "recorded_by": event.recorded_by,
         "recorded_at": event.recorded_at,
     }
@@ -102,7 +102,19 @@ def _row_to_event(row: sa.Row[Any]) -> MaintenanceEvent:
     )
 
 
+def _decimal(cost: float) -> Decimal:
+    """Give a number by its shortest notation: 0.1 is a tenth, and not the double next to it.
+
+    A double has digits behind the point, if only a zero, by which it is known for one.
+    """
+    exact = Decimal(repr(cost))
+    return exact.quantize(TENTH) if isinstance(cost, float) and _exponent(exact) >= 0 else exact
+
+
 def _number(cost: Decimal) -> int | float:
     """Give back what was given: what has digits behind the point, if only a zero, was a double."""
-    exponent = cost.as_tuple().exponent
-    return float(cost) if isinstance(exponent, int) and exponent < 0 else int(cost)
+    return float(cost) if _exponent(cost) < 0 else int(cost)
+
+
+def _exponent(number: Decimal) -> int:
+    return int(number.as_tuple().exponent)

@@ -52,7 +52,8 @@ async def test_an_event_comes_back_as_it_was_kept(
 
 
 @pytest.mark.parametrize(
-    "cost", [0, 1, 1.0, 0.1, 120.50, 10**18, 9007199254740993, 123456789.01, 5e-324, 1 / 3, 100, 0.0, 250.0]
+    "cost",
+    [0, 1, 1.0, 0.1, 120.50, 10**18, 9007199254740993, 123456789.01, 5e-324, 1 / 3, 100, 0.0, 250.0, 1e16, 1e18],
 )
 async def test_a_cost_is_kept_exactly(unit_of_work: AssetsUnitOfWorkFactory, cost: float) -> None:
     event = build_maintenance_event(cost=cost)
