@@ -21,7 +21,12 @@ def upgrade(store: str, dsn: str) -> None:
     """Run the revisions that are missing, in one transaction; two processes at once take turns."""
     engine = create_engine(make_url(dsn).set(drivername="postgresql+psycopg"), connect_args={"connect_timeout": 5})
     with engine.begin() as connection:
+        # Rewriting tables may take minutes, and so may others' turns; the role's own limits are those of requests.
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        # Behind whoever waits for a table, all others would wait that use it.
+        connection.execute(text("SET LOCAL lock_timeout TO DEFAULT"))
         if _revision(connection) != head_revision(store):
             from alembic import command  # noqa: PLC0415
 

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from iotsphere.localstack.stack import LocalStack, create_database
 from repositories.assets.tables import metadata
-from repositories.migrations import HISTORIES, _config, is_current, upgrade
+from repositories.migrations import HISTORIES, MIGRATION_LOCK, _config, is_current, upgrade
 
 # As a process adds assets that knows no trees yet.
 ADD = sa.text("""
@@ -158,6 +160,21 @@ def test_every_foreign_key_is_led_by_an_index(empty_dsn: str) -> None:
             leading.add(inspector.get_pk_constraint(table)["constrained_columns"][0])
             for key in inspector.get_foreign_keys(table):
                 assert key["constrained_columns"][0] in leading, (table, key["name"])
+
+
+def test_who_migrates_waits_for_others_longer_than_a_request_may(empty_dsn: str) -> None:
+    limits = "-c statement_timeout=1000 -c lock_timeout=1000"
+    limited = make_url(empty_dsn).update_query_dict({"options": limits}).render_as_string(hide_password=False)
+
+    with ThreadPoolExecutor() as others, engine_of(empty_dsn).begin() as connection:
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        waiting = others.submit(upgrade, "assets", limited)
+        with pytest.raises(FutureTimeoutError):
+            waiting.result(timeout=1.5)
+        connection.rollback()
+        waiting.result()
+
+    assert is_current("assets", empty_dsn)
 
 
 def test_the_history_leads_back_to_an_empty_database(empty_dsn: str) -> None:
