@@ -1,7 +1,9 @@
 """What PostgreSQL makes of predicates that were read and written anew."""
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -124,6 +126,24 @@ def seconds(connection: Connection, predicate: str, properties: dict[str, Any]) 
         connection.execute("SELECT properties @@ %s::jsonpath FROM large", [predicate])
         taken.append(perf_counter() - started)
     return min(taken)
+
+
+def test_what_the_documentation_says_is_true_of_an_asset_is(connection: Connection) -> None:
+    section = (Path(__file__).parents[3] / "docs/assets.md").read_text().partition("## Asking by a predicate")[2]
+    (properties,) = re.findall(r"```json\n(.*?)```", section, re.DOTALL)
+    # In a table, what parts two columns is escaped in code too.
+    cells = " ".join(re.findall(r"^\| (`.*?`) \| ", section, re.MULTILINE)).replace(r"\|", "|")
+    shown = re.findall(r"`(.+?)`", cells)
+
+    fits = [
+        connection.execute(
+            "SELECT %s::text::jsonb @@ %s::jsonpath", [properties, read_predicate(text).text]
+        ).fetchone()
+        for text in shown
+    ]
+
+    assert len(shown) == 17
+    assert fits == [(True,)] * len(shown)
 
 
 @pytest.mark.parametrize(
