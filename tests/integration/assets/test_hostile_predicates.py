@@ -105,13 +105,12 @@ def texts() -> st.SearchStrategy[str]:
     return st.one_of(predicates(), predicates(), mutated_predicates(), pieces, st.text())
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(path=texts(), sort=st.sampled_from(["created_at", "-created_at", "name", "properties.a", "-properties.b"]))
 @example(path=f'$.a == "{THEIRS}"', sort="created_at")
 @example(path=f'!($.a == "{OURS}")', sort="name")
 @example(path="$.a[*] == $.a[*]", sort="created_at")
 @example(path=WORST, sort="created_at")
-@example(path=WORST, sort="-properties.a")
 @example(path=f'$.b like_regex "{"a*" * 49}c"', sort="properties.b")
 async def test_every_predicate_is_answered_with_our_own_assets_or_refused(fleet: Fleet, path: str, sort: str) -> None:
     status, answer = await fleet.ask(path, sort=sort)
