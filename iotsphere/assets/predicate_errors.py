@@ -29,7 +29,7 @@ class PredicateTooLargeError(RuleViolationError):
 class PredicatePatternError(RuleViolationError):
     """``position`` is where the pattern's text begins."""
 
-    code: ClassVar[str] = "assets.predicate.pattern"
+    code: ClassVar[str] = "assets.predicate.pattern_unsupported"
 
     def __init__(self, position: int, reason: str) -> None:
         message = f"At character {position}: the pattern cannot be used: {reason}"

@@ -37,7 +37,7 @@ INJECTIONS = (
 )
 REFUSALS = {
     "assets.predicate.malformed",
-    "assets.predicate.pattern",
+    "assets.predicate.pattern_unsupported",
     "assets.predicate.too_large",
     "assets.search.too_costly",
     # What no text in a query can hold.

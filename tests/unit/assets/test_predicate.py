@@ -232,7 +232,7 @@ def test_other_patterns_are_refused(pattern: str, place: int) -> None:
 
     assert message_of(text).startswith("At character 16: the pattern cannot be used: ")
     assert f"as its character {place} is" in message_of(text)
-    assert refusal_of(text).code == "assets.predicate.pattern"
+    assert refusal_of(text).code == "assets.predicate.pattern_unsupported"
 
 
 def test_a_range_of_characters_goes_upwards() -> None:
