@@ -65,7 +65,9 @@ class AssetFilterQuery(Schema):
         longest=MAX_BYTES,
         load_default=None,
         metadata={
-            "description": "A predicate that is true of the properties, in a part of the SQL/JSON path language.",
+            "description": "A predicate that is true of the properties, in a part of the SQL/JSON path language:"
+            " paths of members, [*], [n] and filters, compared with literals; starts with, like_regex, exists, !, &&"
+            " and ||. A refusal names the character, and what may stand there.",
             "example": '$.manufacturer == "Grundfos" && $.rated_power_kw > 5',
         },
     )

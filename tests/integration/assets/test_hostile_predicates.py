@@ -105,6 +105,13 @@ def texts() -> st.SearchStrategy[str]:
     return st.one_of(predicates(), predicates(), mutated_predicates(), pieces, st.text())
 
 
+async def test_a_predicate_finds_what_it_is_true_of(fleet: Fleet) -> None:
+    status, answer = await fleet.ask(f'$.a == "{OURS}" && $.b > 6')
+
+    assert status == 200
+    assert len(answer["items"]) == 300
+
+
 @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(path=texts(), sort=st.sampled_from(["created_at", "-created_at", "name", "properties.a", "-properties.b"]))
 @example(path=f'$.a == "{THEIRS}"', sort="created_at")
