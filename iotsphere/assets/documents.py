@@ -35,6 +35,9 @@ def merge(target: Any, patch: Any) -> Any:
 
 def is_same(one: Any, other: Any) -> bool:
     """Tell whether two documents are the same JSON; Python takes True for 1 and for 1.0, JSON does not."""
+    if one is other:
+        # As what a patch does not touch is.
+        return True
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(is_same(value, other[key]) for key, value in one.items())
     if isinstance(one, list) and isinstance(other, list):
@@ -52,11 +55,13 @@ def _differences(before: JsonObject, after: JsonObject) -> JsonObject:
     patch: JsonObject = dict.fromkeys(before.keys() - after.keys())
     for key, value in after.items():
         known = before.get(key)
-        if key not in before or not isinstance(known, dict) or not isinstance(value, dict):
-            if key not in before or not is_same(known, value):
-                patch[key] = value
-        elif inner := _differences(known, value):
-            patch[key] = inner
+        if key in before and known is value:
+            continue
+        if isinstance(known, dict) and isinstance(value, dict):
+            if inner := _differences(known, value):
+                patch[key] = inner
+        elif key not in before or not is_same(known, value):
+            patch[key] = value
     return patch
 
 
