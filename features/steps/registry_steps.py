@@ -4,6 +4,8 @@ from features.support.platform import Platform
 from features.support.running import eventually
 
 REFUSALS = {
+    "the page leads on in another search": "request.cursor.malformed",
+    "the predicate cannot be read": "assets.predicate.malformed",
     "the serial number is taken": "registry.device.serial_number_taken",
     "the device is suspended": "registry.device.suspended",
     "the credential is not valid": "identity.credential.invalid",

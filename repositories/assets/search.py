@@ -1,4 +1,4 @@
-"""Assets that are looked for, in PostgreSQL, without going through all that there are (ADR 00NN).
+"""Assets that are looked for, in PostgreSQL, without going through all that there are (ADR 0042).
 
 Either few candidates come from an index on what is looked for, and are sorted; or the order that is asked for is
 walked along for a while, until a page is full.
