@@ -1,6 +1,6 @@
 # Two commands matter: `make up` runs the platform on this machine, `make test` runs every check.
 .DEFAULT_GOAL := help
-.PHONY: help up test coverage lint unit features bench bench-access bench-shadow bench-rebuild bench-bulk bench-rollups bench-telemetry bench-volume fuzz shadow-campaign telemetry-campaign lock clean
+.PHONY: help up test coverage lint unit features bench bench-access bench-shadow bench-rebuild bench-bulk bench-assets bench-rollups bench-telemetry bench-volume fuzz shadow-campaign telemetry-campaign lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,6 +19,7 @@ help:
 	@echo "make bench-shadow  measure the device shadow (SHADOWS=1000000 adds a full store)"
 	@echo "make bench-rebuild  measure how long an emptied shadow store takes to come back (SHADOWS=100000)"
 	@echo "make bench-bulk  measure import and export of devices"
+	@echo "make bench-assets  measure searches and files of assets as they grow (SIZES='10000 100000 1000000')"
 	@echo "make bench-rollups  measure what figures cost from rollups and from readings (ENGINE=partitions)"
 	@echo "make bench-telemetry  measure the intake of readings beside bare endpoints"
 	@echo "make bench-volume  measure queries and intake as the store fills (POINTS='1000000 50000000')"
@@ -54,6 +55,9 @@ bench-rebuild: $(VENV)/dev.stamp
 
 bench-bulk: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.bulk
+
+bench-assets: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.assets --sizes $(or $(SIZES),10000 100000)
 
 bench-rollups: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.rollups --engine $(or $(ENGINE),timescaledb)

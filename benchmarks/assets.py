@@ -1,0 +1,288 @@
+"""Measures searches, files and the room of assets as they grow, in one run. ``make bench-assets`` calls this.
+
+Each question is asked of PostgreSQL in plain SQL, of the search itself, and over HTTP, in turns. A search gives a
+page of 50; plain SQL is asked for as many, in the same order.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import random
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import msgspec
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.access import environment_of_serving
+from benchmarks.bulk import NDJSON, organisation
+from benchmarks.run import Platform, running_platform
+from benchmarks.sites import COST_CENTRES, MANUFACTURERS, SITE, Sites, lines_of
+from iotsphere.assets.predicate import read_predicate
+from iotsphere.assets.search import AssetFilter
+from iotsphere.config import read_complete_settings
+from iotsphere.containers.application import Application, create_container
+from iotsphere.containers.stores import close_stores
+from iotsphere.kernel.identifiers import AssetId, OrganisationId
+
+FILLED_WITHIN_SECONDS = 3600
+PAGE = 50
+PLAIN = (
+    "SELECT a.* FROM assets a {joined} WHERE a.organisation_id = $1 AND {wanted} ORDER BY a.created_at, a.id LIMIT 50"
+)
+BELOW = (
+    "JOIN places p USING (number), (SELECT path FROM assets JOIN places USING (number) WHERE id = $2) top",
+    "p.path > top.path AND p.path < top.path || '\\xff'::bytea",
+)
+SIZES = """
+SELECT relname AS name, pg_relation_size(oid) AS bytes FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')
+  AND (relname ~ '^(pk|uq|ix)_(assets|places|property_|asset_changes)'
+       OR relname IN ('assets', 'places', 'property_values', 'property_paths', 'asset_changes'))
+ORDER BY relname
+"""
+console = Console()
+Ask = Callable[[], Awaitable[list[str]]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked for, as each of the ways has it."""
+
+    query: dict[str, str]
+    narrowed_to: AssetFilter
+    wanted: str
+    parameters: tuple[Any, ...]
+    joined: str = ""
+
+
+def by_match(sought: dict[str, Any]) -> Question:
+    text = json.dumps(sought)
+    return Question({"match": text}, AssetFilter(match=sought), "a.properties @> $2::text::jsonb", (text,))
+
+
+def by_path(text: str) -> Question:
+    return Question(
+        {"path": text}, AssetFilter(path=read_predicate(text)), "a.properties @@ $2::text::jsonpath", (text,)
+    )
+
+
+def by_ancestor(top: UUID) -> Question:
+    joined, wanted = BELOW
+    return Question({"ancestor": str(top)}, AssetFilter(ancestor=AssetId(top)), wanted, (top,), joined)
+
+
+def below_and_match(top: UUID, sought: dict[str, Any]) -> Question:
+    joined, below = BELOW
+    text = json.dumps(sought)
+    return Question(
+        {"ancestor": str(top), "match": text},
+        AssetFilter(ancestor=AssetId(top), match=sought),
+        f"{below} AND a.properties @> $3::text::jsonb",
+        (top, text),
+        joined,
+    )
+
+
+def questions_of(sites: Sites) -> dict[str, Iterator[Question]]:
+    """Give each kind of question again and again, of other things each time."""
+    chance = random.Random(6)  # noqa: S311  # no secret
+    size = len(sites.ids)
+    trees = max(1, size // SITE)
+
+    def one(first: int, last: int) -> UUID:
+        return sites.ids[chance.randrange(trees) * SITE + chance.randrange(first, min(last, size - 1) + 1)]
+
+    def maker() -> str:
+        return f"Manufacturer {chance.randrange(MANUFACTURERS)}"
+
+    def centre() -> str:
+        return f"CC-{chance.randrange(COST_CENTRES):04}"
+
+    makers: dict[str, Callable[[], Question]] = {
+        "match: one asset": lambda: by_match({"serial": f"SN-{chance.randrange(size):07}"}),
+        "match: 0.1 %": lambda: by_match({"cost_centre": centre()}),
+        "match: 2.6 %": lambda: by_match({"manufacturer": maker()}),
+        "path: equal, 0.1 %": lambda: by_path(f'$.cost_centre == "{centre()}"'),
+        "path: equal and a range, 0.3 %": lambda: by_path(f'$.manufacturer == "{maker()}" && $.rated_power_kw > 90'),
+        "path: a range, 0.1 %": lambda: by_path("$.rated_power_kw > 99.9"),
+        "below a machine": lambda: by_ancestor(one(111, 9191)),
+        "below a line": lambda: by_ancestor(one(11, 110)),
+        "below a building": lambda: by_ancestor(one(1, 10)),
+        "below a building, match: 2.6 %": lambda: below_and_match(one(1, 10), {"manufacturer": maker()}),
+    }
+    return {name: (make() for _ in itertools.count()) for name, make in makers.items()}
+
+
+class Asking:
+    """The three ways to ask."""
+
+    def __init__(
+        self, http: httpx.AsyncClient, container: Application, connection: asyncpg.Connection, sites: Sites
+    ) -> None:
+        self._http = http
+        self._search = container.asset_search()
+        self._connection = connection
+        self._organisation_id = sites.organisation_id
+
+    def ways(self, question: Question) -> dict[str, Ask]:
+        async def plain() -> list[str]:
+            sql = PLAIN.format(joined=question.joined, wanted=question.wanted)
+            rows = await self._connection.fetch(sql, self._organisation_id, *question.parameters)
+            # As whoever asks reads them.
+            return [(str(row["id"]), msgspec.json.decode(row["properties"]))[0] for row in rows]
+
+        async def search() -> list[str]:
+            page = await self._search.search_assets(
+                organisation_id=OrganisationId(self._organisation_id),
+                narrowed_to=question.narrowed_to,
+                limit=PAGE,
+                cursor=None,
+            )
+            return [str(asset.id) for asset in page.items]
+
+        async def http() -> list[str]:
+            answer = await self._http.get("/assets", params=question.query)
+            return [asset["id"] for asset in answer.raise_for_status().json()["items"]]
+
+        return {"plain": plain, "search": search, "http": http}
+
+
+async def measure_searches(asking: Asking, sites: Sites, times: int) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for name, questions in questions_of(sites).items():
+        taken: dict[str, list[float]] = {"plain": [], "search": [], "http": []}
+        for number, question in enumerate(
+            track(itertools.islice(questions, times + 2), name, times + 2, console=console)
+        ):
+            answers = {}
+            for way, ask in asking.ways(question).items():
+                began = time.perf_counter()
+                answers[way] = await ask()
+                if number >= 2:
+                    taken[way].append((time.perf_counter() - began) * 1000)
+            # Pages may be short, but not of something else.
+            assert answers["search"] == answers["http"] == answers["plain"][: len(answers["search"])], question
+        found[name] = {}
+        for way, milliseconds in taken.items():
+            found[name][f"{way} p50"] = statistics.median(milliseconds)
+            found[name][f"{way} p99"] = sorted(milliseconds)[int(len(milliseconds) * 0.99)]
+        found[name]["search ÷ plain"] = found[name]["search p50"] / found[name]["plain p50"]
+    return found
+
+
+def measure_files(platform: Platform, count: int) -> dict[str, float]:
+    """Give the assets that go in and out in a second, in an organisation of their own beside all others."""
+
+    def bring(http: httpx.Client, body: bytes, status: str) -> float:
+        began = time.perf_counter()
+        answer = http.post("/assets/import", content=body, headers={"Content-Type": NDJSON}).raise_for_status()
+        taken = time.perf_counter() - began
+        assert answer.text.count(f'"{status}"') == count, answer.text[:1000]
+        return count / taken
+
+    with organisation(platform, f"files-{time.time_ns()}") as http:
+        rates = {"added/s": bring(http, b"".join(lines_of(count)), "created")}
+        began = time.perf_counter()
+        exported = http.get("/assets/export").raise_for_status().content
+        rates["exported/s"] = count / (time.perf_counter() - began)
+        rates["unchanged/s"] = bring(http, exported, "unchanged")
+        ids = [json.loads(line)["id"] for line in exported.splitlines()]
+        changes = ({"id": asset_id, "properties": {"colour": "gold"}} for asset_id in ids)
+        rates["changed/s"] = bring(
+            http, b"".join(json.dumps(change).encode() + b"\n" for change in changes), "updated"
+        )
+    return rates
+
+
+async def measure_room(connection: asyncpg.Connection) -> dict[str, float]:
+    """Give the bytes of an asset, by table and index."""
+    total = await connection.fetchval("SELECT count(*) FROM assets")
+    sizes = {row["name"]: row["bytes"] / total for row in await connection.fetch(SIZES)}
+    return sizes | {"all": sum(sizes.values())}
+
+
+async def measure_size(http: httpx.Client, sites: Sites, dsn: str, size: int, times: int) -> dict[str, Any]:
+    connection = await asyncpg.connect(dsn)
+    container = create_container(read_complete_settings())
+    began = time.perf_counter()
+    with console.status(f"Filling up to {size:,} assets"):
+        await asyncio.wait_for(sites.grow(connection, size), FILLED_WITHIN_SECONDS)
+    filled = time.perf_counter() - began
+    async with httpx.AsyncClient(
+        base_url=http.base_url, headers=http.headers, trust_env=False, timeout=60
+    ) as asynchronous:
+        searches = await measure_searches(Asking(asynchronous, container, connection, sites), sites, times)
+    room = await measure_room(connection)
+    await close_stores(container.stores)
+    await connection.close()
+    return {"filled in s": filled, "searches": searches, "bytes": room}
+
+
+def measure(platform: Platform, options: argparse.Namespace) -> dict[str, Any]:
+    # As the process that serves has it.
+    os.environ.update(environment_of_serving(platform.process.pid))
+    dsn = os.environ["IOTSPHERE_ASSETS_DSN"]
+    # Beforehand, so that the first does not pay for what every process does once.
+    measure_files(platform, 200)
+    found: dict[str, Any] = {"empty": {"files": measure_files(platform, options.lines)}}
+    for size in options.sizes:
+        with organisation(platform, f"assets-{size}-{time.time_ns()}") as http:
+            sites = Sites(UUID(http.get("/me").raise_for_status().json()["organisation_id"]))
+            measured = asyncio.run(measure_size(http, sites, dsn, size, options.times))
+        found[f"{size:,}"] = measured | {"files": measure_files(platform, options.lines)}
+    return found
+
+
+def show(found: dict[str, Any], options: argparse.Namespace) -> None:
+    ways = [f"{way} {figure}" for way in ("plain", "search", "http") for figure in ("p50", "p99")]
+    for size, measured in found.items():
+        if "searches" not in measured:
+            continue
+        table = Table(title=f"ms of {size} assets; {options.times} of each, in turns")
+        table.add_column("looked for by", no_wrap=True)
+        for column in (*ways, "search ÷ plain"):
+            table.add_column(column)
+        for name, row in measured["searches"].items():
+            table.add_row(name, *(f"{row[way]:.1f}" for way in ways), f"{row['search ÷ plain']:.1f}")
+        console.print(table)
+    files = Table(
+        "beside", *next(iter(found.values()))["files"], title=f"Files of {options.lines:,} assets over HTTP"
+    )
+    for size, measured in found.items():
+        files.add_row(size, *(f"{rate:,.0f}" for rate in measured["files"].values()))
+    console.print(files)
+    with_room = {size: measured["bytes"] for size, measured in found.items() if "bytes" in measured}
+    room = Table("table, index", *with_room, title="Bytes an asset, of all that the store holds by then")
+    for name in dict.fromkeys(name for sizes in with_room.values() for name in sizes):
+        room.add_row(name, *(f"{sizes.get(name, 0):,.0f}" for sizes in with_room.values()))
+    console.print(room)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--times", type=int, default=40)
+    parser.add_argument("--lines", type=int, default=10_000)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with running_platform() as platform:
+        found = measure(platform, options)
+    if options.json:
+        console.print_json(data=found)
+    else:
+        show(found, options)
+
+
+if __name__ == "__main__":
+    main()
