@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 
 from iotsphere.assets.asset_line import AssetFile, AssetLine, KnownAsset
@@ -62,10 +63,16 @@ class AssetFileService:
     ) -> Page[Asset]:
         """List assets in the order of the trees, each before what is below it.
 
-        What moves between two pages may be met twice or not at all; nothing else is.
+        What moves between two pages may be met twice or not at all; nothing else is. If there is an ancestor, it is
+        at the top of what is listed, and no word is said of what it is part of.
+
+        :raises AssetNotFoundError: what is looked for is below, or related to, an asset that is not there.
         """
         async with self._unit_of_work() as uow:
-            return await uow.asset_files.list(organisation_id, narrowed_to, limit=limit, cursor=cursor)
+            page = await uow.asset_files.list(organisation_id, narrowed_to, limit=limit, cursor=cursor)
+        top = narrowed_to.ancestor
+        items = [replace(asset, parent_id=None) if asset.id == top else asset for asset in page.items]
+        return Page(items, page.next_cursor)
 
     async def _find_known(self, organisation_id: OrganisationId, lines: Sequence[AssetLine]) -> list[KnownAsset]:
         asset_ids = {line.asset_id for line in lines if line.asset_id}

@@ -178,7 +178,10 @@ class AssetFileRepository(Protocol):
     ) -> Page[Asset]:
         """List assets in the order of the trees, each before what is below it; the older trees come first.
 
-        Of ``limit`` assets those are given that are wanted; so a page may have fewer, and be followed by others.
+        If there is an ancestor, it comes before what is below it. Of ``limit`` assets those are given that are
+        wanted; so a page may have fewer, and be followed by others.
+
+        :raises AssetNotFoundError: what is looked for is below, or related to, an asset that is not there.
         """
 
 

@@ -3,6 +3,7 @@
 import builtins
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -15,7 +16,7 @@ from iotsphere.assets.place import Place
 from iotsphere.assets.search import AssetFilter
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
-from repositories.assets.places import END, NUMBER_BYTES, bytes_to_place, place_to_bytes
+from repositories.assets.places import END, bytes_to_place, place_to_bytes
 from repositories.assets.rows import portions_of, row_to_asset
 from repositories.assets.search_conditions import find_conditions
 from repositories.assets.tables import assets
@@ -73,13 +74,9 @@ FROM unnest(CAST(:numbers AS bigint[]), CAST(:paths AS bytea[])) AS moved (numbe
 WHERE places.number = moved.number
 """)
 
-# Tree after tree, of which the first is the one that the last page ended in.
-WALK = sa.text("""
-WITH tops AS (
-    SELECT created_at, id, int8send(number) AS path FROM assets
-    WHERE organisation_id = :organisation_id AND parent_id IS NULL AND (created_at, id) >= (:created_at, :top)
-    ORDER BY created_at, id LIMIT CAST(:most AS integer) + 1
-)
+# Tree after tree, of which the first is the one that the last page ended in; or what is at an asset and below it.
+WALK = """
+WITH tops AS ({tops})
 SELECT tops.created_at, tops.id, tops.path AS top, walked.path, walked.number
 FROM tops CROSS JOIN LATERAL (
     SELECT path, number FROM places
@@ -88,10 +85,28 @@ FROM tops CROSS JOIN LATERAL (
     ORDER BY path LIMIT :most
 ) walked
 ORDER BY tops.created_at, tops.id, walked.path LIMIT :most
-""")
+"""
+WALK_ALL = sa.text(
+    WALK.format(
+        tops="""
+    SELECT created_at, id, int8send(number) AS path FROM assets
+    WHERE organisation_id = :organisation_id AND parent_id IS NULL AND (created_at, id) >= (:created_at, :top)
+    ORDER BY created_at, id LIMIT CAST(:most AS integer) + 1
+"""
+    )
+)
+WALK_BELOW = sa.text(
+    WALK.format(
+        tops="""
+    SELECT created_at, id, path FROM assets JOIN places USING (number)
+    WHERE id = :ancestor AND organisation_id = :organisation_id
+"""
+    )
+)
 # Comes before every number, of which the least is 1.
 START = b"\0"
-BEFORE_ALL = (datetime.min.replace(tzinfo=UTC), UUID(int=0), ())
+Last = tuple[datetime, UUID, Place]
+BEFORE_ALL: Last = (datetime.min.replace(tzinfo=UTC), UUID(int=0), ())
 
 
 class SqlAlchemyAssetFileRepository:
@@ -136,30 +151,31 @@ class SqlAlchemyAssetFileRepository:
     async def list(
         self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
     ) -> Page[Asset]:
-        last = BEFORE_ALL if cursor is None else decode_cursor(cursor, tuple[datetime, UUID, tuple[int, ...]])
-        walked = await self._walk(organisation_id, last, limit)
-        numbers = sa.literal([row.number for row in walked], sa.ARRAY(sa.BigInteger))
         conditions = await find_conditions(self._connection, organisation_id, narrowed_to)
-        query = sa.select(assets).where(assets.c.number == sa.any_(numbers), *conditions.on(assets.c))
+        walked = await self._walk(organisation_id, narrowed_to.ancestor, _last(cursor), limit)
+        numbers = sa.literal([row.number for row in walked], sa.ARRAY(sa.BigInteger))
+        # Whatever is walked past is at the ancestor or below it.
+        wanted = conditions.on(assets.c, but=frozenset({"ancestor"}))
+        query = sa.select(assets).where(assets.c.number == sa.any_(numbers), *wanted)
         found = {row.number: row_to_asset(row) for row in await self._connection.execute(query)}
         page = [found[row.number] for row in walked if row.number in found]
         return Page(page, _behind(walked[-1]) if len(walked) == limit else None)
 
     async def _walk(
-        self, organisation_id: OrganisationId, last: tuple[datetime, UUID, tuple[int, ...]], most: int
-    ) -> Sequence[sa.Row[tuple[datetime, UUID, bytes, bytes, int]]]:
+        self, organisation_id: OrganisationId, ancestor: AssetId | None, last: Last, most: int
+    ) -> Sequence[sa.Row[Any]]:
         created_at, top, below = last
-        walked = await self._connection.execute(
-            WALK,
-            {
-                "organisation_id": organisation_id,
-                "created_at": created_at,
-                "top": top,
-                "behind": place_to_bytes(below) + START,
-                "end": END,
-                "most": most,
-            },
-        )
+        asked: dict[str, Any] = {
+            "organisation_id": organisation_id,
+            "top": top,
+            "behind": place_to_bytes(below) + START,
+            "end": END,
+            "most": most,
+        }
+        if ancestor is None:
+            walked = await self._connection.execute(WALK_ALL, asked | {"created_at": created_at})
+        else:
+            walked = await self._connection.execute(WALK_BELOW, asked | {"ancestor": ancestor})
         return walked.all()
 
 
@@ -176,5 +192,9 @@ def _columns_of(described: Sequence[Asset]) -> dict[str, builtins.list[object]]:
     }
 
 
-def _behind(row: sa.Row[tuple[datetime, UUID, bytes, bytes, int]]) -> str:
-    return encode_cursor(row.created_at, row.id, bytes_to_place(row.path[NUMBER_BYTES:]))
+def _last(cursor: str | None) -> Last:
+    return BEFORE_ALL if cursor is None else decode_cursor(cursor, tuple[datetime, UUID, tuple[int, ...]])
+
+
+def _behind(row: sa.Row[Any]) -> str:
+    return encode_cursor(row.created_at, row.id, bytes_to_place(row.path[len(row.top) :]))

@@ -2,11 +2,13 @@
 
 import builtins
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from iotsphere.assets.asset_line import KnownAsset
 from iotsphere.assets.documents import size_of
+from iotsphere.assets.errors import AssetNotFoundError
 from iotsphere.assets.model import Asset
 from iotsphere.assets.place import Place
 from iotsphere.assets.ports import AssetRepository
@@ -71,20 +73,29 @@ class InMemoryAssetFileRepository:
     async def list(
         self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
     ) -> Page[Asset]:
-        keys = sorted((*self._key_of(asset), asset.id) for asset in self._owned(organisation_id))
+        owned, top = self._owned(organisation_id), narrowed_to.ancestor
+        if not {*narrowed_to.named} <= {asset.id for asset in owned}:
+            raise AssetNotFoundError
+        there = [asset for asset in owned if top is None or self._is_at_or_below(asset, top)]
+        keys = sorted((*self._key_of(asset, top), asset.id) for asset in there)
         if cursor is not None:
             last = decode_cursor(cursor, tuple[datetime, UUID, tuple[int, ...]])
             keys = [key for key in keys if key[:3] > last]
         walked = keys[:limit]
-        page = [asset for *_, asset_id in walked if self.is_wanted(asset := self.stored[asset_id], narrowed_to)]
+        passed = [self.stored[asset_id] for *_, asset_id in walked]
+        page = [asset for asset in passed if self.is_wanted(asset, replace(narrowed_to, ancestor=None))]
         return Page(page, encode_cursor(*walked[-1][:3]) if len(walked) == limit else None)
 
     def _owned(self, organisation_id: OrganisationId) -> builtins.list[Asset]:
         return [asset for asset in self.stored.values() if asset.organisation_id == organisation_id]
 
-    def _key_of(self, asset: Asset) -> tuple[datetime, UUID, Place]:
+    def _is_at_or_below(self, asset: Asset, top: AssetId) -> bool:
+        above = self.place_of(self.stored, top)
+        return self.place_of(self.stored, asset.id)[: len(above)] == above
+
+    def _key_of(self, asset: Asset, top: AssetId | None) -> tuple[datetime, UUID, Place]:
         """Give what tells the tree that an asset is in from others, and where in it the asset stands."""
-        below = self.place_of(self.stored, asset.id)[1:]
-        while asset.parent_id is not None:
+        place = self.place_of(self.stored, asset.id)
+        while asset.parent_id is not None and asset.id != top:
             asset = self.stored[asset.parent_id]
-        return asset.created_at, asset.id, below
+        return asset.created_at, asset.id, place[len(self.place_of(self.stored, asset.id)) :]

@@ -19,6 +19,7 @@ from iotsphere.api.bulk import (
     export_file,
     import_spool,
 )
+from iotsphere.api.errors import ProblemAnswer
 from iotsphere.api.operation import CSV, NDJSON, Admission, operation
 from iotsphere.api.recording import Change, record_change, to_its_end
 from iotsphere.api.spool import Spool
@@ -113,6 +114,7 @@ def _change_by(outcome: ImportOutcome) -> Change | None:
     query=AssetFilterQuery(),
     answer=AssetLineAnswer(),
     answer_types=(NDJSON, CSV),
+    also={404: ProblemAnswer()},
 )
 @inject
 async def export_assets(

@@ -375,6 +375,26 @@ async def test_an_export_is_narrowed_as_the_list_is(bench: ApiBench) -> None:
     assert refused.refusal == (422, INVALID)
 
 
+async def test_a_part_of_a_tree_is_exported_so_that_it_can_be_put_elsewhere(bench: ApiBench) -> None:
+    site = add(bench, name="site")
+    hall = add(bench, name="hall", parent_id=site.id)
+    add(bench, name="line", parent_id=hall.id)
+    add(bench, name="other", parent_id=site.id)
+
+    exported = await bench.get("/assets/export", by="operator", query_string={"ancestor": str(hall.id)})
+    before = dict(bench.assets)
+    again = told(await import_file(bench, exported.body))
+    copied = told(await import_file(bench, exported.body, copy=True))
+
+    assert [json.loads(line).get("parent_id") for line in exported.body.splitlines()] == [None, str(hall.id)]
+    assert statuses(again) == ["unchanged"] * 2
+    assert {name: bench.assets[name] for name in before} == before
+    assert statuses(copied) == ["created"] * 2
+    assert outlined(bench) == {"site", "site/hall", "site/hall/line", "site/other", "hall", "hall/line"}
+    unknown = await bench.get("/assets/export", by="operator", query_string={"ancestor": str(uuid4())})
+    assert unknown.refusal == (404, UNKNOWN)
+
+
 async def test_an_empty_table_has_its_columns(bench: ApiBench) -> None:
     answer = await bench.get("/assets/export", by="operator", headers={"Accept": "text/csv"})
 

@@ -1,11 +1,13 @@
 import random
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from iotsphere.assets.asset_line import KnownAsset
 from iotsphere.assets.documents import size_of
+from iotsphere.assets.errors import AssetNotFoundError
 from iotsphere.assets.model import Asset
 from iotsphere.assets.ports import AssetsUnitOfWork, AssetsUnitOfWorkFactory
 from iotsphere.assets.search import AssetFilter
@@ -20,11 +22,11 @@ def ours() -> OrganisationId:
     return OrganisationId(uuid4())
 
 
-async def all_names(uow: AssetsUnitOfWork, ours: OrganisationId, *, limit: int, **narrowed_to: str) -> list[str]:
+async def all_names(uow: AssetsUnitOfWork, ours: OrganisationId, *, limit: int, **narrowed_to: Any) -> list[str]:
     names: list[str] = []
     cursor: str | None = None
     while True:
-        page = await uow.asset_files.list(ours, AssetFilter(**narrowed_to), limit=limit, cursor=cursor)  # type: ignore[arg-type]
+        page = await uow.asset_files.list(ours, AssetFilter(**narrowed_to), limit=limit, cursor=cursor)
         names += [asset.name for asset in page.items]
         cursor = page.next_cursor
         if cursor is None:
@@ -165,6 +167,36 @@ async def test_all_are_listed_tree_by_tree_each_before_what_is_below_it(
         assert await all_names(uow, ours, limit=limit, asset_type="meter") == ["pump"]
         assert await all_names(uow, ours, limit=limit, asset_type="none") == []
         assert await all_names(uow, OrganisationId(uuid4()), limit=limit) == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 500])
+async def test_what_is_below_an_asset_is_listed_with_that_one(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, limit: int
+) -> None:
+    site, other = build_asset(organisation_id=ours, name="site"), build_asset(organisation_id=ours, name="other")
+    theirs = build_asset(organisation_id=uuid4())
+    halls = [build_asset(organisation_id=ours, name=f"hall {n}", parent_id=site.id) for n in range(2)]
+    lines = [build_asset(organisation_id=ours, name=f"line {n}", parent_id=halls[0].id) for n in range(3)]
+    await add(unit_of_work, site, other, theirs)
+    await add(unit_of_work, *halls)
+    await add(unit_of_work, *lines)
+
+    async with unit_of_work() as uow:
+        assert await all_names(uow, ours, limit=limit, ancestor=halls[0].id) == [
+            "hall 0",
+            "line 0",
+            "line 1",
+            "line 2",
+        ]
+        assert await all_names(uow, ours, limit=limit, ancestor=lines[2].id) == ["line 2"]
+        assert await all_names(uow, ours, limit=limit, ancestor=site.id, parent_id=site.id) == ["hall 0", "hall 1"]
+        assert await all_names(uow, ours, limit=limit, parent_id=halls[0].id) == ["line 0", "line 1", "line 2"]
+        assert await all_names(uow, ours, limit=limit, words="li 1") == ["line 1"]
+        for unknown in (theirs.id, AssetId(uuid4())):
+            with pytest.raises(AssetNotFoundError):
+                await all_names(uow, ours, limit=limit, ancestor=unknown)
+            with pytest.raises(AssetNotFoundError):
+                await all_names(uow, ours, limit=limit, parent_id=unknown)
 
 
 async def test_what_is_added_between_two_pages_hides_nothing(
