@@ -125,9 +125,9 @@ def _answer(line: int, outcome: Outcome) -> bytes:
     return encode_json(answer) + b"\n"
 
 
-async def export_file(listing: Listing, form: LineForm[Any], *, name: str) -> Response:
+async def export_file(listing: Listing, form: LineForm[Any], *, name: str, page_items: int = PAGE_ITEMS) -> Response:
     """Answer with everything that is listed, as the kind of file that the present request asks for."""
-    pages = _pages(listing)
+    pages = _pages(listing, page_items)
     # Asked for before anything is answered: a store that is down is then a problem like any other.
     first = await anext(pages)
     is_csv = request.accept_mimetypes.best_match([NDJSON, CSV]) == CSV
@@ -136,10 +136,10 @@ async def export_file(listing: Listing, form: LineForm[Any], *, name: str) -> Re
     return response
 
 
-async def _pages(listing: Listing) -> AsyncGenerator[Page[Any], None]:
+async def _pages(listing: Listing, page_items: int) -> AsyncGenerator[Page[Any], None]:
     cursor: str | None = None
     while True:
-        page = await listing(limit=PAGE_ITEMS, cursor=cursor)
+        page = await listing(limit=page_items, cursor=cursor)
         yield page
         cursor = page.next_cursor
         if cursor is None:

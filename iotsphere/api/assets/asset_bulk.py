@@ -30,6 +30,9 @@ from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import DomainError
 from iotsphere.workflows.asset_files import AssetFileWorkflow
 
+# Each may take half a megabyte: of more at once a statement would not come to its end in time.
+PAGE_ASSETS = 100
+
 blueprint = Blueprint("asset_bulk", __name__)
 
 
@@ -121,4 +124,4 @@ async def export_assets(
     actor: Actor, query: dict[str, Any], files: AssetFileWorkflow = Provide["asset_files"]
 ) -> Response:
     listing = partial(files.list_assets, organisation_id=actor.organisation_id, **query)
-    return await export_file(listing, ASSET_LINES, name="assets")
+    return await export_file(listing, ASSET_LINES, name="assets", page_items=PAGE_ASSETS)

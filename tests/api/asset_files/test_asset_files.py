@@ -10,12 +10,13 @@ from uuid import uuid4
 import pytest
 from dependency_injector import providers
 
-from iotsphere.assets.model import Asset
+from iotsphere.assets.model import MAX_CAPABILITIES_BYTES, MAX_PROPERTIES_BYTES, Asset
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.errors import UnavailableError
 from iotsphere.registry.model import Device
 from tests.api.bench import Answer, ApiBench
 from tests.factories.assets import build_asset
+from tests.fakes.asset_files import InMemoryAssetFileRepository
 from tests.fakes.assets import InMemoryAssetsUnitOfWork
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -393,6 +394,26 @@ async def test_a_part_of_a_tree_is_exported_so_that_it_can_be_put_elsewhere(benc
     assert outlined(bench) == {"site", "site/hall", "site/hall/line", "site/other", "hall", "hall/line"}
     unknown = await bench.get("/assets/export", by="operator", query_string={"ancestor": str(uuid4())})
     assert unknown.refusal == (404, UNKNOWN)
+
+
+async def test_an_export_asks_for_no_more_at_once_than_the_largest_assets_leave_room_for(
+    bench: ApiBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(250):
+        add(bench, properties={"n": 1})
+    asked: list[int] = []
+    listed = InMemoryAssetFileRepository.list
+
+    async def take_down(*place: Any, limit: int, **page: Any) -> Any:
+        asked.append(limit)
+        return await listed(*place, limit=limit, **page)
+
+    monkeypatch.setattr(InMemoryAssetFileRepository, "list", take_down)
+    answer = await bench.get("/assets/export", by="operator")
+
+    assert len(answer.body.splitlines()) == 250
+    # What the database gives within the time-out of a statement.
+    assert max(asked) * (MAX_PROPERTIES_BYTES + MAX_CAPABILITIES_BYTES) <= 64 * 1024 * 1024
 
 
 async def test_an_empty_table_has_its_columns(bench: ApiBench) -> None:
