@@ -50,13 +50,18 @@ class Range:
 class Predicate:
     """A predicate that PostgreSQL can be given as a ``jsonpath``, for ``@@``.
 
-    ``is_indexed`` tells that a GIN index of ``jsonb_path_ops`` narrows it down rather than give back everything.
+    ``indexed`` is the part of it that a GIN index of ``jsonb_path_ops`` narrows down, which holds wherever the whole
+    does; of the rest the index knows nothing, and there may be nothing else.
     Whatever satisfies the predicate satisfies each of the ``ranges``, and much else may do so too.
     """
 
     text: str
-    is_indexed: bool = False
+    indexed: str | None = None
     ranges: tuple[Range, ...] = ()
+
+    @property
+    def is_indexed(self) -> bool:
+        return self.indexed is not None
 
 
 def read_predicate(text: str) -> Predicate:
@@ -150,7 +155,8 @@ class _Reader:
         self._need("(")
         path = self._path()
         self._need(")", "., [, ? or )")
-        return Predicate(f"exists({path.text})", path.is_indexed, path.ranges)
+        text = f"exists({path.text})"
+        return Predicate(text, text if path.is_indexed else None, path.ranges)
 
     def _parentheses(self) -> Predicate:
         self._need("(")
@@ -160,7 +166,7 @@ class _Reader:
         inner = self._alternatives()
         self._need(")", "&&, || or )")
         self._levels -= 1
-        return replace(inner, text=f"({inner.text})")
+        return replace(inner, text=f"({inner.text})", indexed=inner.indexed and f"({inner.indexed})")
 
     def _comparison(self) -> Predicate:
         self._spend("conditions", 1, MAX_CONDITIONS)
@@ -280,23 +286,22 @@ class _Reader:
 
 def _any_of(predicates: Sequence[Predicate]) -> Predicate:
     text = " || ".join(predicate.text for predicate in predicates)
-    return Predicate(text, all(predicate.is_indexed for predicate in predicates))
+    indexed = [predicate.indexed for predicate in predicates if predicate.indexed is not None]
+    return Predicate(text, " || ".join(indexed) if len(indexed) == len(predicates) else None)
 
 
 def _all_of(predicates: Sequence[Predicate]) -> Predicate:
     return Predicate(
         " && ".join(predicate.text for predicate in predicates),
-        any(predicate.is_indexed for predicate in predicates),
+        " && ".join(predicate.indexed for predicate in predicates if predicate.indexed is not None) or None,
         tuple(found for predicate in predicates for found in predicate.ranges),
     )
 
 
 def _compared(path: _Path, comparison: str, literal: str) -> Predicate:
     # Of a comparison that is none for equality, the index takes not even the filters of the path.
-    is_indexed = comparison == "=="
-    return Predicate(
-        f"{path.text} {comparison} {literal}", is_indexed, path.ranges + _ranges(path, comparison, literal)
-    )
+    text = f"{path.text} {comparison} {literal}"
+    return Predicate(text, text if comparison == "==" else None, path.ranges + _ranges(path, comparison, literal))
 
 
 def _ranges(path: _Path, comparison: str, literal: str) -> tuple[Range, ...]:

@@ -83,8 +83,10 @@ def everything(question: AssetQuestion) -> Narrowing:
 def _of_properties(wanted: AssetFilter) -> Iterator[tuple[str, Condition]]:
     if wanted.match:
         yield "match", assets.c.properties.contains(wanted.match)
-    if wanted.path is not None and wanted.path.is_indexed:
-        yield "path", fits_path(assets.c, wanted.path.text)
+    # What the index knows nothing of would be looked up in every row, before anybody counts.
+    if wanted.path is not None and wanted.path.indexed is not None:
+        is_whole = wanted.path.indexed == wanted.path.text
+        yield "path" if is_whole else "part of path", fits_path(assets.c, wanted.path.indexed)
 
 
 def _ranges(wanted: AssetFilter) -> Iterator[Range]:

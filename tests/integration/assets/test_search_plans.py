@@ -183,6 +183,8 @@ CASES: list[tuple[AssetFilter, str, int]] = [
     (path('$.batch == "late" && $.kw > 1000'), "created_at", NONE),
     (path('$.batch == "late" && $.kw > 99.85'), "created_at", 20),
     (path('$.batch == "late" && $.kw > 50'), "created_at", SHORT),
+    (path('$.batch == "late" && $.maker starts with "X"'), "created_at", SHORT),
+    (path('$.maker == "M7" && $.volts != 400'), "created_at", NONE),
     (path('$.maker like_regex "^X"'), "created_at", SHORT),
     (path('$.maker starts with "M1"'), "name", FULL),
     (AssetFilter(words="p159999"), "created_at", ONE),

@@ -65,8 +65,11 @@ def test_what_is_read_is_written_anew(sent: str, rendered: str | None) -> None:
         assert read_predicate(sent).text == rendered
 
 
+INDEXED = "($.b == 1 || $.c == 1) && exists($.d ? (@.e == 1))"
+
+
 @pytest.mark.parametrize(
-    ("text", "is_indexed"),
+    ("text", "indexed"),
     [
         ("$.a == 1", True),
         ('"x" == $.a.b', True),
@@ -80,17 +83,24 @@ def test_what_is_read_is_written_anew(sent: str, rendered: str | None) -> None:
         ("exists($.a ? (@.b > 1))", False),
         ("!($.a == 1)", False),
         ("!exists($.a ? (@.b == 1))", False),
-        ("$.a == 1 && $.b > 1", True),
+        ("$.a == 1 && $.b > 1", "$.a == 1"),
+        ("$.a == 1 && $.b == 2", True),
+        ('$.a starts with "x" && ($.b == 1 || $.c == 1) && exists($.d ? (@.e == 1))', INDEXED),
+        ("($.a == 1 && $.b > 1) || $.c == 1 && $.d != 1", "($.a == 1) || $.c == 1"),
         ("$.a > 1 && $.b > 1", False),
         ("$.a == 1 || $.b == 1", True),
         ("$.a == 1 || $.b > 1", False),
-        ("($.a == 1 || $.b > 1) && $.c == 1", True),
+        ("($.a == 1 || $.b > 1) && $.c == 1", "$.c == 1"),
         ("$.a ? (@.b == 1).c > 1", False),
         ("$.a ? (@.b > 1).c == 1", True),
     ],
 )
-def test_tells_whether_the_index_helps(text: str, is_indexed: bool) -> None:
-    assert read_predicate(text).is_indexed is is_indexed
+def test_tells_of_which_part_the_index_helps(text: str, indexed: bool | str) -> None:
+    predicate = read_predicate(text)
+
+    assert predicate.is_indexed is bool(indexed)
+    if predicate.is_indexed:
+        assert predicate.indexed == (read_predicate(indexed).text if isinstance(indexed, str) else predicate.text)
 
 
 @pytest.mark.parametrize(
