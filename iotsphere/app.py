@@ -14,6 +14,7 @@ from quart.globals import app_ctx, request_ctx
 from werkzeug.exceptions import HTTPException
 
 from iotsphere.api import openapi
+from iotsphere.api.assets.aggregate import blueprint as asset_aggregate
 from iotsphere.api.assets.asset_bulk import blueprint as asset_bulk
 from iotsphere.api.assets.device_types import blueprint as device_types
 from iotsphere.api.assets.endpoints import blueprint as assets
@@ -70,6 +71,7 @@ def create_app(container: Application) -> Quart:
         assets,
         asset_bulk,
         asset_search,
+        asset_aggregate,
         tree,
         relationships,
         device_types,

@@ -109,6 +109,35 @@ class SearchOrderError(RuleViolationError):
         super().__init__(f"sort: {message}", {"sort": [message]})
 
 
+class AggregateTooCostlyError(RuleViolationError):
+    code: ClassVar[str] = "assets.aggregate.too_costly"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "More assets would be looked at than the store can go through in time. Narrow them down by filter, as to"
+            " what is below an ancestor, or ask for figures of one property of all assets, without other groups."
+        )
+
+
+class AggregateOverflowError(RuleViolationError):
+    code: ClassVar[str] = "assets.aggregate.overflow"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The numbers are so large that a figure computed from them exceeds the largest double. Ask for count, or"
+            " narrow the assets down to others."
+        )
+
+
+class AggregateBusyError(TooManyRequestsError):
+    code: ClassVar[str] = "assets.aggregate.busy"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Other figures of the organisation are being worked out. Try again shortly.", retry_after_seconds=1
+        )
+
+
 class RelationshipNotFoundError(NotFoundError):
     code: ClassVar[str] = "assets.relationship.not_found"
 

@@ -4,6 +4,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
+from iotsphere.assets.aggregate import Aggregation, Groups
 from iotsphere.assets.asset_line import KnownAsset
 from iotsphere.assets.change import AssetChange
 from iotsphere.assets.device_type import DeviceType
@@ -244,6 +245,16 @@ class MaintenanceEventRepository(Protocol):
         """List events in the order of when they happened, then of their ids."""
 
 
+class AssetAggregateRepository(Protocol):
+    async def aggregate(self, organisation_id: OrganisationId, asked: Aggregation) -> Groups:
+        """Work out figures over assets.
+
+        :raises AssetNotFoundError: what is looked for is below, or related to, an asset that is not there.
+        :raises AggregateTooCostlyError: more assets are looked at than can be in time.
+        :raises AggregateOverflowError: a figure is larger than a double can be.
+        """
+
+
 class AssetsUnitOfWork(Protocol):
     assets: AssetRepository
     search: AssetSearchRepository
@@ -253,6 +264,7 @@ class AssetsUnitOfWork(Protocol):
     relationships: RelationshipRepository
     device_types: DeviceTypeRepository
     maintenance_events: MaintenanceEventRepository
+    aggregates: AssetAggregateRepository
 
     async def __aenter__(self) -> Self: ...
 

@@ -88,9 +88,20 @@ def read_order(text: str) -> AssetOrder:
     is_descending = said != text
     if said in {"created_at", "name"}:
         return AssetOrder(said, is_descending=is_descending)
-    by, _, path = said.partition(".")
-    if by != PROPERTIES or len(text) > MAX_ORDER_LENGTH or not _PATH.fullmatch(path):
+    keys = read_property(said, "sort")
+    if keys is None:
         raise refusal("sort", "created_at, name or properties.<path>, with a - before it for the other way round.")
-    keys = tuple(_ESCAPED.sub(r"\1", quoted) or plain for quoted, plain in _KEY.findall(path))
-    check_storable(list(keys), "sort")
     return AssetOrder(PROPERTIES, keys, is_descending)
+
+
+def read_property(text: str, field: str) -> tuple[str, ...] | None:
+    """Give the keys of ``properties.motor.kw``, in which one with a dot is in double quotes; None if it is no path.
+
+    :raises RuleViolationError: no property could have such a key; ``errors`` names the field.
+    """
+    by, _, path = text.partition(".")
+    if by != PROPERTIES or len(text) > MAX_ORDER_LENGTH or not _PATH.fullmatch(path):
+        return None
+    keys = tuple(_ESCAPED.sub(r"\1", quoted) or plain for quoted, plain in _KEY.findall(path))
+    check_storable(list(keys), field)
+    return keys

@@ -11,12 +11,13 @@ from iotsphere.assets.errors import (
     AssetNotFoundError,
     AssetParentUnknownError,
     AssetTooDeepError,
+    TreeBusyError,
 )
 from iotsphere.assets.model import Asset, AssetDescription, AssetPatch
 from iotsphere.assets.place import MANY, MAX_LEVELS, Place, check_move
 from iotsphere.assets.ports import AssetsUnitOfWork, AssetsUnitOfWorkFactory
 from iotsphere.assets.properties_schema import PropertiesSchema
-from iotsphere.assets.turns import TreeTurns
+from iotsphere.assets.turns import Turns
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import PreconditionFailedError, RuleViolationError
 from iotsphere.kernel.identifiers import AssetId, DeviceId, IdSource, OrganisationId
@@ -38,7 +39,7 @@ class AssetService:
         self._moving = moving
         self._clock = clock
         self._new_id = new_id
-        self._turns = TreeTurns()
+        self._turns = Turns(TreeBusyError)
 
     async def add_asset(
         self,

@@ -5,8 +5,10 @@ from uuid import uuid4
 
 from dependency_injector import containers, providers
 
+from iotsphere.assets.aggregates import AssetAggregateService
 from iotsphere.assets.asset_files import AssetFileService
 from iotsphere.assets.device_types import DeviceTypeService
+from iotsphere.assets.errors import AggregateBusyError
 from iotsphere.assets.history import AssetHistoryService
 from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.maintenance import MaintenanceService
@@ -14,6 +16,7 @@ from iotsphere.assets.relationships import RelationshipService
 from iotsphere.assets.searching import AssetSearchService
 from iotsphere.assets.service import AssetService
 from iotsphere.assets.shipped_types import ShippedTypes
+from iotsphere.assets.turns import Turns
 from iotsphere.audit.allowance import RefusalAllowance
 from iotsphere.audit.service import AuditService, SealingService
 from iotsphere.config import Settings
@@ -86,6 +89,7 @@ DOORS = [
     "iotsphere.api.idempotency",
     "iotsphere.api.admission",
     "iotsphere.api.assets.asset_bulk",
+    "iotsphere.api.assets.aggregate",
     "iotsphere.api.assets.device_types",
     "iotsphere.api.assets.endpoints",
     "iotsphere.api.assets.maintenance",
@@ -309,6 +313,11 @@ class Application(containers.DeclarativeContainer):
     )
     asset_history = providers.Singleton(AssetHistoryService, unit_of_work=stores.assets_unit_of_work.provider)
     asset_search = providers.Singleton(AssetSearchService, unit_of_work=stores.assets_unit_of_work.provider)
+    # Each may be at the store for nearly two seconds.
+    aggregate_turns = providers.Singleton(Turns, AggregateBusyError, places_of_one=2)
+    asset_aggregates = providers.Singleton(
+        AssetAggregateService, unit_of_work=stores.assets_unit_of_work.provider, turns=aggregate_turns
+    )
     relationships = providers.Singleton(
         RelationshipService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock
     )

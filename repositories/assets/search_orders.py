@@ -89,7 +89,7 @@ class ByValue:
     def key(self, columns: Columns) -> Key:
         value = member(columns, self.keys)
         kind = kind_of(value)
-        return kind, _number_of(value), _text_of(value), sa.case((kind.is_not(None), columns["number"]))
+        return kind, number_of(value), _text_of(value), sa.case((kind.is_not(None), columns["number"]))
 
     def holds(self, columns: Columns) -> sa.ColumnElement[bool]:
         return kind_of(member(columns, self.keys)).is_not(None)
@@ -149,7 +149,7 @@ def kind_of(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     )
 
 
-def _number_of(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+def number_of(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """Give the number as the table of values has it: what is no double is infinite, or zero."""
     exact = sa.cast(value, sa.Numeric)
     infinite = sa.cast(sa.func.sign(exact), sa.Double) * sa.cast(sa.literal("Infinity"), sa.Double)

@@ -1,6 +1,7 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.assets.ports import (
+    AssetAggregateRepository,
     AssetChangeRepository,
     AssetFileRepository,
     AssetRepository,
@@ -10,6 +11,7 @@ from iotsphere.assets.ports import (
     PlaceRepository,
     RelationshipRepository,
 )
+from repositories.assets.aggregates import SqlAlchemyAssetAggregateRepository
 from repositories.assets.asset_files import SqlAlchemyAssetFileRepository
 from repositories.assets.assets import SqlAlchemyAssetRepository
 from repositories.assets.changes import SqlAlchemyAssetChangeRepository
@@ -32,6 +34,7 @@ class SqlAlchemyAssetsUnitOfWork(SqlAlchemyUnitOfWork):
     relationships: RelationshipRepository
     device_types: DeviceTypeRepository
     maintenance_events: MaintenanceEventRepository
+    aggregates: AssetAggregateRepository
 
     def _bind(self, connection: AsyncConnection) -> None:
         self.assets = SqlAlchemyAssetRepository(connection)
@@ -42,3 +45,4 @@ class SqlAlchemyAssetsUnitOfWork(SqlAlchemyUnitOfWork):
         self.relationships = SqlAlchemyRelationshipRepository(connection)
         self.device_types = SqlAlchemyDeviceTypeRepository(connection)
         self.maintenance_events = SqlAlchemyMaintenanceEventRepository(connection)
+        self.aggregates = SqlAlchemyAssetAggregateRepository(connection)

@@ -26,6 +26,7 @@ from iotsphere.assets.maintenance_event import MaintenanceEvent, MaintenanceFilt
 from iotsphere.assets.model import Asset
 from iotsphere.assets.place import MAX_LEVELS, Place, encode_place, level_behind, place_behind
 from iotsphere.assets.ports import (
+    AssetAggregateRepository,
     AssetChangeRepository,
     AssetFileRepository,
     AssetRepository,
@@ -38,6 +39,7 @@ from iotsphere.assets.ports import (
 from iotsphere.assets.relationship import Direction, Link, Relationship, RelationshipFilter, last_behind
 from iotsphere.kernel.identifiers import AssetId, DeviceId, MaintenanceEventId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
+from tests.fakes.asset_aggregates import InMemoryAssetAggregateRepository
 from tests.fakes.asset_files import InMemoryAssetFileRepository
 from tests.fakes.asset_search import InMemoryAssetSearchRepository
 
@@ -371,6 +373,7 @@ class InMemoryAssetsUnitOfWork:
 
     assets: AssetRepository
     search: AssetSearchRepository
+    aggregates: AssetAggregateRepository
     places: PlaceRepository
     changes: AssetChangeRepository
     asset_files: AssetFileRepository
@@ -402,6 +405,7 @@ class InMemoryAssetsUnitOfWork:
         self.assets = InMemoryAssetRepository(self._stored, self._relationships, changes)
         search = InMemoryAssetSearchRepository(self._stored, self._relationships, _numbers)
         self.search = search
+        self.aggregates = InMemoryAssetAggregateRepository(self._stored, search)
         self.places = InMemoryPlaceRepository(self._stored)
         self.asset_files = InMemoryAssetFileRepository(self._stored, self.assets, place_of, search.is_wanted)
         self.relationships = InMemoryRelationshipRepository(self._relationships, self._stored)

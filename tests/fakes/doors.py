@@ -67,6 +67,7 @@ class Doors(containers.DeclarativeContainer):
     asset_history: providers.Dependency[Any] = providers.Dependency()
     asset_search: providers.Dependency[Any] = providers.Dependency()
     relationships: providers.Dependency[Any] = providers.Dependency()
+    asset_aggregates: providers.Dependency[Any] = providers.Dependency()
     device_types: providers.Dependency[Any] = providers.Dependency()
     shadow: providers.Dependency[Any] = providers.Dependency()
     shadow_history: providers.Dependency[Any] = providers.Dependency()

@@ -31,8 +31,8 @@ from iotsphere.kernel.pagination import Page
 blueprint = Blueprint("asset_search", __name__)
 
 
-class AssetFilterQuery(Schema):
-    """What assets are looked for by; loads as ``narrowed_to``, beside what pages are asked for by."""
+class AssetFilterMembers(Schema):
+    """What assets are looked for by. ``read_filter`` makes a filter of it, and of ``match`` beside it."""
 
     asset_type = fields.String(load_default=None, validate=TYPE_NAME)
     device_id = fields.UUID(load_default=None)
@@ -53,14 +53,6 @@ class AssetFilterQuery(Schema):
             " the other way round (out). Beside related_to alone."
         },
     )
-    match = text(
-        longest=MAX_MATCH_BYTES,
-        load_default=None,
-        metadata={
-            "description": "A JSON object that the properties contain, as JSONB's @> says.",
-            "example": '{"manufacturer": "Grundfos"}',
-        },
-    )
     path = text(
         longest=MAX_BYTES,
         load_default=None,
@@ -77,6 +69,19 @@ class AssetFilterQuery(Schema):
         metadata={"description": "Every word of it begins a word of the name.", "example": "feed pu"},
     )
 
+
+class AssetFilterQuery(AssetFilterMembers):
+    """Loads as ``narrowed_to``, beside what pages are asked for by."""
+
+    match = text(
+        longest=MAX_MATCH_BYTES,
+        load_default=None,
+        metadata={
+            "description": "A JSON object that the properties contain, as JSONB's @> says.",
+            "example": '{"manufacturer": "Grundfos"}',
+        },
+    )
+
     @post_load
     def _make_question(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
         order = {"order": read_order(loaded["sort"])} if "sort" in loaded else {}
@@ -85,7 +90,7 @@ class AssetFilterQuery(Schema):
 
 
 def read_filter(loaded: Mapping[str, Any]) -> AssetFilter:
-    """Make a filter of what ``AssetFilterQuery`` has loaded.
+    """Make a filter of what ``AssetFilterMembers`` have loaded.
 
     :raises ValidationError: something is there without what it goes with.
     :raises RuleViolationError: nothing can be looked for by this; ``errors`` names the member.
@@ -106,9 +111,9 @@ def read_filter(loaded: Mapping[str, Any]) -> AssetFilter:
     )
 
 
-def _read_match(match: str | None) -> dict[str, Any] | None:
-    if match is None:
-        return None
+def _read_match(match: str | dict[str, Any] | None) -> dict[str, Any] | None:
+    if match is None or isinstance(match, dict):
+        return match
     try:
         sought = decode_json(match.encode())
     except (JsonMalformedError, UnicodeEncodeError) as error:

@@ -97,6 +97,7 @@ TABLE = {
     # Assets
     "add_asset": Access(OPERATOR, status=201, json={"asset_type": "hall", "name": "Hall {}"}),
     "list_assets": Access(VIEWER),
+    "aggregate_assets": Access(VIEWER, json={"measures": [{"op": "count"}]}),
     "get_asset": Access(VIEWER),
     "change_asset": Access(OPERATOR, json={"name": "Renamed"}),
     "remove_asset": Access(OPERATOR, status=204),

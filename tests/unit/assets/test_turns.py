@@ -6,19 +6,19 @@ from uuid import uuid4
 import pytest
 
 from iotsphere.assets.errors import TreeBusyError
-from iotsphere.assets.turns import TreeTurns
+from iotsphere.assets.turns import Turns
 from iotsphere.kernel.identifiers import OrganisationId
 
 OURS, THEIRS = OrganisationId(uuid4()), OrganisationId(uuid4())
 
 
-async def enter(turns: TreeTurns, organisation_id: OrganisationId) -> None:
+async def enter(turns: Turns, organisation_id: OrganisationId) -> None:
     async with turns.turn(organisation_id):
         pass
 
 
 async def test_who_waits_too_long_is_told_when_to_come_again_and_others_do_not_wait() -> None:
-    turns = TreeTurns(places_of_one=2, longest_wait_seconds=0.01)
+    turns = Turns(TreeBusyError, places_of_one=2, longest_wait_seconds=0.01)
 
     async with turns.turn(OURS), turns.turn(OURS):
         with pytest.raises(TreeBusyError) as refused:
@@ -30,7 +30,7 @@ async def test_who_waits_too_long_is_told_when_to_come_again_and_others_do_not_w
 
 
 async def test_who_waits_is_served_in_turn() -> None:
-    turns = TreeTurns(places_of_one=1)
+    turns = Turns(TreeBusyError, places_of_one=1)
     served: list[int] = []
 
     async def wait(number: int) -> None:
@@ -47,7 +47,7 @@ async def test_who_waits_is_served_in_turn() -> None:
 
 
 async def test_who_goes_away_while_waiting_takes_no_turn_along() -> None:
-    turns = TreeTurns(places_of_one=1)
+    turns = Turns(TreeBusyError, places_of_one=1)
     async with turns.turn(OURS):
         gone = asyncio.create_task(enter(turns, OURS))
         await asyncio.sleep(0)
@@ -58,7 +58,7 @@ async def test_who_goes_away_while_waiting_takes_no_turn_along() -> None:
 
 
 async def test_a_failure_during_a_turn_is_its_own_affair_and_ends_it() -> None:
-    turns = TreeTurns(places_of_one=1, longest_wait_seconds=0.01)
+    turns = Turns(TreeBusyError, places_of_one=1, longest_wait_seconds=0.01)
 
     with pytest.raises(TimeoutError, match="of the store"):
         async with turns.turn(OURS):
