@@ -113,7 +113,8 @@ def of_documents(
     fits = sa.and_(sa.true(), *conditions.on(a.c, but=way.known)).label("fits")
     keys = [each for nth, grouping in enumerate(asked.groupings) for each in _key_in(a.c, nth, grouping)]
     numbers = [_number_in(a.c, path).label(f"number_{nth}") for nth, path in enumerate(asked.measured)]
-    met = sa.select(a.c.number, fits, *keys, *numbers).cte("met")
+    at = [_place(a.c.number)] if any(grouping.asset_type for grouping in asked.groupings) else []
+    met = sa.select(a.c.number, fits, *keys, *numbers, *at).cte("met")
     top = largest(asked, _grouped(asked, _with_ancestors(organisation_id, asked, met)))
     counted = sa.select(sa.func.count().label("candidates")).select_from(met).subquery("counted")
     both = counted.outerjoin(top, counted.c.candidates <= at_most)
@@ -146,7 +147,7 @@ def _number_in(columns: Columns, keys: Keys) -> Expression:
 def _with_ancestors(organisation_id: OrganisationId, asked: Aggregation, met: sa.CTE) -> sa.Subquery:
     """Give what fits, once for each of the ancestors by which it is grouped."""
     source: sa.FromClause = met
-    columns: list[Expression] = [column for column in met.c if column.name not in {"number", "fits"}]
+    columns: list[Expression] = [column for column in met.c if column.name not in {"number", "fits", "place"}]
     for nth, grouping in enumerate(asked.groupings):
         if grouping.asset_type is not None:
             above = _ancestors(organisation_id, grouping.asset_type, met).subquery(f"above_{nth}")
@@ -157,21 +158,17 @@ def _with_ancestors(organisation_id: OrganisationId, asked: Aggregation, met: sa
 
 def _ancestors(organisation_id: OrganisationId, asset_type: str, met: sa.CTE) -> sa.Select[Any]:
     """Give the ancestors of a type: their paths are what the paths of those below begin with."""
-    at = places.alias("at")
-    tops = (
-        sa.select(assets.c.id, at.c.path)
-        .join(at, at.c.number == assets.c.number)
-        .where(assets.c.organisation_id == organisation_id, assets.c.asset_type == asset_type)
-        .subquery("tops")
+    of_type = sa.select(assets.c.id, _place(assets.c.number))
+    tops = of_type.where(assets.c.organisation_id == organisation_id, assets.c.asset_type == asset_type).subquery(
+        "tops"
     )
-    lengths = sa.func.generate_series(NUMBER_BYTES, sa.func.length(places.c.path) - NUMBER_BYTES, NUMBER_BYTES)
+    lengths = sa.func.generate_series(NUMBER_BYTES, sa.func.length(met.c.place) - NUMBER_BYTES, NUMBER_BYTES)
     above = lengths.table_valued("length").render_derived("above")
-    beginning = sa.func.substr(places.c.path, 1, above.c.length)
-    return (
-        sa.select(met.c.number, tops.c.id)
-        .select_from(met)
-        .join(places, places.c.number == met.c.number)
-        .join(above, sa.true())
-        .join(tops, tops.c.path == beginning)
-        .where(met.c.fits)
-    )
+    beginning = sa.func.substr(met.c.place, 1, above.c.length)
+    both = met.join(above, sa.true()).join(tops, tops.c.place == beginning)
+    return sa.select(met.c.number, tops.c.id).select_from(both).where(met.c.fits)
+
+
+def _place(number: Expression) -> Expression:
+    """Look a place up, one by one, and in no other way."""
+    return sa.select(places.c.path).where(places.c.number == number).scalar_subquery().label("place")

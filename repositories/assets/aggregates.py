@@ -19,10 +19,17 @@ from repositories.assets.places import get_path
 from repositories.assets.search_conditions import Conditions
 from repositories.assets.search_narrowing import Narrowing, everything, narrowings
 from repositories.assets.search_orders import BOOLEAN, NUMBER
-from repositories.assets.search_statements import SETTINGS, estimate, estimated
+from repositories.assets.search_statements import estimate, estimated
 from repositories.assets.values import KeptPaths, Keys, find_paths
 from repositories.sql import COMMAND_SECONDS, sqlstate
 
+# What is joined is joined as a whole. Where the planner knows little of new assets it takes them for few, and goes
+# through them once for each of the others.
+SETTINGS = sa.text("""
+SELECT set_config('statement_timeout', :milliseconds, true), set_config('enable_seqscan', 'off', true),
+       set_config('enable_indexscan', :indexscan, true), set_config('enable_indexonlyscan', :indexscan, true),
+       set_config('enable_nestloop', 'off', true)
+""")
 QUERY_CANCELED = "57014"
 NUMERIC_VALUE_OUT_OF_RANGE = "22003"
 # More than these takes longer than a statement may, however little is asked of them.
@@ -98,7 +105,7 @@ class SqlAlchemyAssetAggregateRepository:
 
     async def _ask(self, statement: sa.Select[Any], *, is_bitmap: bool = False) -> Sequence[sa.Row[Any]]:
         indexscan = "off" if is_bitmap else "on"
-        settings = {"milliseconds": f"{self._milliseconds:.0f}", "seqscan": "off", "indexscan": indexscan}
+        settings = {"milliseconds": f"{self._milliseconds:.0f}", "indexscan": indexscan}
         await self._connection.execute(SETTINGS, settings)
         rows: Sequence[sa.Row[Any]] = (await self._connection.execute(statement)).all()
         return rows

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from iotsphere.assets.aggregate import MAX_GROUPS, Aggregation, Groups, MeasureOp, read_grouping, read_measure
+from iotsphere.assets.aggregate import Aggregation, Groups, MeasureOp, read_grouping, read_measure
 from iotsphere.assets.errors import AggregateOverflowError, AssetNotFoundError
 from iotsphere.assets.model import Asset
 from iotsphere.assets.ports import AssetsUnitOfWorkFactory
@@ -141,18 +141,6 @@ async def test_a_sum_of_doubles_that_is_none_is_refused(
 
     with pytest.raises(AggregateOverflowError):
         await worked_out(unit_of_work, ours, [], (MeasureOp.SUM, KW))
-
-
-async def test_the_largest_groups_are_shown_and_all_are_counted(
-    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId
-) -> None:
-    await keep_described(unit_of_work, ours, *({"n": number} for number in range(MAX_GROUPS + 5)), {"n": 1003})
-
-    found = await worked_out(unit_of_work, ours, ["properties.n"], COUNT)
-
-    assert found.total == MAX_GROUPS + 5
-    shown = [(*group.key, *group.figures) for group in found.groups]
-    assert shown == [(1003, 2), *((number, 1) for number in range(MAX_GROUPS - 1))]
 
 
 async def test_assets_are_grouped_by_type_by_parent_and_by_each_ancestor_of_a_type(
