@@ -1,4 +1,4 @@
-"""Figures over assets in PostgreSQL (ADR 00NN)."""
+"""Figures over assets in PostgreSQL (ADR 0043)."""
 
 import math
 from collections.abc import Mapping, Sequence
