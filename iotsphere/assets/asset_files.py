@@ -13,7 +13,7 @@ from iotsphere.assets.ports import AssetsUnitOfWorkFactory
 from iotsphere.assets.search import AssetFilter
 from iotsphere.assets.service import AssetService
 from iotsphere.assets.settlement import begin_settlement, imported
-from iotsphere.assets.turns import TreeTurns
+from iotsphere.assets.turns import Turns
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import DomainError, UnavailableError
 from iotsphere.kernel.identifiers import DeviceId, IdSource, OrganisationId
@@ -37,7 +37,7 @@ class AssetFileService:
         self._assets = assets
         self._clock = clock
         self._new_id = new_id
-        self._turns = TreeTurns(places_of_one=IMPORTS_OF_ONE, longest_wait_seconds=LONGEST_WAIT_SECONDS)
+        self._turns = Turns(TreeBusyError, places_of_one=IMPORTS_OF_ONE, longest_wait_seconds=LONGEST_WAIT_SECONDS)
 
     async def settle_lines(
         self, *, file: AssetFile, lines: Sequence[AssetLine], find_schemas: SchemaSource

@@ -8,7 +8,6 @@ from dependency_injector import containers, providers
 from iotsphere.assets.aggregates import AssetAggregateService
 from iotsphere.assets.asset_files import AssetFileService
 from iotsphere.assets.device_types import DeviceTypeService
-from iotsphere.assets.errors import AggregateBusyError
 from iotsphere.assets.history import AssetHistoryService
 from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.maintenance import MaintenanceService
@@ -16,7 +15,6 @@ from iotsphere.assets.relationships import RelationshipService
 from iotsphere.assets.searching import AssetSearchService
 from iotsphere.assets.service import AssetService
 from iotsphere.assets.shipped_types import ShippedTypes
-from iotsphere.assets.turns import Turns
 from iotsphere.audit.allowance import RefusalAllowance
 from iotsphere.audit.service import AuditService, SealingService
 from iotsphere.config import Settings
@@ -313,11 +311,7 @@ class Application(containers.DeclarativeContainer):
     )
     asset_history = providers.Singleton(AssetHistoryService, unit_of_work=stores.assets_unit_of_work.provider)
     asset_search = providers.Singleton(AssetSearchService, unit_of_work=stores.assets_unit_of_work.provider)
-    # Each may be at the store for nearly two seconds.
-    aggregate_turns = providers.Singleton(Turns, AggregateBusyError, places_of_one=2)
-    asset_aggregates = providers.Singleton(
-        AssetAggregateService, unit_of_work=stores.assets_unit_of_work.provider, turns=aggregate_turns
-    )
+    asset_aggregates = providers.Singleton(AssetAggregateService, unit_of_work=stores.assets_unit_of_work.provider)
     relationships = providers.Singleton(
         RelationshipService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock
     )

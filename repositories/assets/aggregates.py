@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from iotsphere.assets.aggregate import Aggregation, Group, GroupedBy, GroupKey, Groups
 from iotsphere.assets.errors import AggregateOverflowError, AggregateTooCostlyError
 from iotsphere.assets.search import AssetFilter, AssetOrder
-from iotsphere.assets.search_position import Question
+from iotsphere.assets.search_position import AssetQuestion
 from iotsphere.kernel.identifiers import OrganisationId
 from repositories.assets.aggregate_groups import NOTHING, PARTS
 from repositories.assets.aggregate_statements import of_documents, of_types, of_values
@@ -79,7 +79,7 @@ class SqlAlchemyAssetAggregateRepository:
             below = path if asset_id == asked.narrowed_to.ancestor else below
         conditions = Conditions(asked.narrowed_to, below)
         # Not in the order of creation, in which those of a type are found without a condition.
-        question = Question(organisation_id, asked.narrowed_to, AssetOrder("name"))
+        question = AssetQuestion(organisation_id, asked.narrowed_to, AssetOrder("name"))
         ways = [everything(question), *narrowings(question, conditions, kept)]
         way = await self._pick(ways)
         statement = of_documents(organisation_id, asked, way, conditions, at_most=self._most_documents)

@@ -10,14 +10,12 @@ from quart import Quart, Response
 
 from iotsphere.api.assets import aggregate, endpoints, relationships, search, tree
 from iotsphere.assets.aggregates import AssetAggregateService
-from iotsphere.assets.errors import AggregateBusyError
 from iotsphere.assets.history import AssetHistoryService
 from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.relationships import RelationshipService
 from iotsphere.assets.searching import AssetSearchService
 from iotsphere.assets.service import AssetService
 from iotsphere.assets.shipped_types import ShippedTypes
-from iotsphere.assets.turns import Turns
 from iotsphere.identity.errors import CredentialInvalidError
 from iotsphere.kernel.actor import Actor, ActorKind, Role
 from iotsphere.kernel.audit import Attempt
@@ -123,7 +121,7 @@ def api() -> Iterator[Api]:
     relating = RelationshipService(unit_of_work=unit_of_work, clock=lambda: FIRST_DAY)
     services = {
         "assets": service,
-        "asset_aggregates": AssetAggregateService(unit_of_work=unit_of_work, turns=Turns(AggregateBusyError)),
+        "asset_aggregates": AssetAggregateService(unit_of_work=unit_of_work),
         "asset_history": AssetHistoryService(unit_of_work=unit_of_work),
         "asset_search": AssetSearchService(unit_of_work=unit_of_work),
         "relationships": relating,
