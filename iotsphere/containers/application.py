@@ -302,30 +302,27 @@ class Application(containers.DeclarativeContainer):
     identity = providers.Container(Identity, settings=settings, stores=stores, clock=clock, new_id=new_id)
     registry = providers.Container(Registry, stores=stores, clock=clock, new_id=new_id)
     audit = providers.Container(Audit, settings=settings, stores=stores, clock=clock)
+    assets_unit_of_work = stores.assets_unit_of_work.provider
     assets = providers.Singleton(
         AssetService,
-        unit_of_work=stores.assets_unit_of_work.provider,
+        unit_of_work=assets_unit_of_work,
         moving=stores.moving_unit_of_work.provider,
         clock=clock,
         new_id=new_id,
     )
-    asset_history = providers.Singleton(AssetHistoryService, unit_of_work=stores.assets_unit_of_work.provider)
-    asset_search = providers.Singleton(AssetSearchService, unit_of_work=stores.assets_unit_of_work.provider)
-    asset_aggregates = providers.Singleton(AssetAggregateService, unit_of_work=stores.assets_unit_of_work.provider)
-    relationships = providers.Singleton(
-        RelationshipService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock
-    )
+    asset_history = providers.Singleton(AssetHistoryService, unit_of_work=assets_unit_of_work)
+    asset_search = providers.Singleton(AssetSearchService, unit_of_work=assets_unit_of_work)
+    asset_aggregates = providers.Singleton(AssetAggregateService, unit_of_work=assets_unit_of_work)
+    relationships = providers.Singleton(RelationshipService, unit_of_work=assets_unit_of_work, clock=clock)
     shipped_types = providers.Singleton(ShippedTypes.load)
-    known_types = providers.Singleton(
-        KnownTypes, unit_of_work=stores.assets_unit_of_work.provider, shipped=shipped_types
-    )
+    known_types = providers.Singleton(KnownTypes, unit_of_work=assets_unit_of_work, shipped=shipped_types)
     maintenance = providers.Singleton(
-        MaintenanceService, unit_of_work=stores.assets_unit_of_work.provider, clock=clock, new_id=new_id
+        MaintenanceService, unit_of_work=assets_unit_of_work, clock=clock, new_id=new_id
     )
     maintenance_log = providers.Singleton(MaintenanceLogWorkflow, devices=registry.devices, maintenance=maintenance)
     device_types = providers.Singleton(
         DeviceTypeService,
-        unit_of_work=stores.assets_unit_of_work.provider,
+        unit_of_work=assets_unit_of_work,
         shipped=shipped_types,
         clock=clock,
         known_types=known_types,
@@ -338,7 +335,7 @@ class Application(containers.DeclarativeContainer):
         types=known_types,
         assets=providers.Singleton(
             AssetFileService,
-            unit_of_work=stores.assets_unit_of_work.provider,
+            unit_of_work=assets_unit_of_work,
             assets=assets,
             clock=clock,
             new_id=new_id,
