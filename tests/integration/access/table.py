@@ -97,6 +97,9 @@ TABLE = {
     # Assets
     "add_asset": Access(OPERATOR, status=201, json={"asset_type": "hall", "name": "Hall {}"}),
     "list_assets": Access(VIEWER),
+    "import_assets": Access(OPERATOR, json={"asset_type": "hall", "name": "Hall {}"}),
+    "export_assets": Access(OPERATOR),
+    "list_asset_changes": Access(VIEWER),
     "aggregate_assets": Access(VIEWER, json={"measures": [{"op": "count"}]}),
     "get_asset": Access(VIEWER),
     "change_asset": Access(OPERATOR, json={"name": "Renamed"}),
