@@ -13,11 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from iotsphere.assets.model import Asset
 from iotsphere.assets.place import MAX_LEVELS, encode_place
 from iotsphere.assets.relationship import Direction, RelationshipFilter
+from iotsphere.assets.search import AssetFilter
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.clock import utc_now
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
 from iotsphere.kernel.pagination import Page
 from iotsphere.localstack.stack import LocalStack, create_database
+from repositories.assets.asset_files import SqlAlchemyAssetFileRepository
 from repositories.assets.assets import SqlAlchemyAssetRepository
 from repositories.assets.places import SqlAlchemyPlaceRepository
 from repositories.assets.relationships import SqlAlchemyRelationshipRepository
@@ -97,6 +99,10 @@ class Forest:
     @property
     def assets(self) -> SqlAlchemyAssetRepository:
         return SqlAlchemyAssetRepository(self.connection)
+
+    @property
+    def files(self) -> SqlAlchemyAssetFileRepository:
+        return SqlAlchemyAssetFileRepository(self.connection)
 
     @property
     def places(self) -> SqlAlchemyPlaceRepository:
@@ -215,6 +221,23 @@ async def _related(forest: Forest, direction: Direction, type_name: str | None =
     return len((await forest.relationships.list(OURS, narrowed_to, limit=100, cursor=None)).items)
 
 
+async def page_of_a_file(forest: Forest) -> int:
+    first = await forest.files.list(OURS, AssetFilter(), limit=50, cursor=None)
+    page = await forest.files.list(OURS, AssetFilter(), limit=50, cursor=first.next_cursor)
+    return len(first.items) + len(page.items)
+
+
+async def page_of_a_file_of_a_line(forest: Forest) -> int:
+    page = await forest.files.list(OURS, AssetFilter(ancestor=await forest.id_of(12)), limit=100, cursor=None)
+    return len(page.items)
+
+
+async def lines_of_a_file(forest: Forest) -> int:
+    ids = [await forest.id_of(n) for n in range(SIZE - 49, SIZE + 1)]
+    known = await forest.files.find_known(OURS, asset_ids=ids, device_ids=())
+    return len(known) + len(await forest.files.find_places(OURS, ids))
+
+
 async def removal(forest: Forest) -> int:
     """Which looks for children, for relationships and for the place."""
     await forest.assets.remove(await forest.assets.get(OURS, await forest.id_of(SIZE)))
@@ -235,6 +258,9 @@ async def removal(forest: Forest) -> int:
         (relationships_out, 100),
         (relationships_in, 100),
         (relationships_of_a_type, 10),
+        (page_of_a_file, 100),
+        (page_of_a_file_of_a_line, 100),
+        (lines_of_a_file, 100),
         (removal, 1),
     ],
 )
