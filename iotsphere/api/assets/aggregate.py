@@ -82,7 +82,6 @@ class Groupings(fields.Field[Grouping | list[Grouping]]):
 
 class AggregateBody(Schema):
     group_by = Groupings(
-        load_default=None,
         metadata={
             "oneOf": [GROUPING, {"type": "array", "items": GROUPING, "maxItems": MAX_GROUPINGS}],
             "description": "asset_type, parent_id, ancestor.<asset type> or properties.<path>, or several of them. "
@@ -94,7 +93,7 @@ class AggregateBody(Schema):
 
     @post_load
     def _make_aggregation(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
-        by = loaded["group_by"]
+        by = loaded.get("group_by")
         groupings = (by,) if isinstance(by, Grouping) else tuple(by or ())
         measures = tuple(each["measure"] for each in loaded["measures"])
         asked = Aggregation(groupings, measures, _read_filter(loaded.get("filter")))

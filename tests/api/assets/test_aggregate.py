@@ -85,6 +85,7 @@ async def test_what_is_looked_for_is_said_as_in_a_search(api: Api, narrowed_to: 
         ({"measures": [{"op": "avg", "of": "properties."}]}, "measures.0.of"),
         ({"measures": [{"op": "avg", "of": "properties.a..b"}]}, "measures.0.of"),
         ({"measures": [{"op": "avg", "of": f"properties.{'x' * 600}"}]}, "measures.0.of"),
+        ({"measures": [COUNT], "group_by": None}, "group_by"),
         ({"measures": [COUNT], "group_by": 7}, "group_by"),
         ({"measures": [COUNT], "group_by": {}}, "group_by"),
         ({"measures": [COUNT], "group_by": "name"}, "group_by"),
