@@ -27,6 +27,8 @@ from repositories.sql import COMMAND_SECONDS, sqlstate
 
 FEW = 100
 """Candidates are had in no time."""
+COST = 4
+"""Of a candidate, which is fetched from anywhere and sorted, when to go past an asset on a walk costs 1."""
 SECONDS = COMMAND_SECONDS * 0.9
 """How long a search may take, with all of its statements."""
 SEARCH_SETTINGS = {
@@ -138,5 +140,5 @@ class Expected:
     owned: float
 
     def are_more_than_a_walk(self, most: int) -> bool:
-        """Tell whether fewer assets would be walked past until there are ``most``, if those lie anywhere."""
-        return self.candidates > max(FEW, most * self.owned / max(1, self.candidates))
+        """Tell whether they cost more than to walk until there are ``most``, if those lie anywhere."""
+        return self.candidates > max(FEW, most * self.owned / max(1, self.candidates) / COST)

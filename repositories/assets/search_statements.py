@@ -43,7 +43,9 @@ def _explained(element: Explained, compiler: PGCompiler, **options: Any) -> str:
 
 def estimate(queries: Sequence[sa.Select[Any]]) -> Explained:
     """Ask the planner how many rows it expects of each query."""
-    return Explained(sa.union_all(*(query.with_only_columns(sa.literal_column("1")) for query in queries)))
+    # With an offset none becomes a part of the whole, or several, where its own number would not be told.
+    apart = (query.offset(0).subquery() for query in queries)
+    return Explained(sa.union_all(*(sa.select(sa.literal_column("1")).select_from(one) for one in apart)))
 
 
 def estimated(plan: Any) -> list[float]:

@@ -14,9 +14,14 @@ from iotsphere.assets.errors import SearchOrderError, SearchTooCostlyError
 from iotsphere.assets.predicate import read_predicate
 from iotsphere.assets.relationship import Direction
 from iotsphere.assets.search import AssetFilter, RelatedTo, read_order
+from iotsphere.assets.search_position import AssetQuestion
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.localstack.stack import LocalStack, create_database
 from repositories.assets.search import SEARCH_SETTINGS, SqlAlchemyAssetSearchRepository
+from repositories.assets.search_conditions import find_conditions
+from repositories.assets.search_narrowing import everything, narrowings
+from repositories.assets.search_statements import estimate, estimated
+from repositories.assets.values import find_paths
 from repositories.migrations import upgrade
 from repositories.sql import create_store_engine
 
@@ -181,6 +186,7 @@ CASES: list[tuple[AssetFilter, str, int]] = [
     (path("$.kw > 99.85"), "-name", FULL),
     (path("$.kw > 1000"), "created_at", NONE),
     (path('$.batch == "late" && $.kw > 1000'), "created_at", NONE),
+    (path('$.maker == "M7" && $.kw > 50'), "created_at", FULL),
     (path('$.batch == "late" && $.kw > 99.85'), "created_at", 20),
     (path('$.batch == "late" && $.kw > 50'), "created_at", SHORT),
     (path('$.batch == "late" && $.maker starts with "X"'), "created_at", SHORT),
@@ -249,6 +255,21 @@ async def test_what_is_rare_at_the_end_is_found_by_following_the_cursors(fleet: 
 
     assert found[:2] == ["P140001", "P140002"]
     assert len(found) == len(set(found)) >= 500
+
+
+async def test_of_each_way_to_candidates_it_is_told_how_many_they_are(fleet: AsyncConnection) -> None:
+    asked = AssetFilter(ancestor=HALL, words="s", path=read_predicate('$.maker == "M7" && $.kw > 50'))
+    question = AssetQuestion(OURS, asked, read_order("name"))
+    conditions = await find_conditions(fleet, OURS, asked)
+    ways = list(narrowings(question, conditions, await find_paths(fleet, OURS)))
+
+    plan = await fleet.scalar(estimate([way.query for way in (everything(question), *ways)]))
+
+    # Of few of a kind the planner may know little.
+    everywhere, _of_maker, with_word, _in_hall, in_range = estimated(plan)
+    assert everywhere == pytest.approx(SIZE, rel=0.2)
+    assert with_word < SIZE / 50
+    assert SIZE / 20 < in_range < SIZE
 
 
 async def test_what_takes_too_long_is_refused_with_advice(fleet: AsyncConnection) -> None:
