@@ -40,7 +40,6 @@ class SearchRun:
         self._connection = connection
         self._after = after
         self._remaining_seconds = remaining_seconds
-        self._is_first = True
 
     async def walk(self, width: int) -> Found:
         """Go along the order, past so many assets at the most."""
@@ -76,18 +75,16 @@ class SearchRun:
     async def _settle(self, way: Narrowing | None = None) -> None:
         """Say how long a statement may take, and of which plans the planner is not to think.
 
-        A plan that goes through a table is none. What has to come from a bitmap comes from one even where the planner
-        takes it to be so common that enough of it is found soon on another way.
+        A plan that goes through a table is none, and none is a walk on which all is sorted first. What has to come
+        from a bitmap comes from one even where the planner takes it to be so common that enough of it is found soon
+        on another way.
         """
-        is_first, self._is_first = self._is_first, False
-        if is_first and way is None:
-            return
         remaining = self._remaining_seconds()
         if remaining <= 0:
             raise SearchTooCostlyError
         settings = {
             "milliseconds": f"{max(1, remaining * 1000):.0f}",
-            "seqscan": "on" if way is None else "off",
             "indexscan": "off" if way is not None and way.is_bitmap else "on",
+            "sort": "off" if way is None else "on",
         }
         await self._connection.execute(SETTINGS, settings)

@@ -16,8 +16,9 @@ from repositories.assets.search_orders import Columns, Key, OrderPart
 from repositories.assets.tables import assets
 
 SETTINGS = sa.text("""
-SELECT set_config('statement_timeout', :milliseconds, true), set_config('enable_seqscan', :seqscan, true),
-       set_config('enable_indexscan', :indexscan, true), set_config('enable_indexonlyscan', :indexscan, true)
+SELECT set_config('statement_timeout', :milliseconds, true), set_config('enable_seqscan', 'off', true),
+       set_config('enable_indexscan', :indexscan, true), set_config('enable_indexonlyscan', :indexscan, true),
+       set_config('enable_sort', :sort, true)
 """)
 
 
