@@ -40,9 +40,10 @@ async def test_a_guard_that_was_switched_off_is_named(process: TrailProcess) -> 
 
 
 async def test_a_schema_of_another_version_is_told(process: TrailProcess) -> None:
-    await process.execute("UPDATE alembic_version SET version_num = '0001'")
+    step = "UPDATE alembic_version SET version_num = lpad((version_num::int {})::text, 4, '0')"
+    await process.execute(step.format("- 1"))
     examined = await examine(process)
-    await process.execute("UPDATE alembic_version SET version_num = '0003'")
+    await process.execute(step.format("+ 1"))
 
     assert [check for check, finding in examined.items() if not finding.is_well] == ["schema"]
     assert "iotsphere migrate" in examined["schema"].detail

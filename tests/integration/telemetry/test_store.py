@@ -16,9 +16,11 @@ from iotsphere.telemetry.errors import QueryTooCostlyError
 from iotsphere.telemetry.model import Counts, Reading, Selection
 from iotsphere.telemetry.ports import TelemetryUnitOfWorkFactory
 from repositories.availability import StoreGate
+from repositories.sql import create_store_engine
 from repositories.telemetry.numbers import read_numbers
 from repositories.telemetry.probe import NOT_COLUMNAR, SqlAlchemyTelemetryProbe
 from repositories.telemetry.sources import find_source
+from repositories.telemetry.unit_of_work import SqlAlchemyTelemetryUnitOfWork
 
 DEADLINE_SECONDS = 5
 
@@ -86,14 +88,30 @@ async def test_the_probe_sees_the_store_come_back_and_opens_the_gate(
         assert await uow.points.latest(DeviceId(uuid4()), None) == []
 
 
-async def test_a_costly_read_is_refused_and_closes_the_store_to_nobody(
-    engine: AsyncEngine, unit_of_work: TelemetryUnitOfWorkFactory
+@pytest.mark.parametrize(
+    ("settings", "refusal"),
+    [
+        # Where it may wait for as long as it likes, it waits until it has taken too long.
+        ({"lock_timeout": "0", "statement_timeout": "200ms"}, QueryTooCostlyError),
+        ({"lock_timeout": "200ms"}, UnavailableError),
+    ],
+    ids=["it takes long", "it waits for others"],
+)
+async def test_a_read_that_comes_to_no_end_is_refused_and_closes_the_store_to_nobody(
+    dsn: str,
+    engine: AsyncEngine,
+    gate: StoreGate,
+    unit_of_work: TelemetryUnitOfWorkFactory,
+    settings: dict[str, str],
+    refusal: type[Exception],
 ) -> None:
+    hasty = create_store_engine(dsn, settings=settings)
     async with engine.connect() as blocker:
         await blocker.execute(sa.text("LOCK TABLE sources IN ACCESS EXCLUSIVE MODE"))
-        with pytest.raises(QueryTooCostlyError):
-            async with unit_of_work() as uow:
+        with pytest.raises(refusal):
+            async with SqlAlchemyTelemetryUnitOfWork(hasty, gate) as uow:
                 await uow.points.latest(DeviceId(uuid4()), None)
+    await hasty.dispose()
 
     async with unit_of_work() as uow:
         assert await uow.points.latest(DeviceId(uuid4()), None) == []
