@@ -121,7 +121,7 @@ def questions_of(sites: Sites) -> dict[str, Iterator[Question]]:
         "below a building": lambda: by_ancestor(one(1, 10)),
         "below a building, match: 2.6 %": lambda: below_and_match(one(1, 10), {"manufacturer": maker()}),
     }
-    return {name: (make() for _ in itertools.count()) for name, make in makers.items()}
+    return {name: iter(make, None) for name, make in makers.items()}
 
 
 class Asking:
