@@ -1,6 +1,7 @@
 """What assets are looked for by, and in which order they come."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from iotsphere.assets.documents import JsonObject, check_storable, refusal, size_of
@@ -16,6 +17,15 @@ PROPERTIES = "properties"
 _KEY = re.compile(r'"((?:[^"\\]|\\["\\])+)"|([^".\\]+)')
 _PATH = re.compile(rf"(?:{_KEY.pattern})(?:\.(?:{_KEY.pattern}))*")
 _ESCAPED = re.compile(r"\\(.)")
+
+
+def is_in_word(character: str) -> bool:
+    """Tell whether a normalised character is part of a word, and does not stand between two, as the database has it.
+
+    Letters are, of any script, and letters that are numbers, as Roman ones; of digits the usual ones alone.
+    """
+    category = unicodedata.category(character)
+    return category[0] == "L" or category == "Nl" or character in "0123456789"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +63,8 @@ class AssetFilter:
         if size_of(self.match) > MAX_MATCH_BYTES:
             raise refusal("match", f"May take {MAX_MATCH_BYTES} bytes as compact JSON, and takes more.")
         check_storable(self.words, "q")
-        if self.words is not None and not any(map(str.isalnum, self.words)):
-            raise refusal("q", "There is no word in it.")
+        if self.words is not None and not any(map(is_in_word, unicodedata.normalize("NFKC", self.words))):
+            raise refusal("q", "There is no word in it. Words are of letters and of the digits 0 to 9.")
 
     @property
     def named(self) -> tuple[AssetId, ...]:

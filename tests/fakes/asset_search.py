@@ -11,7 +11,7 @@ from typing import Any
 from iotsphere.assets.errors import AssetNotFoundError
 from iotsphere.assets.model import Asset
 from iotsphere.assets.relationship import Direction, Link, Relationship
-from iotsphere.assets.search import BY_CREATION, PROPERTIES, AssetFilter, AssetOrder, RelatedTo
+from iotsphere.assets.search import BY_CREATION, PROPERTIES, AssetFilter, AssetOrder, RelatedTo, is_in_word
 from iotsphere.assets.search_position import MAX_TEXT_LENGTH, AssetQuestion, SearchPosition
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
 from iotsphere.kernel.pagination import Page
@@ -127,7 +127,7 @@ def _has_words(name: str, words: str) -> bool:
 
 def _words(text: str) -> list[str]:
     lowered = unicodedata.normalize("NFKC", text).lower()
-    return "".join(character if character.isalnum() else " " for character in lowered).split()
+    return "".join(character if is_in_word(character) else " " for character in lowered).split()
 
 
 def _fits(properties: Any, predicate: str) -> bool:

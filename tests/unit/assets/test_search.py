@@ -72,12 +72,18 @@ def test_what_is_looked_for_in_properties_is_bounded_and_storable(match: dict[st
     assert next(iter(refused.value.errors)).startswith("match")
 
 
-@pytest.mark.parametrize("words", ["", " ", "-/.", "a\0", "\ud800"])
+# Digits of other scripts, which the database takes for no part of a word: every name would fit.
+@pytest.mark.parametrize("words", ["", " ", "-/.", "a\0", "\ud800", "٣", "३-४", "𐄇"])
 def test_what_is_looked_for_in_names_has_a_word_in_it(words: str) -> None:
     with pytest.raises(RuleViolationError) as refused:
         AssetFilter(words=words)
 
     assert list(refused.value.errors) == ["q"]
+
+
+@pytest.mark.parametrize("words", ["- 3", "水", "ᛮ", "²", "Ⓐ", "ﬁ", "مضخة ٣"])
+def test_a_word_is_of_letters_of_any_script_or_of_digits_as_they_are_usually_written(words: str) -> None:
+    assert AssetFilter(words=words).words == words
 
 
 def test_a_filter_tells_the_assets_that_it_speaks_of() -> None:
