@@ -11,12 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from iotsphere.cli.errors import CommandError
+from iotsphere.cli.services import services_on
 from iotsphere.cli.session import JsonOption, progress_bar
 from iotsphere.cli.settings import DataDirOption, complete, no_address_of
-from iotsphere.cli.up import stores_to_provide
 from iotsphere.config import read_settings
-from iotsphere.containers.application import create_container
-from iotsphere.containers.stores import close_stores
 from iotsphere.kernel.errors import ConflictError, UnavailableError
 from iotsphere.kernel.times import EPOCH, format_time, parse_time
 from iotsphere.telemetry.archive import ArchiveService
@@ -29,7 +27,7 @@ EndOption = Annotated[str | None, typer.Option(help="The time before which it en
 # With the name of its class.
 NamedDay = tuple[str, ArchivedDay]
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(help="Look into the archive of readings, and bring days back from it.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -78,13 +76,11 @@ async def _with_archive(data_dir: Any, work: Callable[[ArchiveService], Awaitabl
     settings = complete(read_settings(), data_dir)
     if settings.telemetry_dsn is None:
         raise CommandError(no_address_of("telemetry"))
-    container = create_container(settings)
     try:
-        return await work(container.archive())
+        async with services_on(settings) as container:
+            return await work(container.archive())
     except (UnavailableError, ConflictError) as error:
         raise CommandError(error.detail) from error
-    finally:
-        await close_stores(container.stores, unknown=stores_to_provide(settings))
 
 
 def _read_range(start: str | None, end: str | None) -> tuple[datetime, datetime]:

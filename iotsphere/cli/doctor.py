@@ -12,12 +12,10 @@ from rich.table import Table
 
 from iotsphere.audit.model import ChainHead
 from iotsphere.cli.errors import CommandError
+from iotsphere.cli.services import services_on, stores_to_provide
 from iotsphere.cli.session import WIDTH_OF_A_FILE, JsonOption, progress_bar
 from iotsphere.cli.settings import SETTING_OF, DataDirOption, complete, no_address_of
-from iotsphere.cli.up import stores_to_provide
 from iotsphere.config import Settings, read_settings
-from iotsphere.containers.application import create_container
-from iotsphere.containers.stores import close_stores
 from iotsphere.kernel.findings import Finding
 from iotsphere.shadow.findings import JOURNAL
 from iotsphere.workflows.examination import SIGNING_KEYS, TRAIL, ExaminationWorkflow
@@ -58,10 +56,10 @@ def read_head(text: str) -> ChainHead:
 
 async def examine(settings: Settings, noted_head: ChainHead | None, *, hide_progress: bool) -> list[Finding]:
     """Look at everything of which an address is known; what is not known is a finding, too."""
-    container = create_container(settings)
-    examination, unknown = container.workflows.examination(), stores_to_provide(settings)
+    unknown = stores_to_provide(settings)
     findings: list[Finding] = []
-    try:
+    async with services_on(settings) as container:
+        examination = container.workflows.examination()
         for store in SETTING_OF:
             findings += [_no_address(store)] if store in unknown else await examination.examine_store(store)
         if "telemetry" not in unknown:
@@ -80,8 +78,6 @@ async def examine(settings: Settings, noted_head: ChainHead | None, *, hide_prog
             ]
         findings += await examination.examine_signing_keys()
         return findings + await follow_chain(examination, noted_head, hide_progress=hide_progress)
-    finally:
-        await close_stores(container.stores, unknown=unknown)
 
 
 async def compare_shadows(examination: ExaminationWorkflow, *, hide_progress: bool) -> list[Finding]:

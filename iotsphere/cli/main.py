@@ -2,53 +2,69 @@
 
 import os
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from typing import NoReturn
 
 import typer
 
-from iotsphere.cli.archive import app as archive
-from iotsphere.cli.doctor import doctor
 from iotsphere.cli.errors import ending_in_one_sentence
-from iotsphere.cli.exporting import export
-from iotsphere.cli.importing import import_file
-from iotsphere.cli.migrate import migrate
-from iotsphere.cli.replay import replay
-from iotsphere.cli.rotate_signing_key import rotate_signing_key
-from iotsphere.cli.simulate import simulate
-from iotsphere.cli.storage import app as telemetry
-from iotsphere.cli.up import ROLE_PACKAGE, up
 
-app = typer.Typer(name="iotsphere", help="A multi-database IoT platform.", no_args_is_help=True, add_completion=False)
-app.command()(up)
-app.command()(migrate)
-app.command()(rotate_signing_key)
-app.command()(doctor)
-app.command()(simulate)
-app.command()(replay)
-app.command()(export)
-app.command("import")(import_file)
-app.add_typer(archive, name="archive", help="Look into the archive of readings, and bring days back from it.")
+ROLE_PACKAGE = "iotsphere.cli.roles"
 
-app.add_typer(telemetry, name="telemetry", help="Look at the telemetry store.")
+# Each with its module and its function there, or a ``Typer`` of several.
+COMMANDS = {
+    "up": ("up", "up"),
+    "migrate": ("migrate", "migrate"),
+    "rotate-signing-key": ("rotate_signing_key", "rotate_signing_key"),
+    "doctor": ("doctor", "doctor"),
+    "simulate": ("simulate", "simulate"),
+    "replay": ("replay", "replay"),
+    "export": ("exporting", "export"),
+    "import": ("importing", "import_file"),
+    "serve": ("main", "serve"),
+    "worker": ("main", "worker"),
+    "archive": ("archive", "app"),
+    "telemetry": ("storage", "app"),
+}
 
 
-@app.command()
 def serve() -> None:
     """Answer HTTP. The environment names the stores; none of them needs to be up yet."""
     _become("serve")
 
 
-@app.command()
 def worker() -> None:
     """Carry news between the stores, in the background. The environment names the stores."""
     _become("worker")
 
 
 def _become(role: str) -> NoReturn:
-    # The other commands start in half the time for not loading what the roles need.
     os.execv(sys.executable, [sys.executable, "-m", f"{ROLE_PACKAGE}.{role}"])  # noqa: S606  # no shell is wanted
+
+
+def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
+    """Make the command line for these arguments.
+
+    With the command that they ask for alone, as to load what all the others need takes seconds; where they ask for
+    none, with all.
+    """
+    app = typer.Typer(
+        name="iotsphere", help="A multi-database IoT platform.", no_args_is_help=True, add_completion=False
+    )
+    # Without one, a single command would be the whole command line, and its name an argument too many.
+    app.callback()(lambda: None)
+    asked = COMMANDS.keys() & set(arguments[:1]) or COMMANDS.keys()
+    for name, (module, member) in COMMANDS.items():
+        if name in asked:
+            command = getattr(import_module(f"iotsphere.cli.{module}"), member)
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=name)
+            else:
+                app.command(name)(command)
+    return app
 
 
 def main() -> None:
     with ending_in_one_sentence():
-        app()
+        make_app(sys.argv[1:])()

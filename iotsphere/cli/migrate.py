@@ -6,10 +6,8 @@ import secrets
 from rich.console import Console
 
 from iotsphere.cli.errors import CommandError
+from iotsphere.cli.services import services_on
 from iotsphere.config import Settings, read_complete_settings
-from iotsphere.containers.application import create_container
-from iotsphere.containers.schemas import SchemaError, migrate_store
-from iotsphere.containers.stores import close_stores
 from iotsphere.kernel.errors import UnavailableError
 
 
@@ -31,6 +29,9 @@ def migrate_stores(settings: Settings) -> None:
 
     :raises CommandError: a store cannot be reached or does not let us.
     """
+    # Likewise only here, with all that it needs.
+    from iotsphere.containers.schemas import SchemaError, migrate_store  # noqa: PLC0415
+
     dsns = {
         "registry": settings.registry_dsn,
         "assets": settings.assets_dsn,
@@ -48,12 +49,10 @@ async def found_platform(settings: Settings) -> str | None:
 
     :raises CommandError: the registry does not answer.
     """
-    container = create_container(settings)
     password = settings.admin_password or secrets.token_urlsafe(12)
     try:
-        is_new = await container.identity.accounts().found_platform(email=settings.admin_email, password=password)
+        async with services_on(settings) as container:
+            is_new = await container.identity.accounts().found_platform(email=settings.admin_email, password=password)
     except UnavailableError as error:
         raise CommandError(error.detail) from error
-    finally:
-        await close_stores(container.stores)
     return password if is_new else None

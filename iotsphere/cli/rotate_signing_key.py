@@ -8,12 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from iotsphere.cli.errors import CommandError
+from iotsphere.cli.services import services_on
 from iotsphere.cli.session import JsonOption
 from iotsphere.cli.settings import DataDirOption, complete, no_address_of
-from iotsphere.cli.up import stores_to_provide
 from iotsphere.config import Settings, read_settings
-from iotsphere.containers.application import create_container
-from iotsphere.containers.stores import close_stores
 from iotsphere.identity.errors import SigningKeysUnreadableError
 from iotsphere.identity.model import SigningKey
 from iotsphere.identity.signing import SIGNS_AFTER
@@ -49,11 +47,9 @@ async def rotate(settings: Settings) -> SigningKey:
         raise CommandError(no_address_of("registry"))
     if settings.secret_key is None:
         raise CommandError("IOTSPHERE_SECRET_KEY is not set, and the data folder has no secret key: see --data-dir.")
-    container = create_container(settings)
     try:
-        key: SigningKey = await container.identity.ring().rotate_key()
+        async with services_on(settings) as container:
+            key: SigningKey = await container.identity.ring().rotate_key()
     except (UnavailableError, SigningKeysUnreadableError) as error:
         raise CommandError(error.detail) from error
-    finally:
-        await close_stores(container.stores, unknown=stores_to_provide(settings))
     return key

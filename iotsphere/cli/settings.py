@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 from iotsphere.cli.errors import CommandError
-from iotsphere.cli.up import ARCHIVE_FOLDER, DEFAULT_DATA_DIR
 from iotsphere.config import Settings
 from iotsphere.localstack.addresses import find_addresses
 from iotsphere.localstack.errors import LocalStackError
 from iotsphere.localstack.stored_secrets import Secrets
+
+DEFAULT_DATA_DIR = Path("data")
+ARCHIVE_FOLDER = "archive"
 
 DataDirOption = Annotated[Path | None, typer.Option(help="Where 'up' keeps its data; DATA_DIR, or ./data.")]
 

@@ -9,16 +9,15 @@ from rich.console import Console
 from rich.table import Table
 
 from iotsphere.cli.errors import CommandError
+from iotsphere.cli.services import services_on
 from iotsphere.cli.session import WIDTH_OF_A_FILE, JsonOption, progress_bar
 from iotsphere.cli.settings import DataDirOption, complete, no_address_of
-from iotsphere.cli.up import stores_to_provide
 from iotsphere.config import read_settings
-from iotsphere.containers.application import Application, create_container
-from iotsphere.containers.stores import close_stores
 from iotsphere.kernel.errors import UnavailableError
+from iotsphere.telemetry.compressing import CompressingService
 from iotsphere.telemetry.storage import StorageReport
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(help="Look at the telemetry store.", no_args_is_help=True)
 
 
 @app.command()
@@ -30,15 +29,14 @@ def size(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     settings = complete(read_settings(), data_dir)
     if settings.telemetry_dsn is None:
         raise CommandError(no_address_of("telemetry"))
-    container = create_container(settings)
 
     async def work() -> tuple[str, StorageReport]:
         try:
-            return await container.stores.telemetry_probe().probe(), await _measure(container, is_hidden=as_json)
+            async with services_on(settings) as container:
+                engine = await container.stores.telemetry_probe().probe()
+                return engine, await _measure(container.compressing(), is_hidden=as_json)
         except UnavailableError as error:
             raise CommandError(error.detail) from error
-        finally:
-            await close_stores(container.stores, unknown=stores_to_provide(settings))
 
     engine, report = asyncio.run(work())
     if as_json:
@@ -47,12 +45,10 @@ def size(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
         _show(describe(engine, report))
 
 
-async def _measure(container: Application, *, is_hidden: bool) -> StorageReport:
+async def _measure(compressing: CompressingService, *, is_hidden: bool) -> StorageReport:
     with progress_bar(hidden=is_hidden) as progress:
         task = progress.add_task("Counting points, bytes", total=None)
-        return await container.compressing().measure(
-            tell=lambda done, total: progress.update(task, completed=done, total=total)
-        )
+        return await compressing.measure(tell=lambda done, total: progress.update(task, completed=done, total=total))
 
 
 def describe(engine: str, report: StorageReport) -> dict[str, Any]:

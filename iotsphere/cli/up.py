@@ -19,7 +19,10 @@ from rich.status import Status
 from rich.table import Table
 
 from iotsphere.cli.errors import CommandError
+from iotsphere.cli.main import ROLE_PACKAGE
 from iotsphere.cli.migrate import found_platform, migrate_stores
+from iotsphere.cli.services import stores_to_provide
+from iotsphere.cli.settings import ARCHIVE_FOLDER, DEFAULT_DATA_DIR
 from iotsphere.cli.signals import stop_requested
 from iotsphere.config import DEFAULT_PORT, Settings, child_environment, read_settings
 from iotsphere.localstack.cache import default_cache_dir
@@ -29,10 +32,7 @@ from iotsphere.localstack.processes import OUR_OWN, Process, has_ended, kill
 from iotsphere.localstack.stack import LocalStack, StoreAddresses
 from iotsphere.localstack.stored_secrets import Secrets
 
-DEFAULT_DATA_DIR = Path("data")
-ARCHIVE_FOLDER = "archive"
 ROLES = ("serve", "worker")
-ROLE_PACKAGE = "iotsphere.cli.roles"
 ANSWER_SECONDS = 30.0
 PROGRAM_STOP_SECONDS = 5.0
 SHORTEST_DELAY_SECONDS = 0.2
@@ -254,17 +254,6 @@ async def _before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
         stopping.cancel()
         working.cancel()
         await asyncio.gather(working, stopping, return_exceptions=True)
-
-
-def stores_to_provide(settings: Settings) -> frozenset[str]:
-    """Name the stores for which the environment gives no address."""
-    addresses = {
-        "registry": settings.registry_dsn,
-        "assets": settings.assets_dsn,
-        "telemetry": settings.telemetry_dsn,
-        "shadow": settings.shadow_url,
-    }
-    return frozenset(store for store, address in addresses.items() if address is None)
 
 
 def check_port(settings: Settings) -> None:

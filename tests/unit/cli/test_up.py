@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from iotsphere.cli.errors import CommandError
-from iotsphere.cli.up import Platform, Program, stores_to_provide
+from iotsphere.cli.services import stores_to_provide
+from iotsphere.cli.up import Platform, Program
 from iotsphere.config import Settings, read_settings
 from iotsphere.localstack.data_folder import LOG_LIMIT_BYTES
 from iotsphere.localstack.stack import ALL_STORES

