@@ -40,6 +40,12 @@ Feature: The history of an asset
     When 10 operators at once each set a property of "pump"
     Then the history of "pump" has 11 versions, each of which can be seen
 
+  Scenario: Of long descriptions the history comes on more pages
+    When an operator describes "pump" anew 24 times, each time with 240 KiB
+    And an engineer goes through the history of "pump", 500 on a page
+    Then no page has more than 5 MiB
+    And each of the 25 versions was on one of them
+
   Scenario: The asset of a device is told to be made by who registered it
     Given the device "boiler-7" is registered
     Then the history of the asset of "boiler-7" begins with the operator

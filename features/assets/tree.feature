@@ -19,6 +19,12 @@ Feature: What is part of what
     And "pump" is part of "site, hall A, line 1"
     And "yard" is part of nothing
 
+  Scenario: What much is said of comes on more pages
+    Given 24 machines in "hall B", of each of which 240 KiB are said
+    When an engineer goes through all that is in "hall B", 500 on a page
+    Then no page has more than 5 MiB
+    And each of the 24 machines was on one of them
+
   Scenario: A line moves with all that belongs to it
     When an operator moves "line 1" to "hall B"
     Then all that is below "site" is "hall A, hall B, line 1, pump"

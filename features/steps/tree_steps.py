@@ -162,3 +162,56 @@ def is_part_of(context, name, names):
 @then('"{name}" is part of nothing')
 def is_part_of_nothing(context, name):
     assert names_above(context.platform, name) == ""
+
+
+def go_through(platform, path):
+    """Give all items of a list, and the bytes of each of its pages."""
+    items, sizes, cursor = [], [], {}
+    while not sizes or cursor["cursor"]:
+        page = platform.get(path, by="engineer", params={"limit": 500} | cursor)
+        items += page["items"]
+        sizes.append(len(platform.answer.content))
+        cursor = {"cursor": page["next_cursor"]}
+    return items, sizes
+
+
+@given('{number:d} machines in "{parent}", of each of which {size:d} KiB are said')
+def add_described(context, number, parent, size):
+    parent_id = context.platform.assets[parent]["id"]
+    for nth in range(number):
+        body = {"asset_type": "machine", "name": f"machine {nth}", "parent_id": parent_id}
+        answer = context.platform.request("POST", "/assets", json=body | {"properties": {"text": "x" * size * 1024}})
+        assert answer.status_code == 201, answer.text
+
+
+@when('an engineer goes through all that is in "{name}", 500 on a page')
+def go_through_tree(context, name):
+    context.items, context.sizes = go_through(context.platform, f"{path_of(context.platform, name)}/descendants")
+
+
+@when('an operator describes "{name}" anew {number:d} times, each time with {size:d} KiB')
+def describe_anew(context, name, number, size):
+    for nth in range(number):
+        patch = {"properties": {"text": f"{nth} {'x' * size * 1024}"}}
+        answer = context.platform.request("PATCH", path_of(context.platform, name), json=patch)
+        assert answer.status_code == 200, answer.text
+
+
+@when('an engineer goes through the history of "{name}", 500 on a page')
+def go_through_history(context, name):
+    context.items, context.sizes = go_through(context.platform, f"{path_of(context.platform, name)}/history")
+
+
+@then("no page has more than {size:d} MiB")
+def pages_are_bounded(context, size):
+    assert max(context.sizes) <= size * 1024 * 1024, context.sizes
+
+
+@then("each of the {number:d} machines was on one of them")
+def each_machine_was_met(context, number):
+    assert [asset["name"] for asset in context.items] == [f"machine {nth}" for nth in range(number)]
+
+
+@then("each of the {number:d} versions was on one of them")
+def each_version_was_met(context, number):
+    assert [told["version"] for told in context.items] == [*range(number, 0, -1)]

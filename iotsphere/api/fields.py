@@ -105,11 +105,15 @@ class HistoryQuery(PageQuery):
             raise ValidationError("Must not lie before start.", "end")
 
 
+NEXT = {"description": "Leads on to the next page, of however few items this one is; null if there is none."}
+
+
 @cache
 def page_schema(item: type[Schema]) -> Schema:
     """Give the schema of a page of items, named after them: one for all lists of such items."""
     name = item.__name__.removesuffix("Answer") + "PageAnswer"
     page = Schema.from_dict(
-        {"items": fields.List(fields.Nested(item)), "next_cursor": fields.String(allow_none=True)}, name=name
+        {"items": fields.List(fields.Nested(item)), "next_cursor": fields.String(allow_none=True, metadata=NEXT)},
+        name=name,
     )
     return page()

@@ -76,14 +76,15 @@ class ShippedTypes:
         """Put the shipped types into a page of what is kept, with all that is kept of their names."""
         by_name = {device_type.name: device_type for device_type in kept.items}
         after = "" if cursor is None else name_behind(cursor)
-        # What comes after the last one of a full page is not decided yet.
+        # What comes after the last one of a page that is followed by another is not decided yet.
         missing = [name for name in self._types if after < name and name not in by_name]
         if kept.next_cursor is not None:
             missing = [name for name in missing if name < kept.items[-1].name]
         names = sorted([*by_name, *missing])
-        seen = [self.present(organisation_id, name, by_name.get(name)) for name in names[:limit]]
+        shown = names[:limit]
+        seen = [self.present(organisation_id, name, by_name.get(name)) for name in shown]
         has_more = kept.next_cursor is not None or len(names) > limit
-        return Page([one for one in seen if one is not None], encode_cursor(names[limit - 1]) if has_more else None)
+        return Page([one for one in seen if one is not None], encode_cursor(shown[-1]) if has_more else None)
 
 
 def _read(text: str) -> ShippedType:

@@ -21,6 +21,8 @@ from iotsphere.kernel.errors import MalformedInputError
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+"""A page of documents ends, before its limit, with the one that makes them come to so much."""
 
 T = TypeVar("T")
 K = TypeVar("K", bound=tuple[Any, ...])

@@ -16,8 +16,9 @@ from iotsphere.assets.place import Place
 from iotsphere.assets.search import AssetFilter
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
+from repositories.assets.pages import last_shown, within_room
 from repositories.assets.places import END, bytes_to_place, place_to_bytes
-from repositories.assets.rows import portions_of, row_to_asset
+from repositories.assets.rows import DOCUMENTS, portions_of, row_to_asset
 from repositories.assets.search_conditions import find_conditions
 from repositories.assets.tables import assets
 
@@ -157,8 +158,12 @@ class SqlAlchemyAssetFileRepository:
         # Whatever is walked past is at the ancestor or below it.
         wanted = conditions.on(assets.c, but=frozenset({"ancestor"}))
         query = sa.select(assets).where(assets.c.number == sa.any_(numbers), *wanted)
-        found = {row.number: row_to_asset(row) for row in await self._connection.execute(query)}
-        page = [found[row.number] for row in walked if row.number in found]
+        in_order = query.order_by(sa.func.array_position(numbers, assets.c.number))
+        rows = (await self._connection.execute(within_room(in_order, *DOCUMENTS))).all()
+        page = [row_to_asset(row) for row in rows]
+        last = last_shown(rows, limit)
+        if last is not None:
+            return Page(page, _behind(next(row for row in walked if row.number == last.number)))
         return Page(page, _behind(walked[-1]) if len(walked) == limit else None)
 
     async def _walk(

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from iotsphere.assets.change import KEPT_EVERY, KEPT_VERSIONS, UNKNOWN, AssetChange, change_behind
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
 from iotsphere.kernel.pagination import Page, encode_cursor
+from repositories.assets.pages import last_shown, within_room
 from repositories.assets.tables import asset_changes, assets
 
 changes = asset_changes.c
@@ -80,20 +81,21 @@ class SqlAlchemyAssetChangeRepository:
         limit: int,
         cursor: str | None,
     ) -> Page[AssetChange]:
-        last = change_behind(cursor)
+        after = change_behind(cursor)
 
         def wanted(at: sa.ColumnElement[Any], version: sa.ColumnElement[Any]) -> Iterable[sa.ColumnElement[bool]]:
             if start is not None:
                 yield at >= start
             if end is not None:
                 yield at < end
-            if last is not None:
-                yield sa.tuple_(at, version) < sa.tuple_(sa.literal(last[0], at.type), sa.literal(last[1]))
+            if after is not None:
+                yield sa.tuple_(at, version) < sa.tuple_(sa.literal(after[0], at.type), sa.literal(after[1]))
 
-        rows = await self._connection.execute(_newest(organisation_id, asset_id, wanted, limit + 1))
-        found = [_row_to_change(organisation_id, asset_id, row) for row in rows]
-        last_shown = found[limit - 1] if len(found) > limit else None
-        return Page(found[:limit], encode_cursor(last_shown.at, last_shown.version) if last_shown else None)
+        query = within_room(_newest(organisation_id, asset_id, wanted, limit + 1), "patch", "whole")
+        rows = (await self._connection.execute(query)).all()
+        found = [_row_to_change(organisation_id, asset_id, row) for row in rows[:limit]]
+        last = last_shown(rows, limit)
+        return Page(found, None if last is None else encode_cursor(last.changed_at, last.version))
 
     async def find_version_at(self, organisation_id: OrganisationId, asset_id: AssetId, at: datetime) -> int | None:
         query = _newest(organisation_id, asset_id, lambda changed_at, _: [changed_at <= at], 1)

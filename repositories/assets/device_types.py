@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from iotsphere.assets.device_type import MEMBERS, DeviceType, name_behind
 from iotsphere.kernel.identifiers import OrganisationId
 from iotsphere.kernel.pagination import Page, encode_cursor
+from repositories.assets.pages import last_shown, within_room
 from repositories.assets.tables import device_types
 
 
@@ -41,9 +42,12 @@ class SqlAlchemyDeviceTypeRepository:
         query = sa.select(device_types).where(device_types.c.organisation_id == organisation_id, is_shown)
         if cursor is not None:
             query = query.where(device_types.c.name > name_behind(cursor))
-        rows = await self._connection.execute(query.order_by(device_types.c.name).limit(limit + 1))
-        found = [_row_to_device_type(row) for row in rows]
-        return Page(found[:limit], encode_cursor(found[limit - 1].name) if len(found) > limit else None)
+        in_order = query.order_by(device_types.c.name).limit(limit + 1)
+        rows = (await self._connection.execute(within_room(in_order, "definition"))).all()
+        end = last_shown(rows, limit)
+        return Page(
+            [_row_to_device_type(row) for row in rows[:limit]], None if end is None else encode_cursor(end.name)
+        )
 
 
 def _is(organisation_id: OrganisationId, name: str) -> sa.ColumnElement[bool]:

@@ -14,7 +14,8 @@ from iotsphere.assets.model import Asset
 from iotsphere.assets.place import MAX_LEVELS, Place, encode_place, level_behind, place_behind
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
 from iotsphere.kernel.pagination import Page, encode_cursor
-from repositories.assets.rows import row_to_asset
+from repositories.assets.pages import last_shown, within_room
+from repositories.assets.rows import DOCUMENTS, row_to_asset
 from repositories.assets.tables import assets, places
 from repositories.sql import violated_constraint
 
@@ -106,11 +107,14 @@ class SqlAlchemyPlaceRepository:
         first = level_behind(cursor)
         numbers = (await self.get(organisation_id, asset_id))[:-1]
         shown = numbers[first : first + limit]
-        found = await self._connection.execute(sa.select(assets).where(assets.c.number.in_(shown)))
+        named = sa.literal(shown, sa.ARRAY(sa.BigInteger))
         # Who has gone since the place was read is in it no more.
-        of_numbers = {row.number: row_to_asset(row) for row in found}
-        next_cursor = encode_cursor(first + limit) if len(numbers) > first + limit else None
-        return Page([of_numbers[number] for number in shown if number in of_numbers], next_cursor)
+        query = sa.select(assets).where(assets.c.number == sa.any_(named))
+        in_order = query.order_by(sa.func.array_position(named, assets.c.number))
+        rows = (await self._connection.execute(within_room(in_order, *DOCUMENTS))).all()
+        last = last_shown(rows, limit)
+        behind = first + (limit if last is None else shown.index(last.number) + 1)
+        return Page([row_to_asset(row) for row in rows], encode_cursor(behind) if len(numbers) > behind else None)
 
     async def list_descendants(
         self, organisation_id: OrganisationId, asset_id: AssetId, *, depth: int, limit: int, cursor: str | None
@@ -118,7 +122,7 @@ class SqlAlchemyPlaceRepository:
         last = place_behind(cursor)
         query = sa.select(assets, DESCENDANTS.c.below).join(DESCENDANTS, DESCENDANTS.c.number == assets.c.number)
         found = await self._connection.execute(
-            query.order_by(DESCENDANTS.c.nth),
+            within_room(query.order_by(DESCENDANTS.c.nth), *DOCUMENTS),
             {
                 "asset_id": asset_id,
                 "organisation_id": organisation_id,
@@ -130,7 +134,8 @@ class SqlAlchemyPlaceRepository:
             },
         )
         rows = found.all()
-        next_cursor = encode_place(bytes_to_place(rows[limit - 1].below)) if len(rows) > limit else None
+        end = last_shown(rows, limit)
+        next_cursor = None if end is None else encode_place(bytes_to_place(end.below))
         return Page([row_to_asset(row) for row in rows[:limit]], next_cursor)
 
 

@@ -1,6 +1,5 @@
 """Relationships of assets in PostgreSQL."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +11,7 @@ from iotsphere.assets.errors import AssetNotFoundError, RelationshipNotFoundErro
 from iotsphere.assets.relationship import Direction, Link, Relationship, RelationshipFilter, last_behind
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
 from iotsphere.kernel.pagination import Page, encode_cursor
+from repositories.assets.pages import last_shown, within_room
 from repositories.assets.tables import relationships
 from repositories.sql import violated_constraint
 
@@ -63,13 +63,11 @@ class SqlAlchemyRelationshipRepository:
             type_name, last = last_behind(cursor)
             behind = sa.tuple_(sa.literal(type_name, relationships.c.type.type), sa.literal(last, sa.Uuid))
             query = query.where(sa.tuple_(relationships.c.type, other) > behind)
-        rows = (await self._connection.execute(query.order_by(relationships.c.type, other).limit(limit + 1))).all()
-        return _page_of(rows[:limit], other.name, is_last=len(rows) <= limit)
-
-
-def _page_of(rows: Sequence[sa.Row[Any]], other: str, *, is_last: bool) -> Page[Relationship]:
-    next_cursor = None if is_last else encode_cursor(rows[-1].type, getattr(rows[-1], other))
-    return Page([_row_to_relationship(row) for row in rows], next_cursor)
+        in_order = query.order_by(relationships.c.type, other).limit(limit + 1)
+        rows = (await self._connection.execute(within_room(in_order, "properties"))).all()
+        end = last_shown(rows, limit)
+        next_cursor = None if end is None else encode_cursor(end.type, getattr(end, other.name))
+        return Page([_row_to_relationship(row) for row in rows[:limit]], next_cursor)
 
 
 def _is(link: Link) -> sa.ColumnElement[bool]:

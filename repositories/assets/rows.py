@@ -9,6 +9,7 @@ from iotsphere.assets.documents import size_of
 from iotsphere.assets.model import Asset
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 
+DOCUMENTS = ("properties", "capabilities")
 # Of one statement: with all its values and indexes a busy server writes that well within the statement's time-out.
 MAX_STATEMENT_BYTES = 64 * 1024
 # What an asset costs that says nothing.

@@ -15,6 +15,7 @@ from iotsphere.assets.ports import AssetRepository
 from iotsphere.assets.search import AssetFilter
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
+from tests.fakes.pages import documents_of, within_room
 
 PlaceOf = Callable[[Mapping[AssetId, Asset], AssetId], Place]
 IsWanted = Callable[[Asset, AssetFilter], bool]
@@ -83,7 +84,10 @@ class InMemoryAssetFileRepository:
             keys = [key for key in keys if key[:3] > last]
         walked = keys[:limit]
         passed = [self.stored[asset_id] for *_, asset_id in walked]
-        page = [asset for asset in passed if self.is_wanted(asset, replace(narrowed_to, ancestor=None))]
+        wanted = [asset for asset in passed if self.is_wanted(asset, replace(narrowed_to, ancestor=None))]
+        page = within_room(wanted, limit, documents_of)
+        if len(page) < len(wanted):
+            return Page(page, encode_cursor(*self._key_of(page[-1], top)))
         return Page(page, encode_cursor(*walked[-1][:3]) if len(walked) == limit else None)
 
     def _owned(self, organisation_id: OrganisationId) -> builtins.list[Asset]:

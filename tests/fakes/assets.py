@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 from uuid import UUID
 
 from iotsphere.assets.change import KEPT_EVERY, KEPT_VERSIONS, UNKNOWN, AssetChange, change_behind, describe
-from iotsphere.assets.device_type import DeviceType, name_behind
+from iotsphere.assets.device_type import MEMBERS, DeviceType, name_behind
 from iotsphere.assets.errors import (
     AssetDeviceTakenError,
     AssetHasChildrenError,
@@ -42,6 +42,7 @@ from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 from tests.fakes.asset_aggregates import InMemoryAssetAggregateRepository
 from tests.fakes.asset_files import InMemoryAssetFileRepository
 from tests.fakes.asset_search import InMemoryAssetSearchRepository
+from tests.fakes.pages import documents_of, within_room
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -155,8 +156,9 @@ class InMemoryPlaceRepository:
     ) -> Page[Asset]:
         first = level_behind(cursor)
         above = (await self.get(organisation_id, asset_id))[:-1]
-        shown = [self._assets_by_number()[number] for number in above[first : first + limit]]
-        return Page(shown, encode_cursor(first + limit) if len(above) > first + limit else None)
+        behind = [self._assets_by_number()[number] for number in above[first:]]
+        shown = within_room(behind, limit, documents_of)
+        return Page(shown, encode_cursor(first + len(shown)) if len(behind) > len(shown) else None)
 
     async def list_descendants(
         self, organisation_id: OrganisationId, asset_id: AssetId, *, depth: int, limit: int, cursor: str | None
@@ -165,8 +167,9 @@ class InMemoryPlaceRepository:
         top = await self.get(organisation_id, asset_id)
         below = sorted(place[len(top) :] for place in self._at_or_below(top))
         behind = [place for place in below if place > last and len(place) <= depth]
-        shown = [self._assets_by_number()[place[-1]] for place in behind[:limit]]
-        return Page(shown, encode_place(behind[limit - 1]) if len(behind) > limit else None)
+        found = [self._assets_by_number()[place[-1]] for place in behind]
+        shown = within_room(found, limit, documents_of)
+        return Page(shown, encode_place(behind[len(shown) - 1]) if len(found) > len(shown) else None)
 
     def _at_or_below(self, top: Place) -> list[Place]:
         places = [place_of(self.stored, asset_id) for asset_id in self.stored]
@@ -221,8 +224,9 @@ class InMemoryAssetChangeRepository:
             and (end is None or change.at < end)
             and (last is None or (change.at, change.version) < last)
         ]
-        more = len(found) > limit
-        return Page(found[:limit], encode_cursor(found[limit - 1].at, found[limit - 1].version) if more else None)
+        shown = within_room(found, limit, lambda change: change.content)
+        more = len(found) > len(shown)
+        return Page(shown, encode_cursor(shown[-1].at, shown[-1].version) if more else None)
 
     async def find_version_at(self, organisation_id: OrganisationId, asset_id: AssetId, at: datetime) -> int | None:
         return next((change.version for change in self._told(organisation_id, asset_id) if change.at <= at), None)
@@ -288,8 +292,8 @@ class InMemoryRelationshipRepository:
             and narrowed_to.asset_id == (link.asset_id if narrowed_to.direction is Direction.OUT else link.other_id)
         }
         keys = sorted(key for key in found if cursor is None or key > last_behind(cursor))
-        next_cursor = encode_cursor(*keys[limit - 1]) if len(keys) > limit else None
-        return Page([found[key] for key in keys[:limit]], next_cursor)
+        shown = within_room([found[key] for key in keys], limit, lambda relationship: relationship.properties)
+        return Page(shown, encode_cursor(*keys[len(shown) - 1]) if len(keys) > len(shown) else None)
 
 
 class InMemoryDeviceTypeRepository:
@@ -318,8 +322,9 @@ class InMemoryDeviceTypeRepository:
             for (owner, name), kept in self.stored.items()
             if owner == organisation_id and name > last and (not kept.is_removed or name in even_removed)
         )
-        shown = [self.stored[organisation_id, name] for name in names[:limit]]
-        return Page(shown, encode_cursor(shown[-1].name) if len(names) > limit else None)
+        found = [self.stored[organisation_id, name] for name in names]
+        shown = within_room(found, limit, lambda kept: {member: getattr(kept, member) for member in MEMBERS})
+        return Page(shown, encode_cursor(shown[-1].name) if len(names) > len(shown) else None)
 
 
 class InMemoryMaintenanceEventRepository:
