@@ -64,6 +64,9 @@ class RunningPlatform:
     def _is_ready(self) -> bool:
         if self._process.poll() is not None:
             raise AssertionError(f"the platform ended: {self.output()}")
+        # A registry that has its schema, and is ready for that, may still lack the administrator.
+        if "Ctrl-C stops everything." not in self.output():
+            return False
         try:
             return httpx.get(f"{self.url}/health/ready", trust_env=False, timeout=5).status_code == 200
         except httpx.TransportError:

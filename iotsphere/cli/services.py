@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from iotsphere.config import Settings
@@ -10,10 +11,18 @@ if TYPE_CHECKING:
     from iotsphere.containers.application import Application
 
 
+def load_services() -> None:
+    """Load what they need, which is every driver, and takes seconds.
+
+    For that reason it is not done with this module: whoever asks for help, or has mistyped, would wait for it.
+    """
+    for name in ("application", "schemas"):
+        import_module(f"iotsphere.containers.{name}")
+
+
 @asynccontextmanager
 async def services_on(settings: Settings) -> "AsyncIterator[Application]":
     """Make the services, and close in the end every connection to a store of which an address is known."""
-    # Every driver is loaded with them, for which whoever asks for help, or has mistyped, would wait seconds.
     from iotsphere.containers.application import create_container  # noqa: PLC0415
     from iotsphere.containers.stores import close_stores  # noqa: PLC0415
 

@@ -21,7 +21,7 @@ from rich.table import Table
 from iotsphere.cli.errors import CommandError
 from iotsphere.cli.main import ROLE_PACKAGE
 from iotsphere.cli.migrate import found_platform, migrate_stores
-from iotsphere.cli.services import stores_to_provide
+from iotsphere.cli.services import load_services, stores_to_provide
 from iotsphere.cli.settings import ARCHIVE_FOLDER, DEFAULT_DATA_DIR
 from iotsphere.cli.signals import stop_requested
 from iotsphere.config import DEFAULT_PORT, Settings, child_environment, read_settings
@@ -110,7 +110,9 @@ class Platform:
     async def _start(self) -> None:
         began = time.perf_counter()
         self._check_data_dir()
-        self._adopt(await self.stack.start() if self.provided else StoreAddresses())
+        # Loaded by the time that there is a registry to work on, which is ready before it has an administrator.
+        addresses, _ = await asyncio.gather(self._provide_stores(), asyncio.to_thread(load_services))
+        self._adopt(addresses)
         self._report("Starting the application", None)
         # The roles need no store to start, so they load while the schemas are brought up to date.
         for role in ROLES:
@@ -122,6 +124,9 @@ class Platform:
             self._start_demo(self.password or self.settings.admin_password)
         self._status.stop()
         self._show_summary(seconds=time.perf_counter() - began)
+
+    async def _provide_stores(self) -> StoreAddresses:
+        return await self.stack.start() if self.provided else StoreAddresses()
 
     async def _found(self) -> None:
         """Make the administrator, once. Even a request to stop waits for it: nobody could tell the password later."""
