@@ -50,6 +50,9 @@ class SqlAlchemyAssetAggregateRepository:
         self._milliseconds = milliseconds
 
     async def aggregate(self, organisation_id: OrganisationId, asked: Aggregation) -> Groups:
+        if not self._connection.in_transaction():
+            # Which values are kept, and of how many assets, are asked of one state of things.
+            await self._connection.execution_options(isolation_level="REPEATABLE READ")
         try:
             rows = await self._find(organisation_id, asked)
         except DBAPIError as error:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -29,9 +30,11 @@ from iotsphere.assets.errors import AggregateTooCostlyError
 from iotsphere.assets.model import Asset
 from iotsphere.assets.predicate import read_predicate
 from iotsphere.assets.search import AssetFilter
+from iotsphere.assets.service import AssetService
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
 from repositories.assets.aggregates import SqlAlchemyAssetAggregateRepository
 from repositories.assets.assets import SqlAlchemyAssetRepository
+from repositories.assets.values import KeptPaths, find_paths
 from repositories.sql import create_store_engine
 from tests.factories.assets import build_asset
 from tests.fakes.asset_aggregates import InMemoryAssetAggregateRepository
@@ -183,6 +186,27 @@ async def test_more_documents_than_can_be_read_in_time_are_refused(filled: Async
         await SqlAlchemyAssetAggregateRepository(filled, most_documents=HAS_MORE - 1).aggregate(THEIRS, asked)
 
     assert enough.groups == [Group(("pump",), (sum(range(1004)) + 1003,))]
+
+
+async def test_figures_are_of_one_moment_whatever_is_added_meanwhile(
+    service: AssetService, assets_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = OrganisationId(uuid4())
+    add = partial(service.add_asset, organisation_id=ours, added_by="user:1", asset_type="pump", name="P")
+    await add(properties={"maker": "a"})
+
+    async def find_paths_and_be_overtaken(*asked: Any) -> KeptPaths:
+        paths = await find_paths(*asked)
+        await add(properties={"maker": "a", "kw": 3})
+        return paths
+
+    monkeypatch.setattr("repositories.assets.aggregates.find_paths", find_paths_and_be_overtaken)
+    asked = Aggregation((read_grouping("properties.kw"),), (Measure(MeasureOp.COUNT),), AssetFilter())
+    async with assets_engine.connect() as connection:
+        found = await SqlAlchemyAssetAggregateRepository(connection).aggregate(ours, asked)
+
+    # Not that there are two that have no such property.
+    assert found.groups == [Group((None,), (1,))]
 
 
 async def test_what_takes_too_long_is_too_costly_and_no_store_that_is_busy(
