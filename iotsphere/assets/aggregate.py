@@ -11,6 +11,8 @@ from iotsphere.assets.search import AssetFilter, read_property
 MAX_GROUPINGS = 3
 MAX_MEASURES = 20
 MAX_GROUPS = 1_000
+# Of the texts that groups have in common, of which each may be a quarter as long.
+MAX_GROUP_BYTES = 1024 * 1024
 
 _ABOVE = re.compile(rf"ancestor\.({ASSET_TYPE.pattern})")
 
@@ -86,7 +88,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """The largest groups, the largest first, and how many there are in all."""
+    """The largest groups, the largest first, and how many there are in all.
+
+    There are ``MAX_GROUPS`` at the most, or as many as have no more than ``MAX_GROUP_BYTES`` of texts in common.
+    """
 
     groups: list[Group]
     total: int

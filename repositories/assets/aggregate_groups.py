@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from iotsphere.assets.aggregate import MAX_GROUPS, Aggregation, Measure, MeasureOp
+from iotsphere.assets.aggregate import MAX_GROUP_BYTES, MAX_GROUPS, Aggregation, Measure, MeasureOp
 from repositories.assets.search_orders import NUMBER, TEXT, kind_of, number_of
 
 Expression = sa.ColumnElement[Any]
@@ -64,9 +64,19 @@ def figure(measure: Measure, number: Expression | None) -> Expression:
 def largest(asked: Aggregation, groups: sa.Select[Any]) -> sa.Subquery:
     found = groups.subquery("groups")
     total = sa.func.count().over().label("total")
-    return in_order(asked, sa.select(found, total), found).limit(MAX_GROUPS).subquery("largest")
+    top = in_order(asked, sa.select(found, total), found).limit(MAX_GROUPS).subquery("top")
+    if not asked.groupings:
+        return top
+    texts = sum((sa.func.octet_length(top.c[f"txt_{nth}"]) for nth, _ in enumerate(asked.groupings)), sa.literal(0))
+    so_far = sa.func.sum(texts).over(order_by=_order(asked, top), rows=(None, 0)).label("so_far")
+    measured = sa.select(top, so_far).subquery("measured")
+    return sa.select(measured).where(measured.c.so_far <= MAX_GROUP_BYTES).subquery("largest")
 
 
 def in_order(asked: Aggregation, groups: sa.Select[Any], found: sa.FromClause) -> sa.Select[Any]:
     """Sort groups: the largest first, those of a size by what their assets have in common."""
-    return groups.order_by(found.c.assets.desc(), *(found.c[name] for name in key_names(asked)))
+    return groups.order_by(*_order(asked, found))
+
+
+def _order(asked: Aggregation, found: sa.FromClause) -> list[Expression]:
+    return [found.c.assets.desc(), *(found.c[name] for name in key_names(asked))]

@@ -3,11 +3,22 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import product
+from itertools import accumulate, product
 from statistics import fmean
 from typing import Any
 
-from iotsphere.assets.aggregate import MAX_GROUPS, Aggregation, Figure, Group, GroupedBy, Grouping, Groups, MeasureOp
+from iotsphere.assets.aggregate import (
+    MAX_GROUP_BYTES,
+    MAX_GROUPS,
+    Aggregation,
+    Figure,
+    Group,
+    GroupedBy,
+    Grouping,
+    GroupKey,
+    Groups,
+    MeasureOp,
+)
 from iotsphere.assets.errors import AggregateOverflowError
 from iotsphere.assets.model import Asset
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
@@ -38,7 +49,9 @@ class InMemoryAssetAggregateRepository:
             )
             for key, assets in in_order[:MAX_GROUPS]
         ]
-        return Groups(groups, len(members))
+        sizes = accumulate(sum(_size(common) for common in group.key) for group in groups)
+        shown = [group for group, size in zip(groups, sizes, strict=True) if size <= MAX_GROUP_BYTES]
+        return Groups(shown, len(members))
 
     def _commons(self, asset: Asset, grouping: Grouping) -> list[Any]:
         match grouping.by:
@@ -77,6 +90,10 @@ def _shown(key: tuple[int, Any]) -> Any:
     if kind == 4:
         return None
     return str(value) if kind == 0 and math.isinf(value) else value
+
+
+def _size(common: GroupKey) -> int:
+    return len(common.encode()) if isinstance(common, str) else 0
 
 
 def _double(number: float) -> float:

@@ -12,6 +12,7 @@ from iotsphere.api.errors import ProblemAnswer
 from iotsphere.api.fields import text
 from iotsphere.api.operation import operation
 from iotsphere.assets.aggregate import (
+    MAX_GROUP_BYTES,
     MAX_GROUPINGS,
     MAX_GROUPS,
     MAX_MEASURES,
@@ -135,7 +136,11 @@ class GroupAnswer(Schema):
 
 class AggregateAnswer(Schema):
     groups = fields.List(
-        fields.Nested(GroupAnswer), metadata={"description": f"The largest first, {MAX_GROUPS} at the most."}
+        fields.Nested(GroupAnswer),
+        metadata={
+            "description": f"The largest first, {MAX_GROUPS} at the most, with {MAX_GROUP_BYTES} bytes of texts in "
+            "common at the most."
+        },
     )
     total_groups = fields.Integer(metadata={"description": "How many groups there are in all."})
 

@@ -7,7 +7,14 @@ from uuid import uuid4
 
 import pytest
 
-from iotsphere.assets.aggregate import Aggregation, Groups, MeasureOp, read_grouping, read_measure
+from iotsphere.assets.aggregate import (
+    MAX_GROUP_BYTES,
+    Aggregation,
+    Groups,
+    MeasureOp,
+    read_grouping,
+    read_measure,
+)
 from iotsphere.assets.errors import AggregateOverflowError, AssetNotFoundError
 from iotsphere.assets.model import Asset
 from iotsphere.assets.ports import AssetsUnitOfWorkFactory
@@ -120,6 +127,21 @@ async def test_long_texts_are_told_apart_by_all_that_they_are(
     found = told(await worked_out(unit_of_work, ours, ['properties."a.b"'], COUNT, narrowed_to=narrowed_to))
 
     assert found == [(long, 2), (long + "1", 1), (long + "2", 1)]
+
+
+@pytest.mark.parametrize("narrowed_to", [ALL, PUMPS])
+async def test_as_many_groups_are_shown_as_do_not_take_too_much_room(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, narrowed_to: AssetFilter
+) -> None:
+    fourth = MAX_GROUP_BYTES // 4
+    large = [name + "ä" * (fourth // 2 - 1) + "." for name in "abcde"]
+    await keep_described(unit_of_work, ours, *({"note": text} for text in (*large, "last")))
+
+    groups = await worked_out(unit_of_work, ours, ["properties.note"], COUNT, narrowed_to=narrowed_to)
+
+    assert groups.total == 6
+    assert [len(text.encode()) for text in large] == [fourth] * 5
+    assert [group.key[0] for group in groups.groups] == large[:4]
 
 
 @pytest.mark.parametrize("narrowed_to", [ALL, PUMPS])
