@@ -198,21 +198,34 @@ class AssetService:
         :raises AssetCycleError: the parent is the asset itself, or below it.
         :raises TreeBusyError: it would move, and others of the organisation are at its trees.
         """
-        opened: AbstractAsyncContextManager[AssetsUnitOfWork] = (
-            self._to_move(organisation_id, asset_id) if "parent_id" in patch else self._unit_of_work()
-        )
-        async with opened as uow:
-            asset = await uow.assets.get(organisation_id, asset_id, for_update=True)
-            _check_version(asset, expected_version)
-            changed = asset.change(patch, changed_at=self._clock())
-            if properties_schema is not None:
-                properties_schema.check(changed.properties)
-            if changed.parent_id != asset.parent_id:
-                await _move(uow, changed)
-            await uow.assets.save(changed)
-            await uow.changes.add(change_of(asset, changed, actor=changed_by))
-            await uow.commit()
-        return changed
+        while True:
+            may_move = "parent_id" in patch and not await self._is_below(
+                organisation_id, asset_id, patch["parent_id"]
+            )
+            async with self._to_change(organisation_id, asset_id, may_move=may_move) as uow:
+                asset = await uow.assets.get(organisation_id, asset_id, for_update=True)
+                _check_version(asset, expected_version)
+                changed = asset.change(patch, changed_at=self._clock())
+                if properties_schema is not None:
+                    properties_schema.check(changed.properties)
+                if changed.parent_id != asset.parent_id:
+                    if not may_move:
+                        # Somebody else has moved it since we looked.
+                        continue
+                    await _move(uow, changed)
+                await uow.assets.save(changed)
+                await uow.changes.add(change_of(asset, changed, actor=changed_by))
+                await uow.commit()
+            return changed
+
+    async def _is_below(self, organisation_id: OrganisationId, asset_id: AssetId, parent_id: AssetId | None) -> bool:
+        async with self._unit_of_work() as uow:
+            return (await uow.assets.get(organisation_id, asset_id)).parent_id == parent_id
+
+    def _to_change(
+        self, organisation_id: OrganisationId, asset_id: AssetId, *, may_move: bool
+    ) -> AbstractAsyncContextManager[AssetsUnitOfWork]:
+        return self._to_move(organisation_id, asset_id) if may_move else self._unit_of_work()
 
     def _to_add(
         self, organisation_id: OrganisationId, *descriptions: AssetDescription

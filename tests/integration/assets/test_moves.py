@@ -254,3 +254,40 @@ async def test_while_much_is_moved_other_organisations_find_connections(
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("is_below", [True, False])
+async def test_what_stays_where_it_is_does_not_wait_for_what_is_moved(
+    service: AssetService, assets_engine: AsyncEngine, ours: OrganisationId, is_below: bool
+) -> None:
+    parent = await add(service, ours, "parent")
+    asset = await add(service, ours, "child", parent.id if is_below else None)
+    async with SqlAlchemyAssetsUnitOfWork(assets_engine, StoreGate("assets")) as moving:
+        await moving.places.hold(ours, alone=True)
+
+        changed = await move(service, asset, asset.parent_id)
+
+    assert (changed.version, changed.parent_id) == (2, asset.parent_id)
+
+
+async def test_what_is_said_to_stay_and_is_moved_meanwhile_is_moved_back(
+    service: AssetService, assets_engine: AsyncEngine, ours: OrganisationId
+) -> None:
+    site, other = await add(service, ours, "site"), await add(service, ours, "other")
+    asset = await add(service, ours, "asset", site.id)
+    await add(service, ours, "part", asset.id)
+    async with SqlAlchemyAssetsUnitOfWork(assets_engine, StoreGate("assets")) as moving:
+        await moving.places.hold(ours, alone=True)
+        await moving.assets.get(ours, asset.id, for_update=True)
+        back = asyncio.create_task(move(service, asset, site.id))
+        # It has seen that the asset stays, and waits for it.
+        await asyncio.wait([back], timeout=0.3)
+        assert not back.done()
+        moved = asset.change({"parent_id": other.id}, changed_at=utc_now())
+        place, target = await moving.places.get(ours, asset.id), await moving.places.get(ours, other.id)
+        await moving.places.save(place, below=target)
+        await moving.assets.save(moved)
+        await moving.commit()
+
+    assert ((await back).parent_id, (await back).version) == (site.id, 3)
+    await assert_tree_is_true(assets_engine, ours)
