@@ -110,6 +110,19 @@ class ProvisioningKeyText(ApiKey):
     NAME: ClassVar[str] = "provisioning key"
 
 
+def make_up_hash(hasher: argon2.PasswordHasher) -> str:
+    """Make up what could be the hash of a password, so that no process has to work one out before it can start.
+
+    To compare with it is the same work as with any.
+    """
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
+        for size in (hasher.salt_len, hasher.hash_len)
+    )
+    kind = f"argon2{hasher.type.name.lower()}$v={argon2.low_level.ARGON2_VERSION}"
+    return f"${kind}$m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}${salt}${digest}"
+
+
 class Argon2Passwords:
     """Slow hashes for what people can remember.
 
@@ -121,8 +134,7 @@ class Argon2Passwords:
         self._hasher = hasher or argon2.PasswordHasher()
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="passwords")
         self._places = threading.BoundedSemaphore(at_once + waiting)
-        # Made beforehand: made at the first log-in without an account, it would double the time of that one.
-        self._nobodys_hash = self._hasher.hash(make_secret())
+        self._nobodys_hash = make_up_hash(self._hasher)
 
     async def hash(self, password: str) -> str:
         return await self._work(self._hasher.hash, password)

@@ -19,6 +19,7 @@ from iotsphere.identity.secrets import (
     hash_secret,
     make_csrf_token,
     make_secret,
+    make_up_hash,
     secret_matches,
 )
 
@@ -166,6 +167,18 @@ async def test_without_an_account_the_same_work_is_done_from_the_first_time_on(
     assert not await passwords.verify("wrong", password_hash)
 
     assert without_account == hasher.asked == ["verify"]
+
+
+def test_what_stands_for_the_hash_of_nobody_is_one_as_hard_as_any() -> None:
+    hasher = argon2.PasswordHasher()
+    made_up = make_up_hash(hasher)
+
+    assert argon2.extract_parameters(made_up) == argon2.extract_parameters(hasher.hash("correct horse"))
+    assert len(made_up) == len(hasher.hash("correct horse"))
+    # Had it been malformed, it would be another error, without the work.
+    with pytest.raises(argon2.exceptions.VerifyMismatchError):
+        hasher.verify(made_up, "correct horse")
+    assert make_up_hash(hasher) != made_up
 
 
 async def test_the_hashes_are_as_slow_as_the_library_advises() -> None:
