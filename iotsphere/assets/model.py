@@ -74,6 +74,9 @@ class AssetPatch(TypedDict, total=False):
     capabilities: list[JsonObject] | None
 
 
+_DESCRIBED = frozenset({"asset_type", "name", "properties", "capabilities"})
+
+
 @dataclass(frozen=True, slots=True)
 class Asset:
     """A thing that the organisation owns, described; the asset of a device has its ``device_id``.
@@ -103,20 +106,13 @@ class Asset:
         """
         # Before the merge, which recurses as deep as the patch goes.
         check_storable(patch.get("properties"), "properties")
-        described = {
-            "asset_type": self.asset_type,
-            "name": self.name,
-            "properties": self.properties,
-            "capabilities": self.capabilities,
-        }
-        said = {member: value for member, value in patch.items() if member in described}
-        description = AssetDescription(**merge(described, said))
+        said = {member: value for member, value in patch.items() if member in _DESCRIBED}
+        named = merge({member: getattr(self, member) for member in said}, said)
+        # What the patch does not name stays, also where it was kept before rules that it would break.
+        description = AssetDescription(**{"asset_type": self.asset_type, "name": self.name} | named)
         return replace(
             self,
-            asset_type=description.asset_type,
-            name=description.name,
-            properties=description.properties,
-            capabilities=description.capabilities,
+            **{member: getattr(description, member) for member in said},
             # Of two processes one's clock may be behind. What comes later is later.
             updated_at=max(changed_at, self.updated_at),
             version=self.version + 1,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from iotsphere.assets.errors import AssetTooLargeError
-from iotsphere.assets.model import AssetDescription
+from iotsphere.assets.model import MAX_VALUES, AssetDescription
 from iotsphere.kernel.errors import RuleViolationError
 from tests.factories.assets import build_asset, build_description
 
@@ -125,6 +125,18 @@ def test_a_patch_may_not_make_the_properties_too_large_together_with_what_is_the
 
     with pytest.raises(AssetTooLargeError):
         asset.change({"properties": {"b": "x" * 100_000}}, changed_at=LATER)
+
+
+def test_a_patch_is_not_refused_for_what_it_does_not_name() -> None:
+    asset = build_asset(
+        properties={str(number): number for number in range(MAX_VALUES)}
+    )  # kept before that was refused
+
+    changed = asset.change({"name": "Renamed", "parent_id": None, "capabilities": None}, changed_at=LATER)
+    assert (changed.name, changed.properties) == ("Renamed", asset.properties)
+    assert asset.change({"properties": {"0": None}}, changed_at=LATER).version == 2
+    with pytest.raises(RuleViolationError, match="Hold more than"):
+        asset.change({"properties": {"0": 1}}, changed_at=LATER)
 
 
 @pytest.mark.parametrize(("levels", "is_taken"), [(32, True), (33, False), (100_000, False)])
