@@ -208,3 +208,21 @@ async def test_as_much_as_properties_may_hold_is_kept_and_changed_in_time(
     async with assets_engine.connect() as connection:
         # The paths that came first, of which no asset has a value any more.
         assert await kept_of(connection, ours) == []
+
+
+async def test_of_thousands_of_values_below_a_long_key_none_is_looked_at(
+    service: AssetService, assets_engine: AsyncEngine
+) -> None:
+    ours = OrganisationId(uuid4())
+    below = {f"{place}": place for place in range(4_900)}
+
+    added = await service.add_asset(
+        organisation_id=ours,
+        added_by="user:1",
+        asset_type="pump",
+        name="P",
+        properties={"k" * 200_000: {"inside": below}, "kw": 1},
+    )
+
+    async with assets_engine.connect() as connection:
+        assert await kept_of(connection, ours) == [(added.id, ("kw",), NUMBER, 1.0, "")]
