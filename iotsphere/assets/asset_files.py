@@ -12,7 +12,7 @@ from iotsphere.assets.portion import AssetDraft, ImportedAsset, ImportOutcome, I
 from iotsphere.assets.ports import AssetsUnitOfWorkFactory
 from iotsphere.assets.search import AssetFilter
 from iotsphere.assets.service import AssetService
-from iotsphere.assets.settlement import begin_settlement, imported
+from iotsphere.assets.settlement import begin_settlement, imported, without_same_properties
 from iotsphere.assets.turns import Turns
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import DomainError, UnavailableError
@@ -116,7 +116,7 @@ class AssetFileService:
                 organisation_id=file.organisation_id,
                 asset_id=draft.asset_id,
                 changed_by=file.actor,
-                patch=draft.patch,
+                patch=without_same_properties(draft.patch, asset),
                 expected_version=None,
                 properties_schema=draft.properties_schema,
             )

@@ -71,7 +71,7 @@ class LineSettlement:
         asset = self.assets.get(draft.asset_id)
         if asset is None:
             raise AssetNotFoundError
-        changed = asset.change(_without_same_properties(draft.patch, asset), changed_at=self.now)
+        changed = asset.change(without_same_properties(draft.patch, asset), changed_at=self.now)
         if draft.properties_schema is not None:
             draft.properties_schema.check(changed.properties)
         if changed.parent_id != asset.parent_id:
@@ -139,7 +139,7 @@ def imported(asset: Asset, status: ImportStatus, draft: AssetDraft) -> ImportedA
     return ImportedAsset(asset, status, said=tuple(sorted(draft.patch)))
 
 
-def _without_same_properties(patch: AssetPatch, asset: Asset) -> AssetPatch:
+def without_same_properties(patch: AssetPatch, asset: Asset) -> AssetPatch:
     """Leave out properties that are there as they are said: in a patch, nulls among them would take members away."""
     if "properties" in patch and is_same(patch["properties"], asset.properties):
         patch = patch.copy()

@@ -315,6 +315,24 @@ async def test_what_is_exported_and_put_back_changes_nothing(
     assert bench.assets == before
 
 
+async def test_what_is_exported_and_put_back_elsewhere_keeps_its_nulls_with_others_below_it_or_none(
+    bench: ApiBench,
+) -> None:
+    site = add(bench, name="Site", properties={})
+    hall = add(bench, name="Hall", properties={"sold": None, "kw": 1})
+    add(bench, name="Line", parent_id=hall.id, properties={"sold": None})
+
+    exported = await bench.get("/assets/export", by="operator")
+    assets = [json.loads(line) for line in exported.body.splitlines()]
+    moved = [asset | {"parent_id": str(site.id)} for asset in assets if asset["name"] != "Site"]
+    answers = told(await import_file(bench, lines(*moved)))
+
+    assert statuses(answers) == ["updated", "updated"]
+    assert outlined(bench) == {"Site", "Site/Hall", "Site/Line"}
+    kept = {asset.name: asset.properties for asset in bench.assets.values()}
+    assert kept == {"Site": {}, "Hall": {"sold": None, "kw": 1}, "Line": {"sold": None}}
+
+
 @pytest.mark.parametrize(("accept", "kind"), [("application/x-ndjson", NDJSON), ("text/csv", CSV)])
 async def test_what_is_exported_is_copied_to_where_the_devices_are(
     bench: ApiBench, accept: str, kind: dict[str, str]
