@@ -21,6 +21,16 @@ Feature: What has to do with what
     When an operator says that "pump" no longer "feeds" "boiler"
     Then "pump" "feeds" nothing
 
+  Scenario: What was seen of a relationship that has ended changes none that is made after it
+    Given the pump "pump" made by "Grundfos"
+    And the boiler "boiler" made by "Viessmann"
+    When an operator says that "pump" "feeds" "boiler" with 4 bar, and remembers it
+    And an operator says that "pump" no longer "feeds" "boiler"
+    And an operator says that "pump" "feeds" "boiler" with 5 bar
+    And an operator says that "pump" "feeds" "boiler" with 3 bar, if it is as remembered
+    Then it is refused because it has another version
+    And "pump" "feeds" "boiler" with 5 bar
+
   Scenario: Water goes in circles, but nothing feeds itself
     Given the pump "pump" made by "Grundfos"
     And the boiler "boiler" made by "Viessmann"

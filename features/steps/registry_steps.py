@@ -28,6 +28,7 @@ REFUSALS = {
     "nothing can be below itself": "assets.asset.cycle",
     "something is below it": "assets.asset.has_children",
     "nothing has to do with itself": "assets.relationship.to_itself",
+    "it has another version": "request.precondition.failed",
 }
 
 

@@ -7,9 +7,9 @@ def path_of(platform, name):
     return f"/assets/{platform.assets[name]['id']}/relationships"
 
 
-def relate(platform, one, type_name, other, **properties):
+def relate(platform, one, type_name, other, *, headers=None, **properties):
     path = f"{path_of(platform, one)}/{type_name}/{platform.assets[other]['id']}"
-    return platform.request("PUT", path, json={"properties": properties})
+    return platform.request("PUT", path, headers=headers or {}, json={"properties": properties})
 
 
 def found(platform, name, type_name, direction):
@@ -25,6 +25,16 @@ def found(platform, name, type_name, direction):
 def say(context, one, type_name, other, bar):
     answer = relate(context.platform, one, type_name, other, bar=bar)
     assert answer.status_code in {200, 201}, answer.text
+
+
+@when('an operator says that "{one}" "{type_name}" "{other}" with {bar:d} bar, and remembers it')
+def say_and_remember(context, one, type_name, other, bar):
+    context.seen = relate(context.platform, one, type_name, other, bar=bar).headers["ETag"]
+
+
+@when('an operator says that "{one}" "{type_name}" "{other}" with {bar:d} bar, if it is as remembered')
+def say_if_as_remembered(context, one, type_name, other, bar):
+    relate(context.platform, one, type_name, other, bar=bar, headers={"If-Match": context.seen})
 
 
 @when('an operator says that "{one}" no longer "{type_name}" "{other}"')

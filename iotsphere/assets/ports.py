@@ -187,8 +187,10 @@ class AssetFileRepository(Protocol):
 
 
 class RelationshipRepository(Protocol):
-    async def add(self, relationship: Relationship) -> bool:
-        """Add a relationship, unless there is such a one: False means that nothing was added.
+    async def add(self, relationship: Relationship) -> Relationship | None:
+        """Add a relationship, unless there is such a one: None means that nothing was added.
+
+        Where others were ended that led from the asset, its version is higher than theirs.
 
         :raises AssetNotFoundError: one of the two assets is not there any more.
         """

@@ -1,6 +1,6 @@
 import enum
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from iotsphere.kernel.identifiers import AssetId, OrganisationId
 from iotsphere.kernel.pagination import CursorMalformedError, decode_cursor
 
 MAX_PROPERTIES_BYTES = 16 * 1024
+INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,16 @@ class Relationship:
         if size_of(self.properties) > MAX_PROPERTIES_BYTES:
             raise RelationshipTooLargeError(MAX_PROPERTIES_BYTES)
 
+    @property
+    def is_new(self) -> bool:
+        """Tell whether it is as it was first made: a change is always later."""
+        return self.created_at == self.updated_at
+
     def describe(self, properties: JsonObject, *, changed_at: datetime) -> Self:
         """Replace the properties."""
-        return replace(self, properties=properties, updated_at=changed_at, version=self.version + 1)
+        # Of two processes one's clock may be behind. What comes later is later.
+        later = max(changed_at, self.updated_at + INSTANT)
+        return replace(self, properties=properties, updated_at=later, version=self.version + 1)
 
 
 class Direction(enum.StrEnum):

@@ -21,9 +21,10 @@ class RelationshipService:
     async def relate_assets(
         self, *, link: Link, properties: JsonObject | None = None, expected_version: int | None = None
     ) -> Relationship:
-        """Relate two assets, or replace what was said of their relationship; at version 1 it is new.
+        """Relate two assets, or replace what was said of their relationship.
 
-        Of two who do so at the same time, one comes after the other.
+        Of two who do so at the same time, one comes after the other. One that is made again after it was ended has
+        no version that it has had before.
 
         :raises RuleViolationError: no relationship can be of that type, or the properties cannot be kept; ``errors``
             names the place.
@@ -82,12 +83,14 @@ def _check_type(link: Link) -> None:
 
 
 async def _put(uow: AssetsUnitOfWork, relationship: Relationship) -> Relationship:
-    while not await uow.relationships.add(relationship):
+    while True:
+        added = await uow.relationships.add(relationship)
+        if added is not None:
+            return added
         # Unless somebody has ended what was there, since we were told of it: then it can be added.
         with suppress(RelationshipNotFoundError):
             present = await uow.relationships.get(relationship.link, for_update=True)
             return await _replace(uow, present, relationship)
-    return relationship
 
 
 async def _replace(uow: AssetsUnitOfWork, present: Relationship, wanted: Relationship) -> Relationship:

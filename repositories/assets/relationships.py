@@ -1,5 +1,6 @@
 """Relationships of assets in PostgreSQL."""
 
+from dataclasses import fields, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,12 +18,27 @@ from repositories.sql import violated_constraint
 
 ENDS = {"fk_relationships_asset_id", "fk_relationships_other_id"}
 
+KEEP_ASSET = sa.text("SELECT FROM assets WHERE id = :asset_id FOR KEY SHARE")
+
+IS = """
+relationships.asset_id = :asset_id AND type = :type AND other_id = :other_id AND organisation_id = :organisation_id
+"""
+BEGIN_BEHIND = sa.text(f"""
+UPDATE relationships SET version = ended.version + 1 FROM ended_relationships AS ended
+WHERE ended.asset_id = relationships.asset_id AND {IS} RETURNING relationships.version
+""")  # noqa: S608  # of constants, as below
+END = sa.text(f"""
+WITH ended AS (DELETE FROM relationships WHERE {IS} RETURNING asset_id, version)
+INSERT INTO ended_relationships (asset_id, version) SELECT asset_id, version FROM ended
+ON CONFLICT (asset_id) DO UPDATE SET version = greatest(ended_relationships.version, excluded.version)
+""")  # noqa: S608
+
 
 class SqlAlchemyRelationshipRepository:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def add(self, relationship: Relationship) -> bool:
+    async def add(self, relationship: Relationship) -> Relationship | None:
         # Not a violation to be caught: that would end the transaction, in which the other one is then replaced.
         statement = insert(relationships).values(_relationship_to_row(relationship)).on_conflict_do_nothing()
         try:
@@ -31,9 +47,16 @@ class SqlAlchemyRelationshipRepository:
             if violated_constraint(error) in ENDS:
                 raise AssetNotFoundError from error
             raise
-        return added.first() is not None
+        if added.first() is None:
+            return None
+        # Not before: whoever has ended the same one just now is known to have done so from here on.
+        version = await self._connection.scalar(BEGIN_BEHIND, _ends(relationship.link))
+        return relationship if version is None else replace(relationship, version=version)
 
     async def get(self, link: Link, *, for_update: bool = False) -> Relationship:
+        if for_update:
+            # Whoever removes the asset has it first, and its relationships afterwards.
+            await self._connection.execute(KEEP_ASSET, {"asset_id": link.asset_id})
         query = sa.select(relationships).where(_is(link))
         row = (await self._connection.execute(query.with_for_update() if for_update else query)).first()
         if row is None:
@@ -46,7 +69,7 @@ class SqlAlchemyRelationshipRepository:
         await self._connection.execute(sa.update(relationships).where(where).values(row))
 
     async def remove(self, link: Link) -> None:
-        await self._connection.execute(sa.delete(relationships).where(_is(link)))
+        await self._connection.execute(END, _ends(link))
 
     async def list(
         self, organisation_id: OrganisationId, narrowed_to: RelationshipFilter, *, limit: int, cursor: str | None
@@ -77,6 +100,10 @@ def _is(link: Link) -> sa.ColumnElement[bool]:
         relationships.c.other_id == link.other_id,
         relationships.c.organisation_id == link.organisation_id,
     )
+
+
+def _ends(link: Link) -> dict[str, Any]:
+    return {field.name: getattr(link, field.name) for field in fields(link)}
 
 
 def _relationship_to_row(relationship: Relationship) -> dict[str, Any]:

@@ -130,6 +130,15 @@ relationships = sa.Table(
     sa.Index("ix_relationships_other_id_type_asset_id", "other_id", "type", "asset_id"),
 )
 
+# The highest version that a relationship had which led from the asset, and was ended. One that is made later begins
+# behind it, so that no version of a relationship is ever another one's.
+ended_relationships = sa.Table(
+    "ended_relationships",
+    metadata,
+    sa.Column("asset_id", sa.Uuid, sa.ForeignKey("assets.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+)
+
 device_types = sa.Table(
     "device_types",
     metadata,

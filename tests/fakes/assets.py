@@ -260,14 +260,19 @@ def _found_change(asset: Asset) -> AssetChange:
 
 
 class InMemoryRelationshipRepository:
-    def __init__(self, stored: Relationships, assets: Mapping[AssetId, Asset]) -> None:
+    def __init__(self, stored: Relationships, assets: Mapping[AssetId, Asset], ended: dict[AssetId, int]) -> None:
         self.stored = stored
+        self.ended = ended
         self.assets = assets
 
-    async def add(self, relationship: Relationship) -> bool:
+    async def add(self, relationship: Relationship) -> Relationship | None:
         if not {relationship.link.asset_id, relationship.link.other_id} <= self.assets.keys():
             raise AssetNotFoundError
-        return self.stored.setdefault(relationship.link, relationship) is relationship
+        if relationship.link in self.stored:
+            return None
+        ended = self.ended.get(relationship.link.asset_id)
+        added = relationship if ended is None else replace(relationship, version=ended + 1)
+        return self.stored.setdefault(relationship.link, added)
 
     async def get(self, link: Link, *, for_update: bool = False) -> Relationship:
         if link not in self.stored:
@@ -279,7 +284,9 @@ class InMemoryRelationshipRepository:
             self.stored[relationship.link] = relationship
 
     async def remove(self, link: Link) -> None:
-        self.stored.pop(link, None)
+        if link in self.stored:
+            ended = self.stored.pop(link).version
+            self.ended[link.asset_id] = max(ended, self.ended.get(link.asset_id, ended))
 
     async def list(
         self, organisation_id: OrganisationId, narrowed_to: RelationshipFilter, *, limit: int, cursor: str | None
@@ -393,12 +400,14 @@ class InMemoryAssetsUnitOfWork:
         committed_relationships: Relationships | None = None,
         committed_events: MaintenanceEvents | None = None,
         committed_changes: Changes | None = None,
+        committed_ended: dict[AssetId, int] | None = None,
     ) -> None:
         self._committed = committed
         self._committed_types = {} if committed_types is None else committed_types
         self._committed_relationships = {} if committed_relationships is None else committed_relationships
         self._committed_events = {} if committed_events is None else committed_events
         self._committed_changes = {} if committed_changes is None else committed_changes
+        self._committed_ended = {} if committed_ended is None else committed_ended
 
     async def __aenter__(self) -> Self:
         self._stored = dict(self._committed)
@@ -413,7 +422,8 @@ class InMemoryAssetsUnitOfWork:
         self.aggregates = InMemoryAssetAggregateRepository(self._stored, search)
         self.places = InMemoryPlaceRepository(self._stored)
         self.asset_files = InMemoryAssetFileRepository(self._stored, self.assets, place_of, search.is_wanted)
-        self.relationships = InMemoryRelationshipRepository(self._relationships, self._stored)
+        self._ended = dict(self._committed_ended)
+        self.relationships = InMemoryRelationshipRepository(self._relationships, self._stored, self._ended)
         self.device_types = InMemoryDeviceTypeRepository(self._types)
         self._events = dict(self._committed_events)
         self.maintenance_events = InMemoryMaintenanceEventRepository(self._events)
@@ -429,6 +439,7 @@ class InMemoryAssetsUnitOfWork:
         _put(self._committed_relationships, self._relationships)
         _put(self._committed_events, self._events)
         _put(self._committed_changes, self._changes)
+        _put(self._committed_ended, self._ended)
 
 
 def _put(committed: dict[K, V], changed: dict[K, V]) -> None:

@@ -70,7 +70,7 @@ def _details(type_name: str, other_id: AssetId) -> dict[str, Any]:
     versioned=True,
     conditional=True,
     location="/api/v1/assets/{asset_id}/relationships/{type}/{other_id}",
-    is_new=lambda relationship: relationship.version == 1,
+    is_new=lambda relationship: relationship.is_new,
     audited=_related,
     path=PATH,
     also={409: ProblemAnswer()},

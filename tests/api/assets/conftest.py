@@ -101,7 +101,7 @@ class Api:
 @pytest.fixture
 def api() -> Iterator[Api]:
     numbers = count(1)
-    unit_of_work = partial(InMemoryAssetsUnitOfWork, {}, {}, {}, {}, {})
+    unit_of_work = partial(InMemoryAssetsUnitOfWork, {}, {}, {}, {}, {}, {})
     service = AssetService(
         unit_of_work=unit_of_work,
         moving=unit_of_work,

@@ -23,6 +23,6 @@ async def assets_engine(assets_dsn: str) -> AsyncIterator[AsyncEngine]:
 def unit_of_work(request: pytest.FixtureRequest) -> AssetsUnitOfWorkFactory:
     """The asset database, in memory and for real. Tests share the real one, each with organisations of its own."""
     if request.param == "memory":
-        return partial(InMemoryAssetsUnitOfWork, {}, {}, {}, {}, {})
+        return partial(InMemoryAssetsUnitOfWork, {}, {}, {}, {}, {}, {})
     engine: AsyncEngine = request.getfixturevalue("assets_engine")
     return partial(SqlAlchemyAssetsUnitOfWork, engine, StoreGate("assets"))

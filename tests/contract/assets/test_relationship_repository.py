@@ -213,3 +213,25 @@ async def test_a_made_up_cursor_is_malformed(
     async with unit_of_work() as uow:
         with pytest.raises(MalformedInputError):
             await uow.relationships.list(ours, RelationshipFilter(one.id), limit=1, cursor=cursor)
+
+
+async def test_one_that_is_made_again_begins_behind_all_that_have_ended(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId
+) -> None:
+    one, other = await add_assets(unit_of_work, ours, 2)
+    first, second = related(one, "feeds", other), related(one, "cools", other)
+    await keep(unit_of_work, first, second, related(other, "feeds", one))
+    async with unit_of_work() as uow:
+        await uow.relationships.save(replace(second, version=7))
+        await uow.relationships.remove(second.link)
+        await uow.relationships.remove(first.link)
+        await uow.commit()
+
+    async with unit_of_work() as uow:
+        again = await uow.relationships.add(first)
+        back = await uow.relationships.add(related(other, "cools", one))
+        await uow.commit()
+
+    assert (again, back) == (replace(first, version=8), related(other, "cools", one))
+    async with unit_of_work() as uow:
+        assert await uow.relationships.get(first.link) == again

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from uuid import uuid4
 
@@ -75,6 +76,45 @@ async def test_of_two_who_end_the_same_relationship_one_does(
     outcomes = await asyncio.gather(*(relating.unrelate_assets(link=link) for _ in range(5)), return_exceptions=True)
 
     assert Counter(type(outcome) for outcome in outcomes) == {type(None): 1, RelationshipNotFoundError: 4}
+
+
+async def test_of_all_that_are_made_and_ended_at_once_no_version_comes_twice(
+    service: AssetService, relating: RelationshipService, ours: OrganisationId
+) -> None:
+    one, other = await add_pair(service, ours)
+    link = Link(ours, one.id, "feeds", other.id)
+
+    async def relate() -> list[int]:
+        return [(await relating.relate_assets(link=link)).version for _ in range(10)]
+
+    async def unrelate() -> None:
+        for _ in range(15):
+            with suppress(RelationshipNotFoundError):
+                await relating.unrelate_assets(link=link)
+
+    courses = asyncio.gather(relate(), relate(), relate())
+    await asyncio.gather(unrelate(), unrelate())
+
+    versions = [version for course in await courses for version in course]
+    assert len(set(versions)) == len(versions) == 30
+
+
+@pytest.mark.parametrize("end", [0, 1])
+async def test_what_is_ended_while_an_asset_goes_keeps_nobody_waiting(
+    service: AssetService, relating: RelationshipService, ours: OrganisationId, end: int
+) -> None:
+    for turn in range(20):
+        pair = await add_pair(service, ours)
+        link = Link(ours, pair[0].id, "feeds", pair[1].id)
+        await relating.relate_assets(link=link)
+        course = [
+            relating.unrelate_assets(link=link),
+            service.remove_asset(organisation_id=ours, asset_id=pair[end].id, expected_version=None),
+        ]
+        outcomes = await asyncio.gather(*course[:: 1 if turn % 2 else -1], return_exceptions=True)
+
+        refused = [type(outcome) for outcome in outcomes if isinstance(outcome, Exception)]
+        assert refused in ([], [RelationshipNotFoundError])
 
 
 @pytest.mark.parametrize("end", [0, 1])

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -34,11 +34,12 @@ class Bench:
             asset_id: build_asset(id=asset_id, organisation_id=OURS) for asset_id in (ONE, OTHER)
         }
         self.stored: Relationships = {}
+        self.ended: dict[AssetId, int] = {}
         self.now = NOW
         self.service = RelationshipService(unit_of_work=self.open, clock=lambda: self.now)
 
     def open(self) -> InMemoryAssetsUnitOfWork:
-        return InMemoryAssetsUnitOfWork(self.assets, {}, self.stored)
+        return InMemoryAssetsUnitOfWork(self.assets, {}, self.stored, committed_ended=self.ended)
 
 
 @pytest.fixture
@@ -141,6 +142,29 @@ async def test_an_ended_relationship_is_gone(bench: Bench) -> None:
     assert bench.stored == {}
     with pytest.raises(RelationshipNotFoundError):
         await bench.service.unrelate_assets(link=FEEDS)
+
+
+async def test_what_was_known_of_an_ended_one_is_not_known_of_the_one_made_after_it(bench: Bench) -> None:
+    seen = await bench.service.relate_assets(link=FEEDS)
+    await bench.service.unrelate_assets(link=FEEDS)
+    made = await bench.service.relate_assets(link=FEEDS)
+
+    assert made.is_new
+    with pytest.raises(PreconditionFailedError):
+        await bench.service.relate_assets(link=FEEDS, expected_version=seen.version)
+    with pytest.raises(PreconditionFailedError):
+        await bench.service.unrelate_assets(link=FEEDS, expected_version=seen.version)
+    assert bench.stored == {FEEDS: made}
+
+
+async def test_a_change_is_later_than_what_it_changes_whatever_the_clock_says(bench: Bench) -> None:
+    made = await bench.service.relate_assets(link=FEEDS)
+    bench.now = NOW - timedelta(days=1)
+
+    changed = await bench.service.relate_assets(link=FEEDS)
+
+    assert not changed.is_new
+    assert changed.updated_at > made.updated_at
 
 
 @pytest.mark.parametrize("type_name", ["cools", "a\0", "Feeds", ""])
