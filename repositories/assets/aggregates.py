@@ -1,7 +1,8 @@
 """Figures over assets in PostgreSQL (ADR 0043)."""
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -44,12 +45,16 @@ class SqlAlchemyAssetAggregateRepository:
         *,
         most_documents: int = MOST_DOCUMENTS,
         milliseconds: float = COMMAND_SECONDS * 900,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
         self._most_documents = most_documents
         self._milliseconds = milliseconds
+        self._monotonic = monotonic
+        self._until = 0.0
 
     async def aggregate(self, organisation_id: OrganisationId, asked: Aggregation) -> Groups:
+        self._until = self._monotonic() + self._milliseconds / 1000
         if not self._connection.in_transaction():
             # Which values are kept, and of how many assets, are asked of one state of things.
             await self._connection.execution_options(isolation_level="REPEATABLE READ")
@@ -101,14 +106,16 @@ class SqlAlchemyAssetAggregateRepository:
         way = ways[expected.index(min(expected))]
         if min(expected) > self._most_documents:
             some = way.query.with_only_columns(sa.literal_column("1")).limit(self._most_documents + 1).subquery()
-            candidates = (await self._connection.execute(sa.select(sa.func.count()).select_from(some))).scalar_one()
-            if candidates > self._most_documents:
+            counted = await self._ask(sa.select(sa.func.count().label("candidates")).select_from(some))
+            if counted[0].candidates > self._most_documents:
                 raise AggregateTooCostlyError
         return way
 
     async def _ask(self, statement: sa.Select[Any], *, is_bitmap: bool = False) -> Sequence[sa.Row[Any]]:
-        indexscan = "off" if is_bitmap else "on"
-        settings = {"milliseconds": f"{self._milliseconds:.0f}", "indexscan": indexscan}
+        remaining = self._until - self._monotonic()
+        if remaining <= 0:
+            raise AggregateTooCostlyError
+        settings = {"milliseconds": f"{max(1, remaining * 1000):.0f}", "indexscan": "off" if is_bitmap else "on"}
         await self._connection.execute(SETTINGS, settings)
         rows: Sequence[sa.Row[Any]] = (await self._connection.execute(statement)).all()
         return rows

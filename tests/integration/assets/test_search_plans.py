@@ -1,144 +1,36 @@
 """What it costs PostgreSQL to search among 160 000 assets of an organisation, beside 40 000 of another one."""
 
-from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from itertools import chain, count, repeat
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
-import pytest_asyncio
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.assets.errors import SearchOrderError, SearchTooCostlyError
 from iotsphere.assets.predicate import read_predicate
 from iotsphere.assets.relationship import Direction
 from iotsphere.assets.search import AssetFilter, RelatedTo, read_order
 from iotsphere.assets.search_position import AssetQuestion
-from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
-from iotsphere.localstack.stack import LocalStack, create_database
-from repositories.assets.search import SEARCH_SETTINGS, SqlAlchemyAssetSearchRepository
+from iotsphere.kernel.identifiers import DeviceId
+from repositories.assets.search import SqlAlchemyAssetSearchRepository
 from repositories.assets.search_conditions import find_conditions
 from repositories.assets.search_narrowing import everything, narrowings
 from repositories.assets.search_statements import estimate, estimated
 from repositories.assets.values import find_paths
-from repositories.migrations import upgrade
-from repositories.sql import create_store_engine
+from tests.integration.assets.fleet import HALL, OURS, SITE, SIZE, TANK
 
-SIZE, THEIR_SIZE = 160_000, 40_000
-# In this order the planner takes ours to lie scattered, and would rather sort all of them than walk along an index.
-THEIRS, OURS = sorted(OrganisationId(uuid4()) for _ in range(2))
-SITE, HALL, TANK = (AssetId(UUID(int=number)) for number in (1, 2, 3))
 # Those of a short walk, then the candidates, those of a long walk, and what is shown.
 MOST_FETCHED = 5_000 + 10_001 + 20_000 + 101
 # No values are kept of a path that is so long.
 UNKEPT = "x" * 257
-
-# One in forty is of each maker. The last 20 000 are late, in the site are all but the first 100 000, and 500 of these
-# in its hall. Elsewhere is what the other organisation's are, and none of ours.
-FLEET = sa.text("""
-    INSERT INTO assets (id, organisation_id, asset_type, name, properties, capabilities, created_at, updated_at,
-                        version, parent_id)
-    SELECT md5(owner || n)::uuid, owner::uuid, CASE WHEN n % 500 = 0 THEN 'robot' ELSE 'pump' END,
-           CASE WHEN n % 1000 = 0 THEN 'S' ELSE 'P' END || n,
-           jsonb_build_object('serial', n, 'volts', CASE n % 2 WHEN 0 THEN 230 ELSE 400 END, 'maker', 'M' || n % 40,
-                              'kw', n * 7919 % 1000 / 10.0)
-           || CASE WHEN size < 100000 THEN '{"batch": "elsewhere"}' WHEN n > 140000 THEN '{"batch": "late"}'
-                   ELSE '{}' END::jsonb,
-           '[]', timestamptz '2026-01-01' + n * interval '1 second', timestamptz '2026-01-01', 1,
-           CASE WHEN size < 100000 OR n <= 100000 THEN NULL WHEN n % 120 = 0 THEN CAST(:hall AS uuid)
-                ELSE CAST(:site AS uuid) END
-    FROM (SELECT CAST(:owner AS text) AS owner, CAST(:size AS integer) AS size) AS whose,
-         generate_series(1, size) AS n
-    ORDER BY n
-""")
-PLACE = sa.text("""
-    INSERT INTO assets (id, organisation_id, asset_type, name, properties, capabilities, created_at, updated_at,
-                        version, parent_id)
-    VALUES (CAST(:id AS uuid), CAST(:owner AS uuid), 'place', 'Place', '{}', '[]', timestamptz '2026-01-01',
-            timestamptz '2026-01-01', 1, CAST(:above AS uuid))
-""")
-# Of what is in the tree that is asked for.
-PLACES = sa.text("""
-    INSERT INTO places (number, path)
-    WITH RECURSIVE tree AS (
-        SELECT id, number, int8send(number) AS path FROM assets WHERE asset_type = 'place' AND parent_id IS NULL
-        UNION ALL
-        SELECT child.id, child.number, tree.path || int8send(child.number)
-        FROM tree JOIN assets child ON child.parent_id = tree.id
-    )
-    SELECT number, path FROM tree
-""")
-# The values of two properties are kept here, of as many as there usually may be.
-PATHS = sa.text("""
-    INSERT INTO property_paths (organisation_id, name)
-    SELECT organisation_id, ARRAY[name] FROM unnest(CAST(:owners AS uuid[])) AS organisation_id,
-         unnest(ARRAY['kw', 'maker']) AS name
-""")
-VALUES = sa.text("""
-    INSERT INTO property_values (path, kind, num, txt, asset)
-    SELECT path, CASE keys WHEN '{kw}' THEN 0 ELSE 1 END,
-           CASE keys WHEN '{kw}' THEN (properties ->> 'kw')::float ELSE 0 END,
-           CASE keys WHEN '{kw}' THEN '' ELSE properties ->> 'maker' END, number
-    FROM assets JOIN (SELECT organisation_id, name AS keys, path FROM property_paths) AS paths USING (organisation_id)
-    WHERE properties ? 'kw' ORDER BY path, 2, 3, 4, number
-""")
-# To the tank lead as many relationships as there are robots.
-RELATIONSHIPS = sa.text("""
-    INSERT INTO relationships (organisation_id, asset_id, type, other_id, properties, created_at, updated_at, version)
-    SELECT organisation_id, id, 'feeds', CAST(:tank AS uuid), '{}', created_at, created_at, 1
-    FROM assets WHERE organisation_id = CAST(:owner AS uuid) AND asset_type = 'robot'
-""")
-INDEXES = sa.text("""
-    SELECT indexname, indexdef FROM pg_indexes
-    WHERE tablename = 'assets' AND indexname LIKE 'ix\\_assets\\_organisation\\_id%'
-""")
 # What the connection has done lately.
 TOUCHED = sa.text("""
     SELECT coalesce(sum(seq_scan), 0) AS scans,
            coalesce(sum(idx_tup_fetch) FILTER (WHERE relname = 'assets'), 0) AS fetched
     FROM pg_stat_xact_user_tables WHERE relname IN ('assets', 'places', 'relationships', 'property_values')
 """)
-
-
-@pytest_asyncio.fixture(scope="module")
-async def fleet_engine(stack: LocalStack) -> AsyncIterator[AsyncEngine]:
-    dsn = await create_database(stack, "assets_fleet", timescaledb=False)
-    upgrade("assets", dsn)
-    engine = create_store_engine(dsn, command_seconds=120, settings={**SEARCH_SETTINGS, "statement_timeout": "120s"})
-    async with engine.begin() as connection:
-        await fill(connection)
-    async with engine.connect() as connection:
-        vacuuming = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        await vacuuming.execute(sa.text("VACUUM ANALYZE"))
-    yield engine
-    await engine.dispose()
-
-
-async def fill(connection: AsyncConnection) -> None:
-    """Add all, without what the database does to each that is added, and with indexes that are made of the whole."""
-    indexes = (await connection.execute(INDEXES)).all()
-    for index in indexes:
-        await connection.execute(sa.text(f"DROP INDEX {index.indexname}"))
-    await connection.execute(sa.text("ALTER TABLE assets DISABLE TRIGGER USER"))
-    for place, above in ((SITE, None), (HALL, SITE), (TANK, None)):
-        await connection.execute(PLACE, {"id": place, "owner": OURS, "above": above})
-    for owner, size in ((OURS, SIZE), (THEIRS, THEIR_SIZE)):
-        await connection.execute(FLEET, {"owner": str(owner), "size": size, "site": SITE, "hall": HALL})
-    await connection.execute(PLACES)
-    await connection.execute(PATHS, {"owners": [OURS, THEIRS]})
-    await connection.execute(VALUES)
-    await connection.execute(RELATIONSHIPS, {"owner": OURS, "tank": TANK})
-    for index in indexes:
-        await connection.exec_driver_sql(index.indexdef)
-    await connection.execute(sa.text("ALTER TABLE assets ENABLE TRIGGER USER"))
-
-
-@pytest_asyncio.fixture
-async def fleet(fleet_engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    async with fleet_engine.connect() as connection:
-        yield connection
-        await connection.rollback()
 
 
 @dataclass(frozen=True)
