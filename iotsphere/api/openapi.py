@@ -84,11 +84,19 @@ DOCS_PAGE = """<!doctype html>
 <script src="/docs/show.js"></script>
 </body>
 </html>"""
-# Who is logged in may try operations out: the browser sends its cookie, and this the token that goes with it.
+# Who is logged in may try operations out: the browser sends its cookie, and this the token that goes with it. A file
+# is proposed as it stands; of lines of JSON the page would make one text of JSON.
 DOCS_SCRIPT = f"""SwaggerUIBundle({{
   url: "{SHOWN_AT}",
   dom_id: "#api",
   persistAuthorization: false,
+  plugins: [{{
+    afterLoad() {{
+      const sample = this.fn.getSampleSchema;
+      this.fn.getSampleSchema = (schema, media, config, example) =>
+        typeof example === "string" ? example : sample(schema, media, config, example);
+    }},
+  }}],
   requestInterceptor: (request) => {{
     const token = document.cookie.match(/(?:^|; ){CSRF_COOKIE}=([^;]*)/);
     if (token) request.headers["{CSRF_HEADER}"] = token[1];
@@ -164,8 +172,9 @@ def _describe_operation(spec: APISpec, plugin: JsonSchemaPlugin, rule: Rule, dec
     }
     if declared.body is not None:
         content = _content(declared.media_types, declared.body)
-        if declared.example is not None:
-            content = {media: described | {"example": declared.example} for media, described in content.items()}
+        for media, described in content.items():
+            if (example := declared.examples.get(media, declared.example)) is not None:
+                described["example"] = example
         description["requestBody"] = {"required": True, "content": content}
     methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
     spec.path(PATH_PARAMETER.sub(r"{\2}", rule.rule), operations=dict.fromkeys(map(str.lower, methods), description))

@@ -74,7 +74,8 @@ class Operation:
 
     For the document alone: services check what ``platform_administrator_alone`` and ``users_alone`` (not keys) say of
     the caller; ``path`` says more of what stands in the path (an id needs no words), ``example`` is a body that is
-    taken as it stands, and ``also`` says which answers there are besides those that follow from the rest.
+    taken as it stands, ``examples`` are files that are, by their media types, and ``also`` says which answers there
+    are besides those that follow from the rest.
     """
 
     summary: str
@@ -85,6 +86,7 @@ class Operation:
     query: Schema = field(default_factory=NoQuery)
     body: Schema | dict[str, Any] | None = None
     example: Any = None
+    examples: Mapping[str, str] = field(default_factory=dict)
     raw_body: bool = False
     decode: Callable[[bytes], Any] | None = None
     media_types: tuple[str, ...] = (JSON,)

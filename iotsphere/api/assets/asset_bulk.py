@@ -33,6 +33,12 @@ from iotsphere.workflows.asset_files import AssetFileWorkflow
 # Each may take half a megabyte: of more at once a statement would not come to its end in time.
 PAGE_ASSETS = 100
 
+TREES = {
+    NDJSON: '{"key": "site", "asset_type": "site", "name": "Harburg"}\n'
+    '{"parent_key": "site", "asset_type": "hall", "name": "Hall A", "properties": {"area_m2": 900}}\n',
+    CSV: "key,parent_key,asset_type,name,properties.area_m2\nsite,,site,Harburg,\n,site,hall,Hall A,900\n",
+}
+
 blueprint = Blueprint("asset_bulk", __name__)
 
 
@@ -59,6 +65,7 @@ class ImportedAssetAnswer(ImportedLineAnswer):
     query=ImportAssetsQuery(),
     body=ImportAssetBody(),
     media_types=(NDJSON, CSV),
+    examples=TREES,
     max_body_bytes=MAX_IMPORT_BYTES,
     max_lines=MAX_IMPORT_LINES,
     answer=ImportedAssetAnswer(),

@@ -19,6 +19,17 @@ from iotsphere.kernel.pagination import Page
 
 PATH = {"device_type": {"pattern": f"^{ASSET_TYPE.pattern}$"}}
 
+BOILER = {
+    "metrics": [{"name": "flow_temperature_c", "unit": "°C", "type": "number", "min": -10, "max": 99.5}],
+    "capabilities": [{"name": "heating", "max_kw": 24}],
+    "shadow_schema": {"properties": {"set_point_c": {"type": "number", "maximum": 80}}},
+    "properties_schema": {"properties": {"volume_l": {"type": "number", "minimum": 0}}},
+    "maintenance": {
+        "tasks": [{"name": "check-anode", "component": "anode", "every_days": 730}],
+        "components": [{"name": "anode", "weight": 1, "expected_life_hours": 40000}],
+    },
+}
+
 blueprint = Blueprint("device_types", __name__)
 
 
@@ -53,6 +64,7 @@ async def get_device_type(
     "Define a device type, or replace all that was said of it",
     allow=Role.OPERATOR,
     body=DefineDeviceTypeBody(),
+    example=BOILER,
     answer=DeviceTypeAnswer(),
     versioned=True,
     conditional=True,

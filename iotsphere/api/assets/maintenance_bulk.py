@@ -23,6 +23,12 @@ from iotsphere.kernel.audit import Attempt
 from iotsphere.kernel.errors import DomainError
 from iotsphere.workflows.maintenance_log import LogLine, MaintenanceLogWorkflow
 
+LOGS = {
+    NDJSON: '{"serial_number": "SN-1", "kind": "failure", "component": "seal", "occurred_at": 1772352000000}\n'
+    '{"serial_number": "SN-1", "kind": "repair", "component": "seal", "occurred_at": "2026-03-02T08:00:00Z"}\n',
+    CSV: "serial_number,kind,component,occurred_at,cost\nSN-1,inspection,seal,2026-03-03T08:00:00Z,120.5\n",
+}
+
 blueprint = Blueprint("maintenance_bulk", __name__)
 
 
@@ -32,6 +38,7 @@ blueprint = Blueprint("maintenance_bulk", __name__)
     allow=Role.OPERATOR,
     body=ImportMaintenanceBody(),
     media_types=(NDJSON, CSV),
+    examples=LOGS,
     max_body_bytes=MAX_IMPORT_BYTES,
     max_lines=MAX_IMPORT_LINES,
     answer=ImportedLineAnswer(),

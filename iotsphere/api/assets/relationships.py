@@ -66,6 +66,7 @@ def _details(type_name: str, other_id: AssetId) -> dict[str, Any]:
     "Relate an asset to another one, or replace what was said of that",
     allow=Role.OPERATOR,
     body=RelateBody(),
+    example={"properties": {"bar": 4}},
     answer=RelationshipAnswer(),
     versioned=True,
     conditional=True,

@@ -60,13 +60,13 @@ class AssetFilterMembers(Schema):
             "description": "A predicate that is true of the properties, in a part of the SQL/JSON path language:"
             " paths of members, [*], [n] and filters, compared with literals; starts with, like_regex, exists, !, &&"
             " and ||. A refusal names the character, and what may stand there.",
-            "example": '$.manufacturer == "Grundfos" && $.rated_power_kw > 5',
+            "examples": ['$.manufacturer == "Grundfos" && $.rated_power_kw > 5'],
         },
     )
     q = text(
         longest=MAX_WORDS_LENGTH,
         load_default=None,
-        metadata={"description": "Every word of it begins a word of the name.", "example": "feed pu"},
+        metadata={"description": "Every word of it begins a word of the name.", "examples": ["feed pu"]},
     )
 
 
@@ -78,7 +78,7 @@ class AssetFilterQuery(AssetFilterMembers):
         load_default=None,
         metadata={
             "description": "A JSON object that the properties contain, as JSONB's @> says.",
-            "example": '{"manufacturer": "Grundfos"}',
+            "examples": ['{"manufacturer": "Grundfos"}'],
         },
     )
 
@@ -135,7 +135,7 @@ class AssetListQuery(AssetFilterQuery, PageQuery):
         load_default=BY_CREATION.by,
         metadata={
             "description": "created_at, name or properties.<path>; with a - in front the other way round.",
-            "example": "-properties.rated_power_kw",
+            "examples": ["-properties.rated_power_kw"],
         },
     )
 

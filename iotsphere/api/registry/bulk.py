@@ -19,6 +19,12 @@ from iotsphere.registry.model import DeviceDraft
 from iotsphere.registry.service import DeviceRegistryService
 from iotsphere.workflows.commissioning import CommissioningWorkflow
 
+FLEETS = {
+    NDJSON: '{"serial_number": "SN-2", "device_type": "pump", "labels": {"site": "north"}}\n'
+    '{"serial_number": "SN-3", "device_type": "pump", "asset": {"properties": {"rated_power_kw": 1.5}}}\n',
+    CSV: "serial_number,device_type,name,label.site\nSN-4,pump,Pump 4,north\nSN-5,pump,,\n",
+}
+
 blueprint = Blueprint("bulk", __name__)
 
 
@@ -28,6 +34,7 @@ blueprint = Blueprint("bulk", __name__)
     allow=Role.OPERATOR,
     body=ImportDeviceBody(),
     media_types=(NDJSON, CSV),
+    examples=FLEETS,
     max_body_bytes=MAX_IMPORT_BYTES,
     max_lines=MAX_IMPORT_LINES,
     answer=ImportedLineAnswer(),

@@ -34,6 +34,13 @@ blueprint = Blueprint("registry", __name__)
     "Register a device",
     allow=Role.OPERATOR,
     body=RegisterDeviceBody(),
+    example={
+        "serial_number": "SN-1",
+        "device_type": "pump",
+        "name": "Feed pump 1",
+        "labels": {"site": "north"},
+        "asset": {"asset_type": "pump", "properties": {"manufacturer": "Grundfos", "rated_power_kw": 5.5}},
+    },
     answer=DeviceAnswer(),
     status=201,
     creates=True,
