@@ -87,13 +87,16 @@ class TreeBusyError(TooManyRequestsError):
 
 
 class SearchTooCostlyError(RuleViolationError):
+    """``field`` is where to say more of what is looked for."""
+
     code: ClassVar[str] = "assets.search.too_costly"
 
-    def __init__(self) -> None:
-        super().__init__(
+    def __init__(self, field: str = "match") -> None:
+        message = (
             "The search takes longer than the store may be at it. Narrow it down by what few assets have: by what"
             " match contains, by an equality in path, by a word of the name, by an ancestor or a relationship."
         )
+        super().__init__(f"{field}: {message}", {field: [message]})
 
 
 class SearchOrderError(RuleViolationError):
@@ -113,20 +116,22 @@ class AggregateTooCostlyError(RuleViolationError):
     code: ClassVar[str] = "assets.aggregate.too_costly"
 
     def __init__(self) -> None:
-        super().__init__(
+        message = (
             "More assets would be looked at than the store can go through in time. Narrow them down by filter, as to"
             " what is below an ancestor, or ask for figures of one property of all assets, without other groups."
         )
+        super().__init__(f"filter: {message}", {"filter": [message]})
 
 
 class AggregateOverflowError(RuleViolationError):
     code: ClassVar[str] = "assets.aggregate.overflow"
 
     def __init__(self) -> None:
-        super().__init__(
+        message = (
             "The numbers are so large that a figure computed from them exceeds the largest double. Ask for count, or"
             " narrow the assets down to others."
         )
+        super().__init__(f"measures: {message}", {"measures": [message]})
 
 
 class AggregateBusyError(TooManyRequestsError):

@@ -67,6 +67,13 @@ class AssetFilter:
             raise refusal("q", "There is no word in it. Words are of letters and of the digits 0 to 9.")
 
     @property
+    def widest(self) -> str:
+        """The field in which to say more where too much is looked for: what is held against one asset after another."""
+        if self.path is not None:
+            return "path"
+        return "match" if self.words is None else "q"
+
+    @property
     def named(self) -> tuple[AssetId, ...]:
         """The assets that it speaks of."""
         named = (self.parent_id, self.ancestor, self.related_to.asset_id if self.related_to is not None else None)

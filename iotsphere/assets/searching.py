@@ -1,5 +1,6 @@
 """Finds assets."""
 
+from iotsphere.assets.errors import SearchTooCostlyError
 from iotsphere.assets.model import Asset
 from iotsphere.assets.ports import AssetsUnitOfWorkFactory
 from iotsphere.assets.search import BY_CREATION, AssetFilter, AssetOrder
@@ -28,7 +29,10 @@ class AssetSearchService:
         :raises AssetNotFoundError: what is looked for is below, or related to, an asset that is not there.
         :raises CursorMalformedError: the cursor is not one of such a search.
         :raises SearchOrderError: there is no such order of so many assets.
-        :raises SearchTooCostlyError: it would take too long.
+        :raises SearchTooCostlyError: it would take too long; ``errors`` names the field in which to say more.
         """
         async with self._unit_of_work() as uow:
-            return await uow.search.list(organisation_id, narrowed_to, order, limit=limit, cursor=cursor)
+            try:
+                return await uow.search.list(organisation_id, narrowed_to, order, limit=limit, cursor=cursor)
+            except SearchTooCostlyError as error:
+                raise SearchTooCostlyError(narrowed_to.widest) from error

@@ -1,14 +1,18 @@
-from typing import Any
+from typing import Any, Self, cast
 from uuid import UUID
 
 import pytest
 
+from iotsphere.assets.errors import AggregateOverflowError, AggregateTooCostlyError, SearchTooCostlyError
+from iotsphere.assets.ports import AssetSearchRepository
 from iotsphere.assets.predicate import read_predicate
 from iotsphere.assets.search import AssetFilter, AssetOrder, RelatedTo, read_order
 from iotsphere.assets.search_position import AssetQuestion, SearchPosition
+from iotsphere.assets.searching import AssetSearchService
 from iotsphere.kernel.errors import RuleViolationError
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
 from iotsphere.kernel.pagination import CursorMalformedError
+from tests.fakes.assets import InMemoryAssetsUnitOfWork
 
 OURS, THEIRS = OrganisationId(UUID(int=1)), OrganisationId(UUID(int=2))
 ONE, OTHER = AssetId(UUID(int=3)), AssetId(UUID(int=4))
@@ -119,3 +123,40 @@ def test_a_cursor_belongs_to_its_question() -> None:
     ):
         with pytest.raises(CursorMalformedError):
             other.decode(cursor)
+
+
+class SlowStore(InMemoryAssetsUnitOfWork):
+    """Is at every search for too long."""
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self.search = cast("AssetSearchRepository", self)
+        return self
+
+    async def list(self, *_: Any, **__: Any) -> None:
+        raise SearchTooCostlyError
+
+
+@pytest.mark.parametrize(
+    ("narrowed_to", "field"),
+    [
+        (AssetFilter(), "match"),
+        (AssetFilter(match={"maker": "KSB"}), "match"),
+        (AssetFilter(words="pump"), "q"),
+        (AssetFilter(words="pump", path=read_predicate("$.kw > 1")), "path"),
+    ],
+)
+async def test_who_looks_for_too_much_is_told_where_to_say_more(narrowed_to: AssetFilter, field: str) -> None:
+    service = AssetSearchService(unit_of_work=lambda: SlowStore({}))
+
+    with pytest.raises(SearchTooCostlyError, match="Narrow it down") as refused:
+        await service.search_assets(organisation_id=OURS, narrowed_to=narrowed_to, limit=1, cursor=None)
+
+    assert list(refused.value.errors) == [field]
+
+
+@pytest.mark.parametrize(
+    ("error", "field"), [(AggregateTooCostlyError(), "filter"), (AggregateOverflowError(), "measures")]
+)
+def test_who_asks_for_too_large_figures_is_told_where_to_ask_for_less(error: RuleViolationError, field: str) -> None:
+    assert list(error.errors) == [field]
