@@ -68,7 +68,7 @@ class AssetFilter:
 
     @property
     def widest(self) -> str:
-        """The field in which to say more where too much is looked for: what is held against one asset after another."""
+        """The field in which to say more where too much is looked for: what is held against each asset by itself."""
         if self.path is not None:
             return "path"
         return "match" if self.words is None else "q"
