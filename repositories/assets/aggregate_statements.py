@@ -109,7 +109,7 @@ def of_documents(
 
     In every row stands how many candidates there are; there is a row also where there is no group.
     """
-    a = way.rows(at_most=at_most + 1)
+    a = way.rows(at_most=sa.literal(at_most + 1, sa.Integer))
     fits = sa.and_(sa.true(), *conditions.on(a.c, but=way.known)).label("fits")
     keys = [each for nth, grouping in enumerate(asked.groupings) for each in _key_in(a.c, nth, grouping)]
     numbers = [_number_in(a.c, path).label(f"number_{nth}") for nth, path in enumerate(asked.measured)]
@@ -134,13 +134,17 @@ def _key_in(columns: Columns, nth: int, grouping: Grouping) -> list[sa.Label[Any
         case GroupedBy.PARENT:
             return key_of_text(nth, sa.cast(columns["parent_id"], sa.Text))
         case GroupedBy.PROPERTY:
-            return key_of_member(nth, member(columns, grouping.keys))
+            return key_of_member(nth, _member(columns, grouping.keys))
         case GroupedBy.ANCESTOR:
             return []
 
 
+def _member(columns: Columns, keys: Keys) -> Expression:
+    return member(columns, (sa.literal(key, sa.Text) for key in keys))
+
+
 def _number_in(columns: Columns, keys: Keys) -> Expression:
-    value = member(columns, keys)
+    value = _member(columns, keys)
     return sa.case((kind_of(value) == NUMBER, number_of(value)))
 
 

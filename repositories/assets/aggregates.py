@@ -11,14 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.assets.aggregate import Aggregation, Group, GroupedBy, GroupKey, Groups
 from iotsphere.assets.errors import AggregateOverflowError, AggregateTooCostlyError
-from iotsphere.assets.search import AssetFilter, AssetOrder
-from iotsphere.assets.search_position import AssetQuestion
+from iotsphere.assets.search import AssetFilter
 from iotsphere.kernel.identifiers import OrganisationId
 from repositories.assets.aggregate_groups import NOTHING, PARTS
 from repositories.assets.aggregate_statements import of_documents, of_types, of_values
-from repositories.assets.places import get_path
-from repositories.assets.search_conditions import Conditions
-from repositories.assets.search_narrowing import Narrowing, everything, narrowings
+from repositories.assets.search_conditions import Values, find_values
+from repositories.assets.search_narrowing import EVERYTHING, Narrowable, Narrowing, in_ranges, narrowings
 from repositories.assets.search_orders import BOOLEAN, NUMBER
 from repositories.assets.search_statements import estimate, estimated
 from repositories.assets.values import KeptPaths, Keys, find_paths
@@ -81,43 +79,40 @@ class SqlAlchemyAssetAggregateRepository:
     async def _find_in_documents(
         self, organisation_id: OrganisationId, asked: Aggregation, kept: KeptPaths
     ) -> Sequence[sa.Row[Any]]:
-        below = None
-        for asset_id in asked.narrowed_to.named:
-            path = await get_path(self._connection, organisation_id, asset_id)
-            below = path if asset_id == asked.narrowed_to.ancestor else below
-        conditions = Conditions(asked.narrowed_to, below)
-        # Not in the order of creation, in which those of a type are found without a condition.
-        question = AssetQuestion(organisation_id, asked.narrowed_to, AssetOrder("name"))
-        ways = [everything(question), *narrowings(question, conditions, kept)]
-        way = await self._pick(ways)
-        statement = of_documents(organisation_id, asked, way, conditions, at_most=self._most_documents)
-        rows = await self._ask(statement, is_bitmap=way.is_bitmap)
+        wanted = asked.narrowed_to
+        values = await find_values(self._connection, organisation_id, wanted) | in_ranges(wanted, kept)
+        narrowable = Narrowable.of(wanted, kept, is_by_creation=False)
+        way = await self._pick((EVERYTHING, *narrowings(narrowable)), values)
+        statement = of_documents(organisation_id, asked, way, narrowable.conditions, at_most=self._most_documents)
+        rows = await self._ask(statement, values, is_bitmap=way.is_bitmap)
         if rows[0].candidates > self._most_documents:
             raise AggregateTooCostlyError
         return [row for row in rows if row.total is not None]
 
-    async def _pick(self, ways: Sequence[Narrowing]) -> Narrowing:
+    async def _pick(self, ways: Sequence[Narrowing], values: Values) -> Narrowing:
         """Give the way by which the planner expects the fewest candidates.
 
         :raises AggregateTooCostlyError: there are too many of them, which is not left to the planner to say.
         """
         # One of them twice, since of one alone the planner says it otherwise.
-        expected = estimated(await self._connection.scalar(estimate([way.query for way in (ways[0], *ways)])))[1:]
+        expected = estimated(await self._connection.scalar(estimate((ways[0], *ways)), values))[1:]
         way = ways[expected.index(min(expected))]
         if min(expected) > self._most_documents:
             some = way.query.with_only_columns(sa.literal_column("1")).limit(self._most_documents + 1).subquery()
-            counted = await self._ask(sa.select(sa.func.count().label("candidates")).select_from(some))
+            counted = await self._ask(sa.select(sa.func.count().label("candidates")).select_from(some), values)
             if counted[0].candidates > self._most_documents:
                 raise AggregateTooCostlyError
         return way
 
-    async def _ask(self, statement: sa.Select[Any], *, is_bitmap: bool = False) -> Sequence[sa.Row[Any]]:
+    async def _ask(
+        self, statement: sa.Select[Any], values: Values | None = None, *, is_bitmap: bool = False
+    ) -> Sequence[sa.Row[Any]]:
         remaining = self._until - self._monotonic()
         if remaining <= 0:
             raise AggregateTooCostlyError
         settings = {"milliseconds": f"{max(1, remaining * 1000):.0f}", "indexscan": "off" if is_bitmap else "on"}
         await self._connection.execute(SETTINGS, settings)
-        rows: Sequence[sa.Row[Any]] = (await self._connection.execute(statement)).all()
+        rows: Sequence[sa.Row[Any]] = (await self._connection.execute(statement, values)).all()
         return rows
 
 

@@ -19,7 +19,7 @@ from iotsphere.kernel.pagination import Page, decode_cursor, encode_cursor
 from repositories.assets.pages import last_shown, within_room
 from repositories.assets.places import END, bytes_to_place, place_to_bytes
 from repositories.assets.rows import DOCUMENTS, portions_of, row_to_asset
-from repositories.assets.search_conditions import find_conditions
+from repositories.assets.search_conditions import Conditions, find_values
 from repositories.assets.tables import assets
 
 FIND_KNOWN = sa.text("""
@@ -152,14 +152,14 @@ class SqlAlchemyAssetFileRepository:
     async def list(
         self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
     ) -> Page[Asset]:
-        conditions = await find_conditions(self._connection, organisation_id, narrowed_to)
+        values = await find_values(self._connection, organisation_id, narrowed_to)
         walked = await self._walk(organisation_id, narrowed_to.ancestor, _last(cursor), limit)
         numbers = sa.literal([row.number for row in walked], sa.ARRAY(sa.BigInteger))
         # Whatever is walked past is at the ancestor or below it.
-        wanted = conditions.on(assets.c, but=frozenset({"ancestor"}))
+        wanted = Conditions.of(narrowed_to).on(assets.c, but=frozenset({"ancestor"}))
         query = sa.select(assets).where(assets.c.number == sa.any_(numbers), *wanted)
         in_order = query.order_by(sa.func.array_position(numbers, assets.c.number))
-        rows = (await self._connection.execute(within_room(in_order, *DOCUMENTS))).all()
+        rows = (await self._connection.execute(within_room(in_order, *DOCUMENTS), values)).all()
         page = [row_to_asset(row) for row in rows]
         last = last_shown(rows, limit)
         if last is not None:

@@ -17,9 +17,9 @@ from iotsphere.assets.search import BY_CREATION, AssetFilter, AssetOrder
 from iotsphere.assets.search_position import AssetQuestion
 from iotsphere.kernel.identifiers import OrganisationId
 from iotsphere.kernel.pagination import Page
-from repositories.assets.search_conditions import find_conditions
-from repositories.assets.search_narrowing import Narrowing, everything, narrowings
-from repositories.assets.search_orders import parts_of
+from repositories.assets.search_conditions import Values, find_values
+from repositories.assets.search_narrowing import EVERYTHING, Narrowable, Narrowing, in_ranges, narrowings
+from repositories.assets.search_orders import parts_of, sorted_by
 from repositories.assets.search_run import Found, SearchRun
 from repositories.assets.search_statements import Search, estimate, estimated
 from repositories.assets.values import NO_PATHS, find_paths
@@ -82,9 +82,9 @@ class SqlAlchemyAssetSearchRepository:
             # Whatever is asked is asked of one state of things.
             await self._connection.execution_options(isolation_level="REPEATABLE READ")
         try:
-            search, ways = await self._prepare(question)
-            run = SearchRun(self._connection, search, after, limit, lambda: until - self._monotonic())
-            found = await self._find(run, everything(question), ways)
+            search, values, ways = await self._prepare(question)
+            run = SearchRun(self._connection, search, values, after, limit, lambda: until - self._monotonic())
+            found = await self._find(run, values, ways)
         except DBAPIError as error:
             if sqlstate(error) == QUERY_CANCELED:
                 # Without its cause, which the unit of work would take for a store that is busy.
@@ -92,25 +92,27 @@ class SqlAlchemyAssetSearchRepository:
             raise
         return Page(found.assets, None if found.end is None else question.encode(found.end))
 
-    async def _prepare(self, question: AssetQuestion) -> tuple[Search, Sequence[Narrowing]]:
+    async def _prepare(self, question: AssetQuestion) -> tuple[Search, Values, Sequence[Narrowing]]:
         """Give what is to be asked, and by which ways few candidates may be had."""
         wanted, order = question.narrowed_to, question.order
-        conditions = await find_conditions(self._connection, question.organisation_id, wanted)
+        values = await find_values(self._connection, question.organisation_id, wanted)
         reads_values = order.keys or (wanted.path is not None and wanted.path.ranges)
         paths = await find_paths(self._connection, question.organisation_id) if reads_values else NO_PATHS
-        search = Search(parts_of(question, paths), conditions)
-        return search, list(narrowings(question, conditions, paths))
+        values |= in_ranges(wanted, paths) | sorted_by(order, paths)
+        narrowable = Narrowable.of(wanted, paths, is_by_creation=order.by == BY_CREATION.by)
+        parts = parts_of(order, paths, has_type=wanted.asset_type is not None)
+        return Search(parts, narrowable.conditions), values, narrowings(narrowable)
 
-    async def _find(self, run: SearchRun, whole: Narrowing, ways: Sequence[Narrowing]) -> Found:
+    async def _find(self, run: SearchRun, values: Values, ways: Sequence[Narrowing]) -> Found:
         bounds = self._bounds
         if not run.search.is_walkable:
-            expected = await self._expect(whole, [whole, *ways])
+            expected = await self._expect(values, (EVERYTHING, *ways))
             found = await run.sort(expected.way, at_most=bounds.candidates)
             if found is None:
                 raise SearchOrderError(bounds.candidates)
             return found
         if ways:
-            expected = await self._expect(whole, ways)
+            expected = await self._expect(values, ways)
             if expected.candidates > bounds.candidates or expected.are_more_than_a_walk(run.most):
                 found = await run.walk(bounds.short_walk)
                 if found.is_full:
@@ -120,12 +122,12 @@ class SqlAlchemyAssetSearchRepository:
                 return found
         return await run.walk(bounds.long_walk)
 
-    async def _expect(self, whole: Narrowing, ways: Sequence[Narrowing]) -> "Expected":
+    async def _expect(self, values: Values, ways: Sequence[Narrowing]) -> "Expected":
         """Ask the planner by which way the fewest candidates are to be had."""
         only = next((way for way in ways if way.is_one), None)
         if only is not None:
             return Expected(only, 1, 1)
-        plan = await self._connection.scalar(estimate([way.query for way in (whole, *ways)]))
+        plan = await self._connection.scalar(estimate((EVERYTHING, *ways)), values)
         owned, *counts = estimated(plan)
         candidates = min(counts)
         return Expected(ways[counts.index(candidates)], candidates, owned)

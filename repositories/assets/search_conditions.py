@@ -1,103 +1,127 @@
-"""What is looked for, as conditions on an asset."""
+"""What is looked for, as conditions on an asset.
+
+Statements are made once for each kind of question and kept: what is asked for comes in parameters, of these names.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSONPATH
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.assets.relationship import Direction
-from iotsphere.assets.search import AssetFilter, RelatedTo
+from iotsphere.assets.search import AssetFilter
 from iotsphere.kernel.identifiers import OrganisationId
 from repositories.assets.places import END, get_path
-from repositories.assets.search_orders import Columns
+from repositories.assets.search_orders import OF_TYPE, ORGANISATION_ID, Columns
 from repositories.assets.tables import places, relationships
 
 Condition = sa.ColumnElement[bool]
+Values = dict[str, Any]
 WORDS = ARRAY(sa.Text)
+
+MATCH = sa.bindparam("match", type_=JSONB)
+PATH = sa.bindparam("fits_path", type_=JSONPATH)
+INDEXED_PATH = sa.bindparam("indexed_path", type_=JSONPATH)
+BELOW = sa.bindparam("below", type_=sa.LargeBinary), sa.bindparam("below_end", type_=sa.LargeBinary)
+RELATED_ID = sa.bindparam("related_id", type_=sa.Uuid)
+RELATED_TYPE = sa.bindparam("related_type", type_=sa.Text)
+WORDS_OF = sa.func.name_words(sa.bindparam("words", type_=sa.Text), type_=WORDS)
+EQUAL = {
+    "asset_type": OF_TYPE,
+    "device_id": sa.bindparam("of_device", type_=sa.Uuid),
+    "parent_id": sa.bindparam("of_parent", type_=sa.Uuid),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """``below`` is the path of the asset below which is looked."""
+    """By which members of a filter assets are looked for, whatever is in them."""
 
-    narrowed_to: AssetFilter
-    below: bytes | None = None
+    names: frozenset[str]
+    direction: Direction = Direction.OUT
+    has_type: bool = False
+
+    @classmethod
+    def of(cls, wanted: AssetFilter) -> Self:
+        # Whatever there is contains an object without members.
+        given = (name for name in wanted.__slots__ if getattr(wanted, name) not in (None, {}))
+        if wanted.related_to is None:
+            return cls(frozenset(given))
+        return cls(frozenset(given), wanted.related_to.direction, wanted.related_to.type is not None)
 
     def on(self, columns: Columns, *, but: frozenset[str] = frozenset()) -> list[Condition]:
         """Give the conditions, those that cost more at the end; without what is known already."""
-        return [condition for name, condition in self._named(columns) if name not in but]
+        return [condition for name, condition in self._named(columns) if name in self.names - but]
+
+    def related(self) -> tuple[sa.ColumnElement[Any], Condition]:
+        """Give where in a relationship the asset is that is looked for, and what holds of the relationship."""
+        here, there = relationships.c.asset_id, relationships.c.other_id
+        if self.direction is Direction.IN:
+            here, there = there, here
+        holds = there == RELATED_ID
+        return here, sa.and_(holds, relationships.c.type == RELATED_TYPE) if self.has_type else holds
 
     def _named(self, columns: Columns) -> Iterator[tuple[str, Condition]]:
-        wanted = self.narrowed_to
-        for name in ("asset_type", "device_id", "parent_id"):
-            if getattr(wanted, name) is not None:
-                yield name, columns[name] == getattr(wanted, name)
-        if wanted.match:
-            yield "match", columns["properties"].contains(wanted.match)
-        if wanted.words is not None:
-            yield "words", _has_words(columns, wanted.words)
-        if self.below is not None:
-            yield "ancestor", _is_below(columns, self.below)
-        if wanted.related_to is not None:
-            yield "related_to", _is_related(columns, wanted.related_to)
-        if wanted.path is not None:
-            yield "path", fits_path(columns, wanted.path.text)
+        for name, value in EQUAL.items():
+            yield name, columns[name] == value
+        yield "match", columns["properties"].contains(MATCH)
+        yield "words", _has_words(columns)
+        yield "ancestor", _is_below(columns)
+        yield "related_to", self._is_related(columns)
+        yield "path", fits(columns, PATH)
+
+    # As sub-queries that give one value, since of those that EXISTS takes the planner may make one that is gone
+    # through from end to end before the first asset is looked at.
+
+    def _is_related(self, columns: Columns) -> Condition:
+        here, holds = self.related()
+        found = sa.select(sa.true()).where(here == columns["id"], holds).limit(sa.literal_column("1"))
+        return sa.func.coalesce(found.scalar_subquery(), sa.false())
 
 
-async def find_conditions(
-    connection: AsyncConnection, organisation_id: OrganisationId, wanted: AssetFilter
-) -> Conditions:
-    """Give the conditions of a filter, of which the assets are there that it speaks of.
+async def find_values(connection: AsyncConnection, organisation_id: OrganisationId, wanted: AssetFilter) -> Values:
+    """Give what is asked for in the conditions of a filter, of which the assets are there that it speaks of.
 
     :raises AssetNotFoundError: one of them is not.
     """
     paths = {asset_id: await get_path(connection, organisation_id, asset_id) for asset_id in wanted.named}
-    return Conditions(wanted, None if wanted.ancestor is None else paths[wanted.ancestor])
+    values: Values = {
+        ORGANISATION_ID.key: organisation_id,
+        MATCH.key: wanted.match,
+        "words": wanted.words,
+        **{parameter.key: getattr(wanted, name) for name, parameter in EQUAL.items()},
+    }
+    if wanted.ancestor is not None:
+        below = paths[wanted.ancestor]
+        values |= {"below": below, "below_end": below + END}
+    if wanted.related_to is not None:
+        values |= {RELATED_ID.key: wanted.related_to.asset_id, RELATED_TYPE.key: wanted.related_to.type}
+    if wanted.path is not None:
+        values |= {PATH.key: wanted.path.text, INDEXED_PATH.key: wanted.path.indexed}
+    return values
 
 
-def fits_path(columns: Columns, text: str) -> Condition:
-    fits: Condition = columns["properties"].path_match(sa.literal(text, JSONPATH))
-    return fits
+def fits(columns: Columns, path: sa.BindParameter[Any]) -> Condition:
+    condition: Condition = columns["properties"].path_match(path)
+    return condition
 
 
-def words_of(text: str) -> sa.ColumnElement[Any]:
-    return sa.func.name_words(sa.literal(text, sa.Text), type_=WORDS)
+def is_within(column: sa.ColumnElement[bytes]) -> Condition:
+    start, end = BELOW
+    return sa.and_(column > start, column < end)
 
 
-def is_within(column: sa.ColumnElement[bytes], below: bytes) -> Condition:
-    return sa.and_(column > below, column < below + END)
-
-
-def related(wanted: RelatedTo) -> tuple[sa.ColumnElement[Any], Condition]:
-    """Give where in a relationship the asset is that is looked for, and what holds of the relationship."""
-    here, there = relationships.c.asset_id, relationships.c.other_id
-    if wanted.direction is Direction.IN:
-        here, there = there, here
-    holds = there == wanted.asset_id
-    return here, holds if wanted.type is None else sa.and_(holds, relationships.c.type == wanted.type)
-
-
-# As sub-queries that give one value, since of those that EXISTS takes the planner may make one that is gone through
-# from end to end before the first asset is looked at.
-
-
-def _is_below(columns: Columns, below: bytes) -> Condition:
-    place = sa.select(is_within(places.c.path, below)).where(places.c.number == columns["number"])
+def _is_below(columns: Columns) -> Condition:
+    place = sa.select(is_within(places.c.path)).where(places.c.number == columns["number"])
     return place.scalar_subquery()
 
 
-def _is_related(columns: Columns, wanted: RelatedTo) -> Condition:
-    here, holds = related(wanted)
-    found = sa.select(sa.true()).where(here == columns["id"], holds).limit(1)
-    return sa.func.coalesce(found.scalar_subquery(), sa.false())
-
-
-def _has_words(columns: Columns, text: str) -> Condition:
+def _has_words(columns: Columns) -> Condition:
     """Tell what the index on the beginnings of words does, without making those of every name that is looked at."""
     name = sa.func.lower(sa.func.normalize(columns["name"], sa.literal_column("NFKC")).collate("pg_c_utf8"))
-    word = sa.func.unnest(words_of(text)).column_valued("word")
+    word = sa.func.unnest(WORDS_OF).column_valued("word")
     beginnings = sa.func.array(sa.select("(^|[^[:alnum:]])" + word).scalar_subquery(), type_=WORDS)
     return name.op("~", is_comparison=True)(sa.all_(beginnings))

@@ -1,15 +1,14 @@
 """The orders in which assets come, each of one or two parts, and what the database has in such an order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from iotsphere.assets.search import BY_CREATION, PROPERTIES
-from iotsphere.assets.search_position import MAX_TEXT_LENGTH, AssetQuestion
-from iotsphere.kernel.identifiers import OrganisationId
+from iotsphere.assets.search import BY_CREATION, PROPERTIES, AssetOrder
+from iotsphere.assets.search_position import MAX_TEXT_LENGTH
 from repositories.assets.tables import assets, property_values
 from repositories.assets.values import KeptPaths
 
@@ -17,6 +16,9 @@ Columns = ReadOnlyColumnCollection[str, Any]
 Key = Sequence[sa.ColumnElement[Any]]
 
 NUMBER, TEXT, BOOLEAN = range(3)
+ORGANISATION_ID = sa.bindparam("organisation_id", type_=sa.Uuid)
+OF_TYPE = sa.bindparam("of_type", type_=sa.Text)
+SORTED_PATH = sa.bindparam("sorted_path", type_=sa.Integer)
 # What numbers a double can be.
 LARGEST: sa.ColumnElement[Any] = sa.literal_column("1.7976931348623157e308")
 SMALLEST: sa.ColumnElement[Any] = sa.literal_column("5e-324")
@@ -58,10 +60,9 @@ class ByColumn:
 
     key_length: ClassVar[int] = 2
 
-    organisation_id: OrganisationId
     column: str
     is_descending: bool = False
-    asset_type: str | None = None
+    has_type: bool = False
 
     def key(self, columns: Columns) -> Key:
         return columns[self.column], columns["id"]
@@ -70,36 +71,36 @@ class ByColumn:
         return sa.true()
 
     def walked(self) -> Walked:
-        rows = sa.select(assets).where(assets.c.organisation_id == self.organisation_id)
-        if self.asset_type is not None and self.column == "created_at":
-            rows = rows.where(assets.c.asset_type == self.asset_type)
+        rows = sa.select(assets).where(assets.c.organisation_id == ORGANISATION_ID)
+        if self.has_type and self.column == "created_at":
+            rows = rows.where(assets.c.asset_type == OF_TYPE)
         return Walked(rows, self.key(assets.c))
 
 
 @dataclass(frozen=True, slots=True)
 class ByValue:
-    """Those that have a value to which ``keys`` lead; ``path`` is its number if these values are kept."""
+    """Those that have a value to which so many keys lead, as far as these values are kept."""
 
     key_length: ClassVar[int] = 4
 
-    keys: tuple[str, ...]
-    path: int | None
+    depth: int
+    is_kept: bool
     is_descending: bool
 
     def key(self, columns: Columns) -> Key:
-        value = member(columns, self.keys)
+        value = _sorted_member(columns, self.depth)
         kind = kind_of(value)
         return kind, number_of(value), _text_of(value), sa.case((kind.is_not(None), columns["number"]))
 
     def holds(self, columns: Columns) -> sa.ColumnElement[bool]:
-        return kind_of(member(columns, self.keys)).is_not(None)
+        return kind_of(_sorted_member(columns, self.depth)).is_not(None)
 
     def walked(self) -> Walked | None:
-        if self.path is None:
+        if not self.is_kept:
             return None
         values = property_values.c
         key = (values.kind, values.num, values.txt, values.asset)
-        rows = sa.select(*key).where(values.path == self.path, values.kind <= BOOLEAN)
+        rows = sa.select(*key).where(values.path == SORTED_PATH, values.kind <= BOOLEAN)
         return Walked(rows, key, values.asset)
 
 
@@ -109,7 +110,7 @@ class WithoutValue:
 
     key_length: ClassVar[int] = 2
 
-    keys: tuple[str, ...]
+    depth: int
     created: ByColumn
     is_descending: bool = False
 
@@ -117,29 +118,39 @@ class WithoutValue:
         return tuple(sa.case((self.holds(columns), column)) for column in self.created.key(columns))
 
     def holds(self, columns: Columns) -> sa.ColumnElement[bool]:
-        return kind_of(member(columns, self.keys)).is_(None)
+        return kind_of(_sorted_member(columns, self.depth)).is_(None)
 
     def walked(self) -> Walked:
         return self.created.walked()
 
 
-def parts_of(question: AssetQuestion, paths: KeptPaths) -> Sequence[OrderPart]:
+def parts_of(order: AssetOrder, paths: KeptPaths, *, has_type: bool) -> tuple[OrderPart, ...]:
     """Give the parts of which the order consists that is asked for."""
-    order, wanted = question.order, question.narrowed_to
     if order.by != PROPERTIES:
-        return [ByColumn(question.organisation_id, order.by, order.is_descending, wanted.asset_type)]
-    created = ByColumn(question.organisation_id, BY_CREATION.by, asset_type=wanted.asset_type)
-    return [
-        ByValue(order.keys, paths.find(order.keys), order.is_descending),
-        WithoutValue(order.keys, created),
-    ]
+        return (ByColumn(order.by, order.is_descending, has_type),)
+    depth = len(order.keys)
+    created = ByColumn(BY_CREATION.by, has_type=has_type)
+    return ByValue(depth, paths.find(order.keys) is not None, order.is_descending), WithoutValue(depth, created)
 
 
-def member(columns: Columns, keys: tuple[str, ...]) -> sa.ColumnElement[Any]:
+def sorted_by(order: AssetOrder, paths: KeptPaths) -> dict[str, Any]:
+    """Give what the parts of the order ask for."""
+    return {SORTED_PATH.key: paths.find(order.keys)} | {_sorted_key(nth): key for nth, key in enumerate(order.keys)}
+
+
+def _sorted_key(nth: int) -> str:
+    return f"sorted_by_{nth}"
+
+
+def _sorted_member(columns: Columns, depth: int) -> sa.ColumnElement[Any]:
+    return member(columns, (sa.bindparam(_sorted_key(nth), type_=sa.Text) for nth in range(depth)))
+
+
+def member(columns: Columns, keys: Iterable[sa.ColumnElement[str]]) -> sa.ColumnElement[Any]:
     """Give what is at the end of the keys, of which none leads into an array."""
     value: sa.ColumnElement[Any] = columns["properties"]
     for key in keys:
-        value = value[sa.literal(key, sa.Text)]
+        value = value[key]
     return value
 
 

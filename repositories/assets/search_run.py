@@ -11,8 +11,9 @@ from iotsphere.assets.errors import SearchTooCostlyError
 from iotsphere.assets.model import Asset
 from iotsphere.assets.search_position import SearchPosition
 from repositories.assets.rows import row_to_asset
+from repositories.assets.search_conditions import Values
 from repositories.assets.search_narrowing import Narrowing
-from repositories.assets.search_statements import SETTINGS, Search
+from repositories.assets.search_statements import SETTINGS, Search, behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class SearchRun:
         self,
         connection: AsyncConnection,
         search: Search,
+        values: Values,
         after: SearchPosition | None,
         limit: int,
         remaining_seconds: Callable[[], float],
@@ -38,6 +40,7 @@ class SearchRun:
         self.search = search
         self.most = limit + 1
         self._connection = connection
+        self._values = values
         self._after = after
         self._remaining_seconds = remaining_seconds
 
@@ -45,12 +48,11 @@ class SearchRun:
         """Go along the order, past so many assets at the most."""
         await self._settle()
         rows: list[tuple[sa.Row[Any], SearchPosition]] = []
-        after = self._after or SearchPosition(0, ())
+        after = self._after
         each = width // len(self.search.parts)
-        for nth in range(after.part, len(self.search.parts)):
-            key = after.key if nth == after.part else ()
-            statement = self.search.walk(nth, key, width=each, most=self.most - len(rows))
-            found = (await self._connection.execute(statement)).all()
+        for nth in range(after.part if after is not None else 0, len(self.search.parts)):
+            statement = self.search.walk(nth, is_behind=after is not None and nth == after.part)
+            found = await self._ask(statement, width=each, most=self.most - len(rows))
             rows += [(row, self.search.position_of(row, nth)) for row in found if row.fits]
             if len(rows) == self.most:
                 break
@@ -61,11 +63,16 @@ class SearchRun:
     async def sort(self, way: Narrowing, *, at_most: int) -> Found | None:
         """Sort the candidates, unless there are more than ``at_most``."""
         await self._settle(way)
-        statement = self.search.candidates(way, self._after, at_most=at_most, most=self.most)
-        found = (await self._connection.execute(statement)).all()
+        statement = self.search.candidates(way, self._after.part if self._after is not None else None)
+        found = await self._ask(statement, at_most=at_most, most=self.most)
         if found[0].candidates > at_most:
             return None
         return self._page([(row, self.search.position_of(row, row.part)) for row in found if row.part is not None])
+
+    async def _ask(self, statement: sa.Select[Any], **bounds: int) -> Sequence[sa.Row[Any]]:
+        asked = self._values | behind(self._after) | bounds
+        rows: Sequence[sa.Row[Any]] = (await self._connection.execute(statement, asked)).all()
+        return rows
 
     def _page(self, rows: Sequence[tuple[sa.Row[Any], SearchPosition]]) -> Found:
         shown = rows[: self.most - 1]

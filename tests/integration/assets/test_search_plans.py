@@ -12,11 +12,10 @@ from iotsphere.assets.errors import SearchOrderError, SearchTooCostlyError
 from iotsphere.assets.predicate import read_predicate
 from iotsphere.assets.relationship import Direction
 from iotsphere.assets.search import AssetFilter, RelatedTo, read_order
-from iotsphere.assets.search_position import AssetQuestion
 from iotsphere.kernel.identifiers import DeviceId
 from repositories.assets.search import SqlAlchemyAssetSearchRepository
-from repositories.assets.search_conditions import find_conditions
-from repositories.assets.search_narrowing import everything, narrowings
+from repositories.assets.search_conditions import find_values
+from repositories.assets.search_narrowing import EVERYTHING, Narrowable, in_ranges, narrowings
 from repositories.assets.search_statements import estimate, estimated
 from repositories.assets.values import find_paths
 from tests.integration.assets.fleet import HALL, OURS, SITE, SIZE, TANK
@@ -152,11 +151,11 @@ async def test_what_is_rare_at_the_end_is_found_by_following_the_cursors(fleet: 
 
 async def test_of_each_way_to_candidates_it_is_told_how_many_they_are(fleet: AsyncConnection) -> None:
     asked = AssetFilter(ancestor=HALL, words="s", path=read_predicate('$.maker == "M7" && $.kw > 50'))
-    question = AssetQuestion(OURS, asked, read_order("name"))
-    conditions = await find_conditions(fleet, OURS, asked)
-    ways = list(narrowings(question, conditions, await find_paths(fleet, OURS)))
+    paths = await find_paths(fleet, OURS)
+    values = await find_values(fleet, OURS, asked) | in_ranges(asked, paths)
+    ways = narrowings(Narrowable.of(asked, paths, is_by_creation=False))
 
-    plan = await fleet.scalar(estimate([way.query for way in (everything(question), *ways)]))
+    plan = await fleet.scalar(estimate((EVERYTHING, *ways)), values)
 
     # Of few of a kind the planner may know little.
     everywhere, _of_maker, with_word, _in_hall, in_range = estimated(plan)
