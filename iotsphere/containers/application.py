@@ -311,7 +311,7 @@ class Application(containers.DeclarativeContainer):
         new_id=new_id,
     )
     asset_history = providers.Singleton(AssetHistoryService, unit_of_work=assets_unit_of_work)
-    asset_search = providers.Singleton(AssetSearchService, unit_of_work=assets_unit_of_work)
+    asset_search = providers.Singleton(AssetSearchService, unit_of_work=stores.search_unit_of_work.provider)
     asset_aggregates = providers.Singleton(AssetAggregateService, unit_of_work=assets_unit_of_work)
     relationships = providers.Singleton(RelationshipService, unit_of_work=assets_unit_of_work, clock=clock)
     shipped_types = providers.Singleton(ShippedTypes.load)

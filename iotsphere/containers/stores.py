@@ -14,8 +14,8 @@ from iotsphere.config import Settings
 from iotsphere.throttling.fallback import FallbackThrottleStore
 from iotsphere.throttling.process import ProcessThrottleStore
 from iotsphere.workflows.examination import StoreExaminer
-from repositories.assets.search import SEARCH_SETTINGS
-from repositories.assets.unit_of_work import SqlAlchemyAssetsUnitOfWork
+from repositories.assets.search_settings import SEARCH_SETTINGS
+from repositories.assets.unit_of_work import SqlAlchemyAssetSearchUnitOfWork, SqlAlchemyAssetsUnitOfWork
 from repositories.availability import StoreGate
 from repositories.examining import SqlAlchemyStoreExaminer, database_names
 from repositories.latest.store import RedisLatestStore
@@ -44,6 +44,7 @@ from repositories.telemetry.unit_of_work import (
 )
 from repositories.throttling.store import RedisThrottleStore
 
+SEARCHES = 5
 KEEPING_SECONDS = 30.0
 MOVING_SECONDS = 60.0
 COMPRESSING_SECONDS = 3600.0
@@ -64,6 +65,15 @@ class Stores(containers.DeclarativeContainer):
     )
     assets_gate = providers.Singleton(StoreGate, "assets")
     assets_unit_of_work = providers.Factory(SqlAlchemyAssetsUnitOfWork, assets_engine, assets_gate)
+
+    # How the connections of searches are told to plan is no good for anything else.
+    search_engine = providers.Singleton(
+        create_store_engine,
+        settings.provided.assets_dsn,
+        pool_size=SEARCHES,
+        settings=providers.Object(SEARCH_SETTINGS),
+    )
+    search_unit_of_work = providers.Factory(SqlAlchemyAssetSearchUnitOfWork, search_engine, assets_gate)
 
     # To move an asset takes half a minute or so with a million others below it. Few are moved at a time.
     moving_engine = providers.Singleton(
@@ -151,7 +161,7 @@ async def close_stores(stores: providers.Container[Stores], *, unknown: Abstract
     """
     engines = {
         "registry": [stores.registry_engine],
-        "assets": [stores.assets_engine, stores.moving_engine],
+        "assets": [stores.assets_engine, stores.search_engine, stores.moving_engine],
         "telemetry": [
             stores.telemetry_engine,
             stores.rollup_engine,

@@ -37,6 +37,11 @@ def _size_of(document: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     return sa.func.coalesce(sa.case((is_small, stored), else_=written_out), 0)
 
 
+def was_cut(rows: Sequence[sa.Row[Any]]) -> bool:
+    """Tell whether there was no room for all of them."""
+    return bool(rows) and rows[0].on_page > len(rows)
+
+
 def last_shown(rows: Sequence[sa.Row[Any]], limit: int) -> sa.Row[Any] | None:
     """Give the row with which a page ends, None if nothing comes behind it."""
     shown = rows[:limit]

@@ -21,24 +21,15 @@ from repositories.assets.search_conditions import Values, find_values
 from repositories.assets.search_narrowing import EVERYTHING, Narrowable, Narrowing, in_ranges, narrowings
 from repositories.assets.search_orders import parts_of, sorted_by
 from repositories.assets.search_run import Found, SearchRun
+from repositories.assets.search_settings import SECONDS, SearchSettings
 from repositories.assets.search_statements import Search, estimate, estimated
 from repositories.assets.values import NO_PATHS, find_paths
-from repositories.sql import COMMAND_SECONDS, sqlstate
+from repositories.sql import sqlstate
 
 FEW = 100
 """Candidates are had in no time."""
 COST = 4
 """Of a candidate, which is fetched from anywhere and sorted, when to go past an asset on a walk costs 1."""
-SECONDS = COMMAND_SECONDS * 0.9
-"""How long a search may take, with all of its statements."""
-SEARCH_SETTINGS = {
-    "statement_timeout": f"{SECONDS * 1000:.0f}ms",
-    # What is common in one organisation is rare in the next one, so a plan is made for each question.
-    "plan_cache_mode": "force_custom_plan",
-    # Two of a machine's processors are not for one request.
-    "max_parallel_workers_per_gather": "0",
-}
-"""What the server is told of every connection of those who search."""
 QUERY_CANCELED = "57014"
 
 
@@ -55,14 +46,18 @@ BOUNDS = SearchBounds()
 
 
 class SqlAlchemyAssetSearchRepository:
+    """:param is_alone: the connection is one of those on which there are searches and nothing else."""
+
     def __init__(
         self,
         connection: AsyncConnection,
         *,
+        is_alone: bool = False,
         bounds: SearchBounds = BOUNDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
+        self._is_alone = is_alone
         self._bounds = bounds
         self._monotonic = monotonic
 
@@ -78,12 +73,11 @@ class SqlAlchemyAssetSearchRepository:
         question = AssetQuestion(organisation_id, narrowed_to, order)
         after = None if cursor is None else question.decode(cursor)
         until = self._monotonic() + SECONDS
-        if not self._connection.in_transaction():
-            # Whatever is asked is asked of one state of things.
-            await self._connection.execution_options(isolation_level="REPEATABLE READ")
+        is_transaction = await self._begin(question)
+        settings = SearchSettings(self._connection, lambda: until - self._monotonic(), is_local=is_transaction)
         try:
             search, values, ways = await self._prepare(question)
-            run = SearchRun(self._connection, search, values, after, limit, lambda: until - self._monotonic())
+            run = SearchRun(self._connection, settings, search, values, after, limit)
             found = await self._find(run, values, ways)
         except DBAPIError as error:
             if sqlstate(error) == QUERY_CANCELED:
@@ -92,12 +86,24 @@ class SqlAlchemyAssetSearchRepository:
             raise
         return Page(found.assets, None if found.end is None else question.encode(found.end))
 
+    async def _begin(self, question: AssetQuestion) -> bool:
+        """Whatever is asked is asked of one state of things; tell whether that takes a transaction.
+
+        It takes none where one statement gives the answer.
+        """
+        if self._connection.in_transaction():
+            return True
+        looks_up = bool(question.narrowed_to.named) or _reads_values(question)
+        is_transaction = looks_up or not self._is_alone
+        isolation_level = "REPEATABLE READ" if is_transaction else "AUTOCOMMIT"
+        await self._connection.execution_options(isolation_level=isolation_level)
+        return is_transaction
+
     async def _prepare(self, question: AssetQuestion) -> tuple[Search, Values, Sequence[Narrowing]]:
         """Give what is to be asked, and by which ways few candidates may be had."""
         wanted, order = question.narrowed_to, question.order
         values = await find_values(self._connection, question.organisation_id, wanted)
-        reads_values = order.keys or (wanted.path is not None and wanted.path.ranges)
-        paths = await find_paths(self._connection, question.organisation_id) if reads_values else NO_PATHS
+        paths = await find_paths(self._connection, question.organisation_id) if _reads_values(question) else NO_PATHS
         values |= in_ranges(wanted, paths) | sorted_by(order, paths)
         narrowable = Narrowable.of(wanted, paths, is_by_creation=order.by == BY_CREATION.by)
         parts = parts_of(order, paths, has_type=wanted.asset_type is not None)
@@ -131,6 +137,11 @@ class SqlAlchemyAssetSearchRepository:
         owned, *counts = estimated(plan)
         candidates = min(counts)
         return Expected(ways[counts.index(candidates)], candidates, owned)
+
+
+def _reads_values(question: AssetQuestion) -> bool:
+    path = question.narrowed_to.path
+    return bool(question.order.keys or (path is not None and path.ranges))
 
 
 @dataclass(frozen=True, slots=True)

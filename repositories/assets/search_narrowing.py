@@ -33,25 +33,36 @@ class Narrowing:
     """Candidates by one index: ``query`` gives the assets, or what is in a column by which they are looked up.
 
     What is ``known`` of them need not be looked at again. Where other ways lead to the same assets, past many more,
-    they have to come from a bitmap.
+    they have to come from a bitmap. Contested is a way for which the planner has to know what is looked for, lest it
+    takes another index.
     """
 
     query: sa.Select[Any]
     known: frozenset[str] = frozenset()
     looked_up_by: sa.Column[Any] | None = None
     is_bitmap: bool = False
+    is_contested: bool = False
     is_one: bool = False
 
     def rows(self, *, at_most: sa.ColumnElement[int]) -> sa.FromClause:
+        """Give candidates and how many ``times`` each was met, which add up to ``at_most`` at the most."""
         first = self.query.limit(at_most)
         if self.looked_up_by is None:
-            return first.subquery("a")
+            met = first.subquery("met")
+            return sa.select(met, sa.literal_column("1", sa.Integer).label("times")).subquery("a")
         met = first.subquery("met")
-        found = sa.select(met.c.found).distinct().subquery("found")
+        times = sa.cast(sa.func.count(), sa.Integer).label("times")
+        found = sa.select(met.c.found, times).group_by(met.c.found).subquery("found")
         one = (
             sa.select(assets).where(self.looked_up_by == found.c.found).offset(sa.literal_column("0")).lateral("one")
         )
-        return sa.select(one).select_from(found.join(one, sa.true())).subquery("a")
+        return sa.select(found.c.times, one).select_from(found.join(one, sa.true())).subquery("a")
+
+
+def counted(met: sa.CTE) -> sa.Subquery:
+    """Tell how often candidates were met, so that those which were not are missed by nobody."""
+    times = sa.func.coalesce(sa.func.sum(met.c.times), sa.literal_column("0"))
+    return sa.select(times.label("candidates")).subquery("counted")
 
 
 OWNED = sa.select(assets).where(assets.c.organisation_id == ORGANISATION_ID)
@@ -109,7 +120,9 @@ def _narrowings(narrowable: Narrowable) -> Iterator[Narrowing]:
         beginnings = sa.func.name_prefixes(assets.c.name).op("@>", is_comparison=True)(WORDS_OF)
         yield Narrowing(OWNED.where(beginnings), frozenset({"words"}), is_bitmap=True)
     if "parent_id" in names:
-        yield Narrowing(OWNED.where(_equal("parent_id")), frozenset({"parent_id"}), is_bitmap=True)
+        # It is one of the organisation, and so is what is below it.
+        children = sa.select(assets).where(_equal("parent_id"))
+        yield Narrowing(children, frozenset({"parent_id"}), is_bitmap=True)
     if "ancestor" in names:
         below = sa.select(places.c.number.label("found")).where(is_within(places.c.path))
         yield Narrowing(below, frozenset({"ancestor"}), assets.c.number)
@@ -118,7 +131,8 @@ def _narrowings(narrowable: Narrowable) -> Iterator[Narrowing]:
         ends = sa.select(here.label("found")).select_from(relationships).where(holds)
         yield Narrowing(ends, frozenset({"related_to"}), assets.c.id)
     if narrowable.has_type:
-        yield Narrowing(OWNED.where(_equal("asset_type")), frozenset({"asset_type"}), is_bitmap=True)
+        of_type = OWNED.where(_equal("asset_type"))
+        yield Narrowing(of_type, frozenset({"asset_type"}), is_bitmap=True, is_contested=True)
     for nth in range(narrowable.ranges):
         yield Narrowing(_in_range(nth), looked_up_by=assets.c.number)
 

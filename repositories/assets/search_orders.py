@@ -30,6 +30,10 @@ class OrderPart(Protocol):
     key_length: ClassVar[int]
 
     @property
+    def is_kept(self) -> bool:
+        """Tell whether there is something that lies in the order."""
+
+    @property
     def is_descending(self) -> bool: ...
 
     def key(self, columns: Columns) -> Key:
@@ -38,8 +42,8 @@ class OrderPart(Protocol):
     def holds(self, columns: Columns) -> sa.ColumnElement[bool]:
         """Tell whether an asset is in this part."""
 
-    def walked(self) -> "Walked | None":
-        """Give what lies in the order, None if nothing does."""
+    def walked(self) -> "Walked":
+        """Give what lies in the order, if it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class ByColumn:
     """Every asset of the organisation; by creation, those of a type too, for which there is an index."""
 
     key_length: ClassVar[int] = 2
+    is_kept: ClassVar[bool] = True
 
     column: str
     is_descending: bool = False
@@ -95,9 +100,7 @@ class ByValue:
     def holds(self, columns: Columns) -> sa.ColumnElement[bool]:
         return kind_of(_sorted_member(columns, self.depth)).is_not(None)
 
-    def walked(self) -> Walked | None:
-        if not self.is_kept:
-            return None
+    def walked(self) -> Walked:
         values = property_values.c
         key = (values.kind, values.num, values.txt, values.asset)
         rows = sa.select(*key).where(values.path == SORTED_PATH, values.kind <= BOOLEAN)
@@ -109,6 +112,7 @@ class WithoutValue:
     """Those that have none, in the order of creation."""
 
     key_length: ClassVar[int] = 2
+    is_kept: ClassVar[bool] = True
 
     depth: int
     created: ByColumn

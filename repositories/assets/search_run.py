@@ -1,19 +1,20 @@
 """One search, by candidates that are sorted, or by a walk."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from iotsphere.assets.errors import SearchTooCostlyError
 from iotsphere.assets.model import Asset
 from iotsphere.assets.search_position import SearchPosition
+from repositories.assets.pages import was_cut
 from repositories.assets.rows import row_to_asset
 from repositories.assets.search_conditions import Values
 from repositories.assets.search_narrowing import Narrowing
-from repositories.assets.search_statements import SETTINGS, Search, behind
+from repositories.assets.search_settings import SearchSettings
+from repositories.assets.search_statements import Search, behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +27,25 @@ class Found:
 
 
 class SearchRun:
-    """``remaining_seconds`` tells how long it may still take."""
-
     def __init__(
         self,
         connection: AsyncConnection,
+        settings: SearchSettings,
         search: Search,
         values: Values,
         after: SearchPosition | None,
         limit: int,
-        remaining_seconds: Callable[[], float],
     ) -> None:
         self.search = search
         self.most = limit + 1
         self._connection = connection
         self._values = values
         self._after = after
-        self._remaining_seconds = remaining_seconds
+        self._settings = settings
 
     async def walk(self, width: int) -> Found:
         """Go along the order, past so many assets at the most."""
-        await self._settle()
+        await self._settings.for_walk()
         rows: list[tuple[sa.Row[Any], SearchPosition]] = []
         after = self._after
         each = width // len(self.search.parts)
@@ -56,42 +55,27 @@ class SearchRun:
             rows += [(row, self.search.position_of(row, nth)) for row in found if row.fits]
             if len(rows) == self.most:
                 break
-            if found and found[-1].place == each:
-                return Found([row_to_asset(row) for row, _ in rows], self.search.position_of(found[-1], nth), False)
+            is_cut = was_cut(found)
+            if is_cut or (found and found[-1].place == each):
+                return Found([row_to_asset(row) for row, _ in rows], self.search.position_of(found[-1], nth), is_cut)
         return self._page(rows)
 
     async def sort(self, way: Narrowing, *, at_most: int) -> Found | None:
         """Sort the candidates, unless there are more than ``at_most``."""
-        await self._settle(way)
+        await self._settings.for_candidates(way)
         statement = self.search.candidates(way, self._after.part if self._after is not None else None)
         found = await self._ask(statement, at_most=at_most, most=self.most)
         if found[0].candidates > at_most:
             return None
-        return self._page([(row, self.search.position_of(row, row.part)) for row in found if row.part is not None])
+        rows = [(row, self.search.position_of(row, row.part)) for row in found if row.part is not None]
+        return self._page(rows, is_cut=was_cut(found))
 
     async def _ask(self, statement: sa.Select[Any], **bounds: int) -> Sequence[sa.Row[Any]]:
         asked = self._values | behind(self._after) | bounds
         rows: Sequence[sa.Row[Any]] = (await self._connection.execute(statement, asked)).all()
         return rows
 
-    def _page(self, rows: Sequence[tuple[sa.Row[Any], SearchPosition]]) -> Found:
+    def _page(self, rows: Sequence[tuple[sa.Row[Any], SearchPosition]], *, is_cut: bool = False) -> Found:
         shown = rows[: self.most - 1]
-        end = shown[-1][1] if len(rows) > len(shown) else None
+        end = shown[-1][1] if is_cut or len(rows) > len(shown) else None
         return Found([row_to_asset(row) for row, _ in shown], end)
-
-    async def _settle(self, way: Narrowing | None = None) -> None:
-        """Say how long a statement may take, and of which plans the planner is not to think.
-
-        A plan that goes through a table is none, and none is a walk on which all is sorted first. What has to come
-        from a bitmap comes from one even where the planner takes it to be so common that enough of it is found soon
-        on another way.
-        """
-        remaining = self._remaining_seconds()
-        if remaining <= 0:
-            raise SearchTooCostlyError
-        settings = {
-            "milliseconds": f"{max(1, remaining * 1000):.0f}",
-            "indexscan": "off" if way is not None and way.is_bitmap else "on",
-            "sort": "off" if way is None else "on",
-        }
-        await self._connection.execute(SETTINGS, settings)

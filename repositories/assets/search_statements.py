@@ -14,8 +14,10 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import visitors
 
 from iotsphere.assets.search_position import SearchPosition
+from repositories.assets.pages import within_room
+from repositories.assets.rows import DOCUMENTS
 from repositories.assets.search_conditions import Conditions, Values
-from repositories.assets.search_narrowing import Narrowing
+from repositories.assets.search_narrowing import Narrowing, counted
 from repositories.assets.search_orders import Columns, Key, OrderPart
 from repositories.assets.tables import assets
 
@@ -24,12 +26,6 @@ WIDTH = sa.bindparam("width", type_=sa.Integer)
 MOST = sa.bindparam("most", type_=sa.Integer)
 AT_MOST = sa.bindparam("at_most", type_=sa.Integer)
 NO_OFFSET: sa.ColumnElement[int] = sa.literal_column("0")
-
-SETTINGS = sa.text("""
-SELECT set_config('statement_timeout', :milliseconds, true), set_config('enable_seqscan', 'off', true),
-       set_config('enable_indexscan', :indexscan, true), set_config('enable_indexonlyscan', :indexscan, true),
-       set_config('enable_sort', :sort, true)
-""")
 
 
 class Explained(sa.Executable, sa.ClauseElement):
@@ -75,7 +71,7 @@ class Search:
 
     @property
     def is_walkable(self) -> bool:
-        return all(part.walked() is not None for part in self.parts)
+        return all(part.is_kept for part in self.parts)
 
     @lru_cache(maxsize=KEPT)  # noqa: B019  # by what it consists of, and not for each one
     def walk(self, nth: int, *, is_behind: bool) -> sa.Select[Any]:
@@ -86,7 +82,6 @@ class Search:
         """
         part = self.parts[nth]
         walked = part.walked()
-        assert walked is not None  # noqa: S101  # the search is walkable
         behind = walked.rows.where(_behind(walked.key, part)) if is_behind else walked.rows
         one: sa.FromClause
         one = inner = behind.order_by(*_in_order(walked.key, part)).limit(WIDTH).subquery("inner")
@@ -102,7 +97,8 @@ class Search:
         gone_past = sa.select(*(one.c[column.name] for column in assets.c), *_labelled(nth, key), place)
         a = gone_past.select_from(source).subquery("a")
         fits = sa.func.coalesce(sa.and_(part.holds(a.c), *self.conditions.on(a.c)), sa.false())
-        return sa.select(a, fits.label("fits")).where(sa.or_(fits, a.c.place == WIDTH)).limit(MOST)
+        page = sa.select(a, fits.label("fits")).where(sa.or_(fits, a.c.place == WIDTH)).limit(MOST)
+        return within_room(page, *DOCUMENTS)
 
     @lru_cache(maxsize=KEPT)  # noqa: B019  # likewise
     def candidates(self, narrowing: Narrowing, behind_part: int | None) -> sa.Select[Any]:
@@ -113,13 +109,13 @@ class Search:
         a = narrowing.rows(at_most=AT_MOST + 1)
         keys = [labelled for nth, part in enumerate(self.parts) for labelled in _labelled(nth, part.key(a.c))]
         fits = sa.and_(sa.true(), *self._behind(a.c, behind_part), *self.conditions.on(a.c, but=narrowing.known))
-        met = sa.select(a.c.number, self._part_of(a.c).label("part"), *keys, fits.label("fits")).cte("met")
-        counted = sa.select(sa.func.count().label("candidates")).select_from(met).subquery("counted")
+        met = sa.select(a.c.number, a.c.times, self._part_of(a.c).label("part"), *keys, fits.label("fits")).cte("met")
+        number = counted(met)
         page = sa.select(met).where(met.c.fits).order_by(*self._in_order(met.c)).limit(MOST).subquery("page")
         one = sa.select(assets).where(assets.c.number == page.c.number).offset(NO_OFFSET).lateral("one")
-        rows = counted.outerjoin(page, counted.c.candidates <= AT_MOST).outerjoin(one, sa.true())
-        shown = (counted.c.candidates, page.c.part, *(page.c[key.name] for key in keys), *one.c)
-        return sa.select(*shown).select_from(rows).order_by(*self._in_order(page.c))
+        rows = number.outerjoin(page, number.c.candidates <= AT_MOST).outerjoin(one, sa.true())
+        shown = (number.c.candidates, page.c.part, *(page.c[key.name] for key in keys), *one.c)
+        return within_room(sa.select(*shown).select_from(rows).order_by(*self._in_order(page.c)), *DOCUMENTS)
 
     def position_of(self, row: sa.Row[Any], nth: int) -> SearchPosition:
         """Give where in the order a row is, that is in the n-th part of it."""

@@ -46,3 +46,11 @@ class SqlAlchemyAssetsUnitOfWork(SqlAlchemyUnitOfWork):
         self.device_types = SqlAlchemyDeviceTypeRepository(connection)
         self.maintenance_events = SqlAlchemyMaintenanceEventRepository(connection)
         self.aggregates = SqlAlchemyAssetAggregateRepository(connection)
+
+
+class SqlAlchemyAssetSearchUnitOfWork(SqlAlchemyAssetsUnitOfWork):
+    """The same for searches alone, on connections of their own: how these are told to plan stays with them."""
+
+    def _bind(self, connection: AsyncConnection) -> None:
+        super()._bind(connection)
+        self.search = SqlAlchemyAssetSearchRepository(connection, is_alone=True)

@@ -109,11 +109,11 @@ class ApiBench:
         self.maintenance_events: MaintenanceEvents = {}
         self.app, self.container = wired.app, wired.container
         self.container.identity.passwords.override(providers.Object(RecordingPasswords()))
-        self.container.stores.assets_unit_of_work.override(
-            providers.Factory(
-                InMemoryAssetsUnitOfWork, self.assets, self.device_types, {}, self.maintenance_events, {}
-            )
+        in_memory = providers.Factory(
+            InMemoryAssetsUnitOfWork, self.assets, self.device_types, {}, self.maintenance_events, {}
         )
+        self.container.stores.assets_unit_of_work.override(in_memory)
+        self.container.stores.search_unit_of_work.override(in_memory)
         self.container.stores.throttle.override(providers.Singleton(ProcessThrottleStore))
         self.open_registry()
         self.ours, self.theirs = self.add_organisation(), self.add_organisation()

@@ -15,6 +15,7 @@ from iotsphere.assets.search import BY_CREATION, PROPERTIES, AssetFilter, AssetO
 from iotsphere.assets.search_position import MAX_TEXT_LENGTH, AssetQuestion, SearchPosition
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
 from iotsphere.kernel.pagination import Page
+from tests.fakes.pages import documents_of, within_room
 
 COUNTING_CHARACTERS = 16
 COMPARISON = re.compile(r'\$((?:\."\w+")+) (==|>=|<=|>|<) (.+)')
@@ -55,8 +56,9 @@ class InMemoryAssetSearchRepository:
             is_turned = order.is_descending and part == 0
             in_order = sorted(assets, key=lambda asset: positions[asset.id].key, reverse=is_turned)
             shown += [asset for asset in in_order if _is_behind(positions[asset.id], after, is_turned=is_turned)]
-        next_cursor = question.encode(positions[shown[limit - 1].id]) if len(shown) > limit else None
-        return Page(shown[:limit], next_cursor)
+        page = within_room(shown, limit, documents_of)
+        next_cursor = question.encode(positions[page[-1].id]) if len(shown) > len(page) else None
+        return Page(page, next_cursor)
 
     def _position(self, asset: Asset, order: AssetOrder) -> SearchPosition:
         if order.by == "name":

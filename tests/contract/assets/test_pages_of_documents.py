@@ -1,6 +1,7 @@
 """However much is said of the things on a page, it comes to little more than there is room for."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
@@ -13,7 +14,7 @@ from iotsphere.assets.model import Asset
 from iotsphere.assets.place import MAX_LEVELS
 from iotsphere.assets.ports import AssetsUnitOfWork, AssetsUnitOfWorkFactory
 from iotsphere.assets.relationship import Link, Relationship, RelationshipFilter
-from iotsphere.assets.search import AssetFilter
+from iotsphere.assets.search import AssetFilter, read_order
 from iotsphere.kernel.identifiers import OrganisationId
 from iotsphere.kernel.pagination import MAX_PAGE_BYTES, Page
 from tests.factories.assets import FIRST_DAY, build_asset, build_device_type
@@ -63,6 +64,23 @@ async def grow(unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId) -> t
     below = [build_asset(organisation_id=ours, parent_id=site.id, properties=LONG) for _ in range(MANY)]
     await add(unit_of_work, site, *below)
     return site, below
+
+
+@pytest.mark.parametrize("sort", ["created_at", "properties.text"])
+@pytest.mark.parametrize("narrowed_to", [AssetFilter(), AssetFilter(match={"of": "many"})])
+async def test_of_a_search(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId, narrowed_to: AssetFilter, sort: str
+) -> None:
+    moments = (FIRST_DAY + timedelta(seconds=nth) for nth in range(MANY))
+    said = {"of": "many"} | LONG
+    added = await add(
+        unit_of_work, *(build_asset(organisation_id=ours, properties=said, created_at=moment) for moment in moments)
+    )
+
+    async def read_page(uow: AssetsUnitOfWork, cursor: str | None) -> Page[Asset]:
+        return await uow.search.list(ours, narrowed_to, read_order(sort), limit=500, cursor=cursor)
+
+    assert await read_all(unit_of_work, read_page) == added
 
 
 async def test_of_what_is_below_an_asset(unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId) -> None:

@@ -11,7 +11,7 @@ from iotsphere.assets.maintenance import MaintenanceService
 from iotsphere.assets.service import AssetService
 from iotsphere.kernel.clock import utc_now
 from iotsphere.localstack.stack import LocalStack, create_database
-from repositories.assets.search import SEARCH_SETTINGS
+from repositories.assets.search_settings import SEARCH_SETTINGS
 from repositories.assets.unit_of_work import SqlAlchemyAssetsUnitOfWork
 from repositories.availability import StoreGate
 from repositories.migrations import upgrade

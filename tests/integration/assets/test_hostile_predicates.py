@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from iotsphere.kernel.identifiers import OrganisationId
 from iotsphere.localstack.stack import LocalStack, create_database
-from repositories.assets.unit_of_work import SqlAlchemyAssetsUnitOfWork
+from repositories.assets.search_settings import SEARCH_SETTINGS
+from repositories.assets.unit_of_work import SqlAlchemyAssetSearchUnitOfWork
 from repositories.availability import StoreGate
 from repositories.migrations import upgrade
 from repositories.sql import create_store_engine
@@ -63,8 +64,8 @@ class Fleet:
         self.patient = patient
         self.bench = ApiBench(WiredApplication())
         self.ours, self.theirs = (OrganisationId(self.bench.ours.id), OrganisationId(self.bench.theirs.id))
-        self.bench.container.stores.assets_unit_of_work.override(
-            providers.Factory(SqlAlchemyAssetsUnitOfWork, engine, StoreGate("assets"))
+        self.bench.container.stores.search_unit_of_work.override(
+            providers.Factory(SqlAlchemyAssetSearchUnitOfWork, engine, StoreGate("assets"))
         )
 
     async def populate(self) -> None:
@@ -90,7 +91,8 @@ class Fleet:
 async def fleet(stack: LocalStack) -> AsyncIterator[Fleet]:
     dsn = await create_database(stack, "assets_hostile", timescaledb=False)
     upgrade("assets", dsn)
-    engine, patient = create_store_engine(dsn), create_store_engine(dsn, command_seconds=60)
+    engine = create_store_engine(dsn, settings=SEARCH_SETTINGS)
+    patient = create_store_engine(dsn, command_seconds=60)
     fleet = Fleet(engine, patient)
     await fleet.populate()
     yield fleet

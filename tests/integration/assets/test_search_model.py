@@ -1,6 +1,7 @@
 """Whatever is asked, within whatever bounds, the pages join to what a plain model finds by looking at every asset."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
@@ -21,7 +22,8 @@ from iotsphere.assets.predicate import read_predicate
 from iotsphere.assets.relationship import Direction, Link, Relationship
 from iotsphere.assets.search import AssetFilter, AssetOrder, RelatedTo, read_order
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
-from repositories.assets.search import SEARCH_SETTINGS, SearchBounds, SqlAlchemyAssetSearchRepository
+from repositories.assets.search import SearchBounds, SqlAlchemyAssetSearchRepository
+from repositories.assets.search_settings import SEARCH_SETTINGS
 from repositories.assets.unit_of_work import SqlAlchemyAssetsUnitOfWork
 from repositories.availability import StoreGate
 from repositories.sql import create_store_engine
@@ -57,8 +59,14 @@ def make_assets() -> list[Asset]:
 
 
 ASSETS = make_assets()
-ENDS = zip(CHANCE.choices(ASSETS, k=40), CHANCE.choices(ASSETS[:9], k=40), strict=True)
-LINKS = [Link(OURS, one.id, CHANCE.choice(["feeds", "near"]), other.id) for one, other in ENDS if one != other]
+ENDS = {(CHANCE.choice(ASSETS).id, CHANCE.choice(ASSETS[:9]).id) for _ in range(40)}
+# Some are related in more ways than one.
+LINKS = [
+    Link(OURS, one, kind, other)
+    for one, other in sorted(ENDS)
+    for kind in CHANCE.sample(["cools", "feeds", "near"], CHANCE.randint(1, 3))
+    if one != other
+]
 PREDICATES = ["$.at.v == 1.5", "$.at.v >= 0", "$.at.v < 1 && $.at.v > -5", "$.none > 1"]
 
 some_asset = st.sampled_from([asset.id for asset in ASSETS[:20]])
@@ -111,7 +119,7 @@ class Stores:
     async def database(self, bounds: SearchBounds) -> AsyncIterator[AssetSearchRepository]:
         async with self.engine.connect() as connection:
             # However long it takes.
-            yield SqlAlchemyAssetSearchRepository(connection, bounds=bounds, monotonic=lambda: 0.0)
+            yield SqlAlchemyAssetSearchRepository(connection, bounds=bounds, monotonic=lambda: 0.0, is_alone=True)
 
 
 async def keep(unit_of_work: AssetsUnitOfWorkFactory) -> None:
@@ -167,3 +175,22 @@ def test_pages_join_to_what_the_model_finds(
         assert bounds.candidates < SIZE
     else:
         assert found == expected
+
+
+async def test_who_is_related_in_several_ways_is_one_candidate_and_hides_no_other(assets_dsn: str) -> None:
+    engine = create_store_engine(assets_dsn)
+    ours = OrganisationId(uuid4())
+    hub, *others = (build_asset(organisation_id=ours) for _ in range(6))
+    async with SqlAlchemyAssetsUnitOfWork(engine, StoreGate("assets")) as uow:
+        for asset in (hub, *others):
+            await uow.assets.add(asset)
+        for asset, kind in itertools.product(others, ("cools", "feeds", "heats", "near")):
+            await uow.relationships.add(Relationship(Link(ours, asset.id, kind, hub.id), {}, FIRST_DAY, FIRST_DAY))
+        await uow.commit()
+
+    async with engine.connect() as connection:
+        search = SqlAlchemyAssetSearchRepository(connection, bounds=SearchBounds(candidates=5))
+        page = await search.list(ours, AssetFilter(related_to=RelatedTo(hub.id)), limit=100, cursor=None)
+    await engine.dispose()
+
+    assert {asset.id for asset in page.items} == {asset.id for asset in others}
