@@ -25,7 +25,9 @@ def decode_json(body: bytes, decoder: msgspec.json.Decoder[Any] = STRICT) -> Any
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
-        raise JsonMalformedError(f"The body cannot be read: {error}.") from error
+        raise JsonMalformedError(
+            f"The body cannot be read: {error}." if body else "There is no body. Send JSON."
+        ) from error
     except RecursionError as error:
         raise JsonMalformedError("The body is nested too deeply.") from error
 

@@ -226,6 +226,8 @@ async def _read_request(declared: Operation) -> dict[str, Any]:
         pieces, digest = await stream_body(declared.media_types, max_remembered_bytes=declared.max_body_bytes)
         given |= {"pieces": pieces, "digest": digest}
     elif declared.takes_body:
+        if not declared.raw_body:
+            _check_not_packed(declared.media_types)
         raw = await read_body(declared.media_types, declared.max_body_bytes)
         given["raw_body"] = raw
         if declared.creates and "Idempotency-Key" in request.headers:
@@ -240,6 +242,11 @@ async def _read_request(declared: Operation) -> dict[str, Any]:
 def _load_nothing(schema: Schema) -> Mapping[str, Any]:
     """Give what comes of no query, which is the same each time."""
     return cast("Mapping[str, Any]", load(schema, {}))
+
+
+def _check_not_packed(media_types: tuple[str, ...]) -> None:
+    if (request.headers.get("Content-Encoding") or "identity").strip().lower() != "identity":
+        raise MediaTypeUnsupportedError(f"Send the body as {' or '.join(media_types)}, not packed.")
 
 
 async def read_body(media_types: tuple[str, ...], max_bytes: int) -> bytes:

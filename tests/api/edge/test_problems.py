@@ -116,6 +116,26 @@ async def test_a_body_is_taken_as_json_alone(bench: ApiBench, content_type: str,
         assert "application/json" in answer.json["detail"]
 
 
+@pytest.mark.parametrize(("encoding", "is_taken"), [("identity", True), ("gzip", False), ("br", False), ("", True)])
+async def test_a_body_is_taken_unpacked_alone(bench: ApiBench, encoding: str, is_taken: bool) -> None:
+    body = b'{"serial_number":"a","device_type":"pump"}'
+
+    answer = await bench.send("/devices", body, headers={"Content-Encoding": encoding})
+
+    if is_taken:
+        assert answer.status == 201
+    else:
+        assert answer.refusal == (415, "request.body.media_type_unsupported")
+        assert "not packed" in answer.json["detail"]
+
+
+async def test_where_a_body_is_missing_the_answer_says_so(bench: ApiBench) -> None:
+    answer = await bench.send("/devices", b"")
+
+    assert answer.refusal == (400, "request.json.malformed")
+    assert answer.json["detail"] == "There is no body. Send JSON."
+
+
 @pytest.mark.parametrize("megabytes", [1, 7])
 async def test_a_body_over_the_limit_is_too_large(bench: ApiBench, megabytes: int) -> None:
     body = b'{"name":"' + b"x" * megabytes * 2**20 + b'"}'
