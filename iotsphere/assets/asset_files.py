@@ -16,7 +16,7 @@ from iotsphere.assets.settlement import begin_settlement, imported, without_same
 from iotsphere.assets.turns import Turns
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import DomainError, UnavailableError
-from iotsphere.kernel.identifiers import DeviceId, IdSource, OrganisationId
+from iotsphere.kernel.identifiers import DeviceId, IdSource, OrganisationId, rising
 from iotsphere.kernel.pagination import Page
 
 # One import of an organisation has a connection at a time, beside what its other requests have.
@@ -87,9 +87,10 @@ class AssetFileService:
     ) -> dict[int, ImportOutcome]:
         outcomes: dict[int, ImportOutcome] = {}
         drafts: dict[int, AssetDraft] = {}
+        new_id = rising(self._new_id, len(round_))
         for line in round_:
             try:
-                drafts[line] = portion.draft(line, self._new_id)
+                drafts[line] = portion.draft(line, new_id)
             except DomainError as error:
                 outcomes[line] = error
         settle = self._change if portion.is_alone(round_[0]) else self._settle_together

@@ -16,3 +16,8 @@ MaintenanceEventId = NewType("MaintenanceEventId", UUID)
 
 IdSource = Callable[[], UUID]
 """Makes a new id. ``uuid4`` when running, a counter in tests."""
+
+
+def rising(new_id: IdSource, count: int) -> IdSource:
+    """Make a source of so many ids, each above the one before: so lists have them that came at the same moment."""
+    return iter(sorted(new_id() for _ in range(count))).__next__

@@ -7,7 +7,7 @@ from typing import Any
 from iotsphere.kernel.audit import Attempt, AuditEntry
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import PreconditionFailedError
-from iotsphere.kernel.identifiers import DeviceId, EventId, IdSource, OrganisationId
+from iotsphere.kernel.identifiers import DeviceId, EventId, IdSource, OrganisationId, rising
 from iotsphere.kernel.pagination import Page
 from iotsphere.registry.errors import SerialNumberTakenError
 from iotsphere.registry.model import (
@@ -74,7 +74,9 @@ class DeviceRegistryService:
         organisation, or by an earlier draft.
         """
         now = self._clock()
-        made = [make_device(attempt, draft, now=now, new_id=self._new_id) for draft in drafts]
+        # Two for each: the device's, and its event's.
+        new_id = rising(self._new_id, 2 * len(drafts))
+        made = [make_device(attempt, draft, now=now, new_id=new_id) for draft in drafts]
         first = {device.serial_number: (device, event) for device, event in reversed(made)}
         async with self._unit_of_work() as uow:
             added = await uow.devices.add_untaken([device for device, _ in first.values()])

@@ -528,3 +528,11 @@ async def test_copy_is_true_or_false(bench: ApiBench, value: str) -> None:
     answer = await bench.send(f"/assets/import?copy={value}", b"", headers=NDJSON)
 
     assert answer.refusal == (422, INVALID)
+
+
+async def test_what_a_file_adds_is_listed_in_the_order_of_its_lines(bench: ApiBench) -> None:
+    names = [f"Line {number}" for number in range(30)]
+
+    told(await import_file(bench, lines(*({"asset_type": "line", "name": name} for name in names))))
+
+    assert [asset["name"] for asset in (await bench.get("/assets")).json["items"]] == names

@@ -148,6 +148,14 @@ async def test_what_an_import_registers_is_in_the_trail_and_what_it_found_taken(
     assert {entry.correlation_id for entry in entries} == {"the-import"}
 
 
+async def test_the_devices_of_a_file_are_listed_in_the_order_of_its_lines(bench: ApiBench) -> None:
+    serial_numbers = [f"P-{number}" for number in range(30)]
+
+    await import_file(bench, lines(*map(pump, serial_numbers)))
+
+    assert [device["serial_number"] for device in (await bench.get("/devices")).json["items"]] == serial_numbers
+
+
 async def test_csv_is_told_by_its_media_type(bench: ApiBench) -> None:
     body = "serial_number,device_type,label.site\r\nä,pump,north\r\n,pump,\r\n".encode()
 
