@@ -101,7 +101,7 @@ class AssetFileService:
         for line, outcome in zip(drafts, settled, strict=True):
             outcomes[line] = outcome
             if isinstance(outcome, ImportedAsset):
-                portion.remember(line, outcome.asset)
+                portion.remember(line, outcome.id)
         return outcomes
 
     async def _change(self, file: AssetFile, drafts: Sequence[AssetDraft]) -> list[ImportOutcome]:
@@ -113,13 +113,14 @@ class AssetFileService:
             asset = await self._assets.get_asset(organisation_id=file.organisation_id, asset_id=draft.asset_id)
             if asset.parent_id == draft.patch.get("parent_id"):
                 return (await self._settle_together(file, [draft]))[0]
+            patch = without_same_properties(draft.patch, asset)
             asset = await self._assets.change_asset(
                 organisation_id=file.organisation_id,
                 asset_id=draft.asset_id,
                 changed_by=file.actor,
-                patch=without_same_properties(draft.patch, asset),
+                patch=patch,
                 expected_version=None,
-                properties_schema=draft.properties_schema,
+                properties_schema=draft.properties_schema if "properties" in patch else None,
             )
         except (UnavailableError, TreeBusyError):
             raise

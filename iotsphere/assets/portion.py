@@ -8,7 +8,7 @@ from iotsphere.assets.asset_line import AssetFile, AssetLine, KnownAsset
 from iotsphere.assets.documents import refusal
 from iotsphere.assets.errors import AssetNotFoundError
 from iotsphere.assets.line_order import Step, Token, plan_rounds
-from iotsphere.assets.model import Asset, AssetPatch
+from iotsphere.assets.model import AssetPatch
 from iotsphere.assets.properties_schema import PropertiesSchema
 from iotsphere.kernel.errors import DomainError, RuleViolationError
 from iotsphere.kernel.identifiers import AssetId, DeviceId, IdSource
@@ -25,9 +25,16 @@ class ImportStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImportedAsset:
-    """What has become of a line: the asset as it now is, and what the line said of it."""
+    """What has become of a line: which asset it is by now, and what the line said of it.
 
-    asset: Asset
+    Not the asset itself: all that a portion changes may be too much to be in memory together.
+    """
+
+    id: AssetId
+    asset_type: str
+    name: str
+    parent_id: AssetId | None
+    version: int
     status: ImportStatus
     said: tuple[str, ...]
 
@@ -87,9 +94,9 @@ class LinePortion:
         moves = "parent_id" in patch and patch["parent_id"] != known.parent_id
         return AssetDraft(asset_id=known.id, patch=patch, is_new=False, moves=moves, properties_schema=schema)
 
-    def remember(self, line: int, asset: Asset) -> None:
+    def remember(self, line: int, asset_id: AssetId) -> None:
         if key := self._lines[line].key:
-            self._file.remember(key, asset.id)
+            self._file.remember(key, asset_id)
 
     def _check_names(self, line: AssetLine, known: KnownAsset | None) -> None:
         if known is None and (line.asset_id or line.device_id):

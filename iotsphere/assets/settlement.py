@@ -71,8 +71,9 @@ class LineSettlement:
         asset = self.assets.get(draft.asset_id)
         if asset is None:
             raise AssetNotFoundError
-        changed = asset.change(without_same_properties(draft.patch, asset), changed_at=self.now)
-        if draft.properties_schema is not None:
+        patch = without_same_properties(draft.patch, asset)
+        changed = asset.change(patch, changed_at=self.now)
+        if draft.properties_schema is not None and "properties" in patch:
             draft.properties_schema.check(changed.properties)
         if changed.parent_id != asset.parent_id:
             self._move(changed)
@@ -136,7 +137,15 @@ async def begin_settlement(
 
 
 def imported(asset: Asset, status: ImportStatus, draft: AssetDraft) -> ImportedAsset:
-    return ImportedAsset(asset, status, said=tuple(sorted(draft.patch)))
+    return ImportedAsset(
+        asset.id,
+        asset.asset_type,
+        asset.name,
+        asset.parent_id,
+        asset.version,
+        status=status,
+        said=tuple(sorted(draft.patch)),
+    )
 
 
 def without_same_properties(patch: AssetPatch, asset: Asset) -> AssetPatch:

@@ -100,21 +100,19 @@ async def _settle(
 
 def told(outcomes: Sequence[ImportOutcome]) -> list[Settled | DomainError]:
     return [
-        Settled(outcome.asset.id, outcome.status) if isinstance(outcome, ImportedAsset) else outcome
-        for outcome in outcomes
+        Settled(outcome.id, outcome.status) if isinstance(outcome, ImportedAsset) else outcome for outcome in outcomes
     ]
 
 
 def _change_by(outcome: ImportOutcome) -> Change | None:
     if isinstance(outcome, DomainError) or outcome.status is ImportStatus.UNCHANGED:
         return None
-    asset = outcome.asset
-    details: dict[str, Any] = {"version": asset.version, "changed": [*outcome.said]}
+    details: dict[str, Any] = {"version": outcome.version, "changed": [*outcome.said]}
     if outcome.status is ImportStatus.CREATED:
-        details = {"asset_type": asset.asset_type, "name": asset.name}
-    if "parent_id" in outcome.said and asset.parent_id:
-        details["parent_id"] = str(asset.parent_id)
-    return f"asset:{asset.id}", details
+        details = {"asset_type": outcome.asset_type, "name": outcome.name}
+    if "parent_id" in outcome.said and outcome.parent_id:
+        details["parent_id"] = str(outcome.parent_id)
+    return f"asset:{outcome.id}", details
 
 
 @blueprint.get("/assets/export")

@@ -231,6 +231,27 @@ async def test_properties_have_to_fit_the_type_of_the_device(bench: ApiBench) ->
     assert bench.assets[described.id].properties == {"kw": 1}
 
 
+async def test_properties_that_were_there_before_the_type_said_anything_are_put_back_as_they_are(
+    bench: ApiBench,
+) -> None:
+    site = add(bench, name="Site", properties={})
+    _, described = add_device(bench, "SN-1", name="Pump", properties={"kw": "much"})
+    add(bench, name="Seal", parent_id=described.id, properties={})
+    await bench.call(
+        "PUT",
+        "/api/v1/device-types/pump",
+        json={"properties_schema": {"properties": {"kw": {"type": "number"}}}},
+    )
+
+    exported = await bench.get("/assets/export", by="operator")
+    pump = next(line for line in map(json.loads, exported.body.splitlines()) if line["name"] == "Pump")
+    renamed, moved = pump | {"name": "Renamed"}, pump | {"name": "Moved", "parent_id": str(site.id)}
+    answers = told(await import_file(bench, lines(pump, renamed, moved)))
+
+    assert statuses(answers) == ["unchanged", "updated", "updated"]
+    assert outlined(bench) == {"Site", "Site/Moved", "Site/Moved/Seal"}
+
+
 async def test_a_table_is_read_as_lines_of_json_are(bench: ApiBench) -> None:
     _, described = add_device(bench, "SN-1", properties={"gone": 1, "stays": 1})
     table = (
