@@ -7,6 +7,8 @@ equal keys wins. Numbers with a fraction or an exponent are IEEE doubles, as eve
 """
 
 import math
+import re
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -18,6 +20,8 @@ JsonObject = dict[str, Any]
 MAX_DEPTH = 32
 # A key is shown in the path to a mistake up to here, so that the report of one stays short.
 SHOWN_KEY_LENGTH = 64
+
+_EXPONENT = re.compile(rb"[0-9]e")
 
 
 def merge(target: Any, patch: Any) -> Any:
@@ -66,8 +70,20 @@ def _differences(before: JsonObject, after: JsonObject) -> JsonObject:
 
 
 def size_of(document: Any) -> int:
-    """Give the bytes of a storable document as compact JSON in UTF-8."""
-    return len(msgspec.json.encode(document))
+    """Give the bytes of a storable document as compact JSON in UTF-8, with all digits of its numbers, as it is kept."""
+    written = msgspec.json.encode(document)
+    return len(written) + (_count_further_digits(document) if _EXPONENT.search(written) else 0)
+
+
+def _count_further_digits(document: Any) -> int:
+    """Tell by how much the numbers are longer without an exponent."""
+    if isinstance(document, dict):
+        return sum(map(_count_further_digits, document.values()))
+    if isinstance(document, list):
+        return sum(map(_count_further_digits, document))
+    if isinstance(document, float):
+        return len(f"{Decimal(repr(document)):f}") - len(msgspec.json.encode(document))
+    return 0
 
 
 def count_values(document: Any) -> int:
