@@ -70,7 +70,7 @@ def _differences(before: JsonObject, after: JsonObject) -> JsonObject:
 
 
 def size_of(document: Any) -> int:
-    """Give the bytes of a storable document as compact JSON in UTF-8, with all digits of its numbers, as it is kept."""
+    """Give the bytes of a document as compact JSON in UTF-8, with all digits of its numbers, as it is kept."""
     written = msgspec.json.encode(document)
     return len(written) + (_count_further_digits(document) if _EXPONENT.search(written) else 0)
 
