@@ -1,7 +1,8 @@
 """Measures searches, files and the room of assets as they grow, in one run. ``make bench-assets`` calls this.
 
 Each question is asked of PostgreSQL in plain SQL, of the search itself, and over HTTP, in turns. A search gives a
-page of 50; plain SQL is asked for as many, in the same order.
+page of 50; plain SQL is asked for as many, in the same order, for as long as it takes. So a kind of question is asked
+less often where that takes minutes.
 """
 
 import argparse
@@ -12,7 +13,8 @@ import os
 import random
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -28,6 +30,7 @@ from benchmarks.access import environment_of_serving
 from benchmarks.bulk import NDJSON, organisation
 from benchmarks.run import Platform, running_platform
 from benchmarks.sites import COST_CENTRES, MANUFACTURERS, SITE, Sites, lines_of
+from iotsphere.assets.errors import SearchTooCostlyError
 from iotsphere.assets.predicate import read_predicate
 from iotsphere.assets.search import AssetFilter
 from iotsphere.config import read_complete_settings
@@ -36,6 +39,10 @@ from iotsphere.containers.stores import close_stores
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
 
 FILLED_WITHIN_SECONDS = 3600
+# A kind of question is asked so often in any case, and no longer than this.
+FEWEST, SECONDS_OF_A_KIND = 10, 60
+WAYS = ("plain", "search", "http")
+TOLD = {"asked": "asked", "short": "pages with less than there is", "refused": "refused"}
 PAGE = 50
 PLAIN = (
     "SELECT a.* FROM assets a {joined} WHERE a.organisation_id = $1 AND {wanted} ORDER BY a.created_at, a.id LIMIT 50"
@@ -51,8 +58,12 @@ WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')
        OR relname IN ('assets', 'places', 'property_values', 'property_paths', 'asset_changes'))
 ORDER BY relname
 """
-console = Console()
-Ask = Callable[[], Awaitable[list[str]]]
+ROOM = "SELECT pg_database_size(current_database())"
+# No limit of a request's.
+UNLIMITED = {"statement_timeout": "0"}
+# Wide enough where it is no terminal, too.
+console = Console(width=max(Console().width, 120))
+Ask = Callable[[], Awaitable[list[str] | None]]
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,11 @@ def by_path(text: str) -> Question:
     return Question(
         {"path": text}, AssetFilter(path=read_predicate(text)), "a.properties @@ $2::text::jsonpath", (text,)
     )
+
+
+def by_word(word: str) -> Question:
+    wanted = "name_prefixes(a.name) @> name_words($2)"
+    return Question({"q": word}, AssetFilter(words=word), wanted, (word,))
 
 
 def by_ancestor(top: UUID) -> Question:
@@ -116,9 +132,11 @@ def questions_of(sites: Sites) -> dict[str, Iterator[Question]]:
         "path: equal, 0.1 %": lambda: by_path(f'$.cost_centre == "{centre()}"'),
         "path: equal and a range, 0.3 %": lambda: by_path(f'$.manufacturer == "{maker()}" && $.rated_power_kw > 90'),
         "path: a range, 0.1 %": lambda: by_path("$.rated_power_kw > 99.9"),
+        "a word, one asset": lambda: by_word(f"{chance.randrange(100_000, size) if size > 100_000 else size - 1}"),
         "below a machine": lambda: by_ancestor(one(111, 9191)),
         "below a line": lambda: by_ancestor(one(11, 110)),
         "below a building": lambda: by_ancestor(one(1, 10)),
+        "below a site": lambda: by_ancestor(one(0, 0)),
         "below a building, match: 2.6 %": lambda: below_and_match(one(1, 10), {"manufacturer": maker()}),
     }
     return {name: iter(make, None) for name, make in makers.items()}
@@ -136,53 +154,79 @@ class Asking:
         self._organisation_id = sites.organisation_id
 
     def ways(self, question: Question) -> dict[str, Ask]:
+        """Give how to ask each way; None is the answer where it is refused because of what it costs."""
+
         async def plain() -> list[str]:
             sql = PLAIN.format(joined=question.joined, wanted=question.wanted)
             rows = await self._connection.fetch(sql, self._organisation_id, *question.parameters)
             # As whoever asks reads them.
             return [(str(row["id"]), msgspec.json.decode(row["properties"]))[0] for row in rows]
 
-        async def search() -> list[str]:
-            page = await self._search.search_assets(
-                organisation_id=OrganisationId(self._organisation_id),
-                narrowed_to=question.narrowed_to,
-                limit=PAGE,
-                cursor=None,
-            )
+        async def search() -> list[str] | None:
+            try:
+                page = await self._search.search_assets(
+                    organisation_id=OrganisationId(self._organisation_id),
+                    narrowed_to=question.narrowed_to,
+                    limit=PAGE,
+                    cursor=None,
+                )
+            except SearchTooCostlyError:
+                return None
             return [str(asset.id) for asset in page.items]
 
-        async def http() -> list[str]:
+        async def http() -> list[str] | None:
             answer = await self._http.get("/assets", params=question.query)
+            if answer.status_code == 422:
+                return None
             return [asset["id"] for asset in answer.raise_for_status().json()["items"]]
 
         return {"plain": plain, "search": search, "http": http}
 
 
 async def measure_searches(asking: Asking, sites: Sites, times: int) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    for name, questions in questions_of(sites).items():
-        taken: dict[str, list[float]] = {"plain": [], "search": [], "http": []}
-        for number, question in enumerate(
-            track(itertools.islice(questions, times + 2), name, times + 2, console=console)
-        ):
-            answers = {}
-            for way, ask in asking.ways(question).items():
-                began = time.perf_counter()
-                answers[way] = await ask()
-                if number >= 2:
-                    taken[way].append((time.perf_counter() - began) * 1000)
-            # Pages may be short, but not of something else.
-            assert answers["search"] == answers["http"] == answers["plain"][: len(answers["search"])], question
-        found[name] = {}
-        for way, milliseconds in taken.items():
-            found[name][f"{way} p50"] = statistics.median(milliseconds)
-            found[name][f"{way} p99"] = sorted(milliseconds)[int(len(milliseconds) * 0.99)]
-        found[name]["search ÷ plain"] = found[name]["search p50"] / found[name]["plain p50"]
-    return found
+    return {
+        name: await measure_kind(
+            asking, track(itertools.islice(questions, times + 2), name, times + 2, console=console)
+        )
+        for name, questions in questions_of(sites).items()
+    }
 
 
-def measure_files(platform: Platform, count: int) -> dict[str, float]:
+async def measure_kind(asking: Asking, questions: Iterable[Question]) -> dict[str, float]:
+    """Ask one question after another, the first two to warm up."""
+    taken: dict[str, list[float]] = {way: [] for way in WAYS}
+    told = Counter(dict.fromkeys(TOLD, 0))
+    began = time.perf_counter()
+    for number, question in enumerate(questions):
+        answers: dict[str, list[str] | None] = {}
+        for way, ask in asking.ways(question).items():
+            asked = time.perf_counter()
+            answers[way] = await ask()
+            if number >= 2:
+                taken[way].append((time.perf_counter() - asked) * 1000)
+        told.update(_told(answers))
+        if number >= FEWEST + 2 and time.perf_counter() - began > SECONDS_OF_A_KIND:
+            break
+    figures: dict[str, float] = dict(told)
+    for way, milliseconds in taken.items():
+        figures[f"{way} p50"] = statistics.median(milliseconds)
+        figures[f"{way} p99"] = sorted(milliseconds)[int(len(milliseconds) * 0.99)]
+    return figures | {"search ÷ plain": figures["search p50"] / figures["plain p50"]}
+
+
+def _told(answers: dict[str, list[str] | None]) -> Counter[str]:
+    """Tell whether the search gave less than a page, with more to come, or nothing; never something else."""
+    plain, searched = answers["plain"] or [], answers["search"]
+    given = [answer for answer in (searched, answers["http"]) if answer is not None]
+    assert all(answer == plain[: len(answer)] for answer in given)
+    return Counter(asked=1, refused=len(given) < 2, short=searched is not None and len(searched) < len(plain))
+
+
+def measure_files(platform: Platform, dsn: str, count: int) -> dict[str, float]:
     """Give the assets that go in and out in a second, in an organisation of their own beside all others."""
+
+    def bytes_kept() -> int:
+        return asyncio.run(ask_for_bytes(dsn))
 
     def bring(http: httpx.Client, body: bytes, status: str) -> float:
         began = time.perf_counter()
@@ -192,7 +236,9 @@ def measure_files(platform: Platform, count: int) -> dict[str, float]:
         return count / taken
 
     with organisation(platform, f"files-{time.time_ns()}") as http:
+        before = bytes_kept()
         rates = {"added/s": bring(http, b"".join(lines_of(count)), "created")}
+        rates["bytes of each"] = (bytes_kept() - before) / count
         began = time.perf_counter()
         exported = http.get("/assets/export").raise_for_status().content
         rates["exported/s"] = count / (time.perf_counter() - began)
@@ -205,6 +251,13 @@ def measure_files(platform: Platform, count: int) -> dict[str, float]:
     return rates
 
 
+async def ask_for_bytes(dsn: str) -> int:
+    connection = await asyncpg.connect(dsn)
+    found: int = await connection.fetchval(ROOM)
+    await connection.close()
+    return found
+
+
 async def measure_room(connection: asyncpg.Connection) -> dict[str, float]:
     """Give the bytes of an asset, by table and index."""
     total = await connection.fetchval("SELECT count(*) FROM assets")
@@ -213,7 +266,7 @@ async def measure_room(connection: asyncpg.Connection) -> dict[str, float]:
 
 
 async def measure_size(http: httpx.Client, sites: Sites, dsn: str, size: int, times: int) -> dict[str, Any]:
-    connection = await asyncpg.connect(dsn)
+    connection = await asyncpg.connect(dsn, server_settings=UNLIMITED)
     container = create_container(read_complete_settings())
     began = time.perf_counter()
     with console.status(f"Filling up to {size:,} assets"):
@@ -234,40 +287,59 @@ def measure(platform: Platform, options: argparse.Namespace) -> dict[str, Any]:
     os.environ.update(environment_of_serving(platform.process.pid))
     dsn = os.environ["IOTSPHERE_ASSETS_DSN"]
     # Beforehand, so that the first does not pay for what every process does once.
-    measure_files(platform, 200)
-    found: dict[str, Any] = {"empty": {"files": measure_files(platform, options.lines)}}
+    measure_files(platform, dsn, 200)
+    found: dict[str, Any] = {"empty": {"files": measure_files(platform, dsn, options.lines)}}
     for size in options.sizes:
         with organisation(platform, f"assets-{size}-{time.time_ns()}") as http:
             sites = Sites(UUID(http.get("/me").raise_for_status().json()["organisation_id"]))
             measured = asyncio.run(measure_size(http, sites, dsn, size, options.times))
-        found[f"{size:,}"] = measured | {"files": measure_files(platform, options.lines)}
+        found[f"{size:,}"] = measured | {"files": measure_files(platform, dsn, options.lines)}
     return found
 
 
 def show(found: dict[str, Any], options: argparse.Namespace) -> None:
-    ways = [f"{way} {figure}" for way in ("plain", "search", "http") for figure in ("p50", "p99")]
-    for size, measured in found.items():
-        if "searches" not in measured:
-            continue
-        table = Table(title=f"ms of {size} assets; {options.times} of each, in turns")
-        table.add_column("looked for by")
-        # Nothing of a figure is left out where the table is narrow.
-        for column in (*ways, "search ÷ plain"):
-            table.add_column(column.replace(" ", "\n", 1), justify="right", no_wrap=True)
-        for name, row in measured["searches"].items():
-            table.add_row(name, *(f"{row[way]:.1f}" for way in ways), f"{row['search ÷ plain']:.1f}")
-        console.print(table)
+    searches = {size: measured["searches"] for size, measured in found.items() if "searches" in measured}
+    for size, kinds in searches.items():
+        show_searches(size, kinds)
+    for smaller, larger in itertools.pairwise(searches):
+        show_growth(smaller, larger, searches)
     files = Table(
         "beside", *next(iter(found.values()))["files"], title=f"Files of {options.lines:,} assets over HTTP"
     )
     for size, measured in found.items():
         files.add_row(size, *(f"{rate:,.0f}" for rate in measured["files"].values()))
     console.print(files)
+    filled = {size: f"{measured['filled in s']:.0f}" for size, measured in found.items() if "filled in s" in measured}
+    console.print("Filled in s:", filled)
     with_room = {size: measured["bytes"] for size, measured in found.items() if "bytes" in measured}
     room = Table("table, index", *with_room, title="Bytes an asset, of all that the store holds by then")
     for name in dict.fromkeys(name for sizes in with_room.values() for name in sizes):
         room.add_row(name, *(f"{sizes.get(name, 0):,.0f}" for sizes in with_room.values()))
     console.print(room)
+
+
+def show_searches(size: str, kinds: dict[str, dict[str, float]]) -> None:
+    ways = [f"{way} {figure}" for way in WAYS for figure in ("p50", "p99")]
+    table = Table(title=f"ms of {size} assets, in turns")
+    table.add_column("looked for by")
+    # Nothing of a figure is left out where the table is narrow.
+    for column in (*ways, "search ÷ plain"):
+        table.add_column(column.replace(" ", "\n", 1), justify="right", no_wrap=True)
+    for name, row in kinds.items():
+        table.add_row(name, *(f"{row[figure]:.1f}" for figure in (*ways, "search ÷ plain")))
+    console.print(table)
+    for name, row in kinds.items():
+        told = [f"{row[count]:.0f} {what}" for count, what in TOLD.items() if row[count]]
+        console.print(f"{name}: {', '.join(told)}")
+
+
+def show_growth(smaller: str, larger: str, searches: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Show how many times as long a question takes of more assets, with plain SQL and with the search."""
+    figures = [f"{way} {figure}" for way in ("plain", "search") for figure in ("p50", "p99")]
+    table = Table("looked for by", *figures, title=f"times as long, of {larger} assets and of {smaller}")
+    for name, row in searches[larger].items():
+        table.add_row(name, *(f"{row[figure] / searches[smaller][name][figure]:.1f}" for figure in figures))
+    console.print(table)
 
 
 def main() -> None:

@@ -65,15 +65,21 @@ def devices_of(prefix: str, count: int) -> Iterator[bytes]:
         yield json.dumps(device).encode() + b"\n"
 
 
+def log_in(http: httpx.Client, login: dict[str, str]) -> None:
+    answer = http.post("/auth/token", json=login)
+    assert answer.status_code == 200, answer.text
+    http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+
 @contextmanager
 def organisation(platform: Platform, name: str) -> Iterator[httpx.Client]:
     """Give a client of an administrator of a new organisation."""
     with httpx.Client(base_url=f"{platform.url}/api/v1", trust_env=False, timeout=600) as http:
         login = {"email": EMAIL, "password": PASSWORD}
-        http.headers["Authorization"] = f"Bearer {http.post('/auth/token', json=login).json()['access_token']}"
+        log_in(http, login)
         admin = {"email": f"{name}@example.org", "password": PASSWORD}
         http.post("/organisations", json={"name": name, "admin": admin}).raise_for_status()
-        http.headers["Authorization"] = f"Bearer {http.post('/auth/token', json=admin).json()['access_token']}"
+        log_in(http, admin)
         yield http
 
 

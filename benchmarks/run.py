@@ -73,10 +73,22 @@ class Platform:
         while time.perf_counter() - began < 300:
             try:
                 if httpx.get(f"{self.url}/health/ready", trust_env=False).status_code == 200:
-                    return time.perf_counter() - began
+                    taken = time.perf_counter() - began
+                    self._wait_for_administrator()
+                    return taken
             except httpx.TransportError:
                 time.sleep(0.02)
         raise TimeoutError("the platform did not become ready")
+
+    def _wait_for_administrator(self) -> None:
+        """Nobody could log in before: the administrator is made when the stores are ready."""
+        login = {"email": EMAIL, "password": PASSWORD}
+        for _ in range(20):
+            if httpx.post(f"{self.url}/api/v1/auth/token", json=login, trust_env=False).status_code == 200:
+                return
+            # Not so often that it is taken for guessing.
+            time.sleep(1)
+        raise TimeoutError("the administrator cannot log in")
 
     def stop(self) -> float:
         began = time.perf_counter()

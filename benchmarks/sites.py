@@ -1,5 +1,8 @@
 """Sites of a hundred thousand assets each, put into the asset database itself: a site, ten buildings, a hundred
 lines, 9 081 machines, and devices. Of the properties seventeen are texts and numbers, and one is a list.
+
+What is put there is what an import leaves, in a fraction of the time, but for this: there is no history, the indexes
+are as dense as those made anew, and rows lie in the order of creation, values in their own.
 """
 
 import csv
@@ -34,6 +37,20 @@ WITH RECURSIVE tree AS (
     FROM tree JOIN assets child ON child.parent_id = tree.id
 )
 SELECT number, path FROM tree ORDER BY path
+"""
+# So that what is sorted is sorted in memory.
+SETTINGS = "SET LOCAL work_mem = '256MB'; SET LOCAL maintenance_work_mem = '512MB'"
+PATH = "INSERT INTO property_paths (organisation_id, name) VALUES ($1, ARRAY[$2]) RETURNING path"
+# In their order, in which the newest path comes last: so their key grows at its end.
+VALUES = """
+INSERT INTO property_values (path, kind, num, txt, asset)
+SELECT $3, kind, CASE kind WHEN 0 THEN value::double precision ELSE 0 END,
+       CASE kind WHEN 0 THEN '' ELSE value #>> '{}' END COLLATE "C", number
+FROM (SELECT number, properties -> $2 AS value FROM assets WHERE organisation_id = $1) AS member
+CROSS JOIN LATERAL (
+    SELECT CASE jsonb_typeof(value) WHEN 'number' THEN 0 WHEN 'string' THEN 1 ELSE 2 END AS kind
+) AS told
+ORDER BY 2, 3, 4, 5
 """
 
 
@@ -93,6 +110,7 @@ class Sites:
         """Give the organisation, which has none, so many assets, and every table its statistics."""
         self.ids = [uuid4() for _ in range(size)]
         async with connection.transaction():
+            await connection.execute(SETTINGS)
             indexes = dict(await connection.fetch(INDEXES))
             for name in indexes:
                 await connection.execute(f"DROP INDEX {name}")
@@ -101,7 +119,9 @@ class Sites:
             await connection.copy_to_table("assets", source=self._pieces(), columns=COLUMNS, format="csv")
             await connection.execute("ALTER TABLE assets ENABLE TRIGGER USER")
             await connection.execute(PLACES, self.organisation_id)
-            await connection.execute("SELECT fill_property_values($1)", self.organisation_id)
+            for name in (name for name, value in properties_of(0).items() if not isinstance(value, list)):
+                path = await connection.fetchval(PATH, self.organisation_id, name)
+                await connection.execute(VALUES, self.organisation_id, name, path)
             for definition in indexes.values():
                 await connection.execute(definition)
         await connection.execute("VACUUM ANALYZE")
