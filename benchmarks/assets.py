@@ -149,7 +149,7 @@ class Asking:
         self, http: httpx.AsyncClient, container: Application, connection: asyncpg.Connection, sites: Sites
     ) -> None:
         self._http = http
-        self._search = container.asset_search()
+        self._search = container.assets.search()
         self._connection = connection
         self._organisation_id = sites.organisation_id
 

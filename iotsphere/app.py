@@ -92,10 +92,10 @@ def create_app(container: Application) -> Quart:
 
     @app.while_serving
     async def stores_in_use() -> AsyncGenerator[None, None]:
-        async with container.workflows.upkeep().running(), container.shadow_upkeep().running():
+        async with container.workflows.upkeep().running(), container.workflows.shadow_upkeep().running():
             yield
         # Requests that were given up wait no longer, and what they handed in is still to be written.
-        await container.telemetry().finish()
+        await container.telemetry.readings().finish()
         await close_stores(container.stores)
 
     return app

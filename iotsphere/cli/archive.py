@@ -78,7 +78,7 @@ async def _with_archive(data_dir: Any, work: Callable[[ArchiveService], Awaitabl
         raise CommandError(no_address_of("telemetry"))
     try:
         async with services_on(settings) as container:
-            return await work(container.archive())
+            return await work(container.telemetry.archive())
     except (UnavailableError, ConflictError) as error:
         raise CommandError(error.detail) from error
 

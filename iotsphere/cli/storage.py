@@ -34,7 +34,7 @@ def size(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
         try:
             async with services_on(settings) as container:
                 engine = await container.stores.telemetry_probe().probe()
-                return engine, await _measure(container.compressing(), is_hidden=as_json)
+                return engine, await _measure(container.telemetry.compressing(), is_hidden=as_json)
         except UnavailableError as error:
             raise CommandError(error.detail) from error
 

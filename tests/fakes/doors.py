@@ -1,9 +1,9 @@
 """The edge around one context: callers that are known by their tokens, and an application of its endpoints alone."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, reduce
 from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
@@ -54,39 +54,49 @@ class Audit(containers.DeclarativeContainer):
     trail: providers.Dependency[Any] = providers.Dependency()
 
 
+class Assets(containers.DeclarativeContainer):
+    assets: providers.Dependency[Any] = providers.Dependency()
+    history: providers.Dependency[Any] = providers.Dependency()
+    search: providers.Dependency[Any] = providers.Dependency()
+    relationships: providers.Dependency[Any] = providers.Dependency()
+    aggregates: providers.Dependency[Any] = providers.Dependency()
+    device_types: providers.Dependency[Any] = providers.Dependency()
+
+
+class Shadows(containers.DeclarativeContainer):
+    shadows: providers.Dependency[Any] = providers.Dependency()
+    history: providers.Dependency[Any] = providers.Dependency()
+
+
+class Telemetry(containers.DeclarativeContainer):
+    readings: providers.Dependency[Any] = providers.Dependency()
+    latest_values: providers.Dependency[Any] = providers.Dependency()
+
+
 class Workflows(containers.DeclarativeContainer):
     authentication: providers.Dependency[Any] = providers.Dependency()
     description: providers.Dependency[Any] = providers.Dependency()
+    metric_units: providers.Dependency[Any] = providers.Dependency()
+    fleet_queries: providers.Dependency[Any] = providers.Dependency()
 
 
 class Doors(containers.DeclarativeContainer):
     """What the endpoints ask for, by the names that the application's container gives it."""
 
-    assets: providers.Dependency[Any] = providers.Dependency()
-    description: providers.Dependency[Any] = providers.Dependency()
-    asset_history: providers.Dependency[Any] = providers.Dependency()
-    asset_search: providers.Dependency[Any] = providers.Dependency()
-    relationships: providers.Dependency[Any] = providers.Dependency()
-    asset_aggregates: providers.Dependency[Any] = providers.Dependency()
-    device_types: providers.Dependency[Any] = providers.Dependency()
-    shadow: providers.Dependency[Any] = providers.Dependency()
-    shadow_history: providers.Dependency[Any] = providers.Dependency()
-    telemetry: providers.Dependency[Any] = providers.Dependency()
-    metric_units: providers.Dependency[Any] = providers.Dependency()
-    fleet_queries: providers.Dependency[Any] = providers.Dependency()
-    latest_values: providers.Dependency[Any] = providers.Dependency()
-    callers: providers.Dependency[Any] = providers.Dependency()
-    devices: providers.Dependency[Any] = providers.Dependency()
     throttle = providers.Singleton(Throttle, store=ProcessThrottleStore(), limits=RequestLimits())
-    trail: providers.Dependency[Any] = providers.Dependency()
-    audit = providers.Container(Audit, trail=trail)
-    registry = providers.Container(Registry, devices=devices, ownership=devices)
-    workflows = providers.Container(Workflows, authentication=callers, description=description)
+    registry = providers.Container(Registry)
+    audit = providers.Container(Audit)
+    assets = providers.Container(Assets)
+    telemetry = providers.Container(Telemetry)
+    shadow = providers.Container(Shadows)
+    workflows = providers.Container(Workflows)
 
 
 @contextmanager
-def application_of(*endpoints: ModuleType, callers: Any, devices: Any, **services: Any) -> Iterator[Quart]:
-    """Give an application of some endpoints, which find these services.
+def application_of(
+    *endpoints: ModuleType, callers: Any, devices: Any, services: Mapping[str, Any]
+) -> Iterator[Quart]:
+    """Give an application of some endpoints, which find these services by their names.
 
     ``callers`` authenticates as the application's workflow does, and ``devices`` is asked whether a device is there.
     """
@@ -104,7 +114,16 @@ def application_of(*endpoints: ModuleType, callers: Any, devices: Any, **service
         clock=utc_now,
         allowance=RefusalAllowance(monotonic=time.monotonic),
     )
-    container = Doors(callers=callers, devices=devices, trail=trail, **services)
+    needed = {
+        "audit.trail": trail,
+        "registry.devices": devices,
+        "registry.ownership": devices,
+        "workflows.authentication": callers,
+    }
+    container = Doors()
+    for name, service in {**needed, **services}.items():
+        place: Any = reduce(getattr, name.split("."), container)
+        place.override(providers.Object(service))
     container.wire(modules=[admission, recording, *endpoints])
     yield app
     container.unwire()

@@ -160,7 +160,7 @@ class AggregateAnswer(Schema):
 )
 @inject
 async def aggregate_assets(
-    actor: Actor, body: dict[str, Any], aggregates: AssetAggregateService = Provide["asset_aggregates"]
+    actor: Actor, body: dict[str, Any], aggregates: AssetAggregateService = Provide["assets.aggregates"]
 ) -> dict[str, Any]:
     found = await aggregates.aggregate_assets(organisation_id=actor.organisation_id, asked=body["asked"])
     return {"groups": [_shown(group, body) for group in found.groups], "total_groups": found.total}

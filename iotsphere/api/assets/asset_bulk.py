@@ -78,7 +78,7 @@ async def import_assets(
     admission: Admission,
     query: dict[str, Any],
     spool: Spool,
-    files: AssetFileWorkflow = Provide["asset_files"],
+    files: AssetFileWorkflow = Provide["workflows.asset_files"],
 ) -> Response:
     file = AssetFile(attempt.organisation_id, actor=attempt.caller.name, is_copy=query["copy"])
 
@@ -126,7 +126,7 @@ def _change_by(outcome: ImportOutcome) -> Change | None:
 )
 @inject
 async def export_assets(
-    actor: Actor, query: dict[str, Any], files: AssetFileWorkflow = Provide["asset_files"]
+    actor: Actor, query: dict[str, Any], files: AssetFileWorkflow = Provide["workflows.asset_files"]
 ) -> Response:
     listing = partial(files.list_assets, organisation_id=actor.organisation_id, **query)
     return await export_file(listing, ASSET_LINES, name="assets", page_items=PAGE_ASSETS)

@@ -45,7 +45,7 @@ def _removed(offered: Mapping[str, Any], _: None) -> Change:
 @operation("List device types by name", allow=Role.VIEWER, query=PageQuery(), answer=page_schema(DeviceTypeAnswer))
 @inject
 async def list_device_types(
-    actor: Actor, query: dict[str, Any], device_types: DeviceTypeService = Provide["device_types"]
+    actor: Actor, query: dict[str, Any], device_types: DeviceTypeService = Provide["assets.device_types"]
 ) -> Page[DeviceType]:
     return await device_types.list_device_types(organisation_id=actor.organisation_id, **query)
 
@@ -54,7 +54,7 @@ async def list_device_types(
 @operation("Show a device type", allow=Role.VIEWER, answer=DeviceTypeAnswer(), versioned=True, path=PATH)
 @inject
 async def get_device_type(
-    actor: Actor, device_type: str, device_types: DeviceTypeService = Provide["device_types"]
+    actor: Actor, device_type: str, device_types: DeviceTypeService = Provide["assets.device_types"]
 ) -> DeviceType:
     return await device_types.get_device_type(organisation_id=actor.organisation_id, name=device_type)
 
@@ -79,7 +79,7 @@ async def define_device_type(
     device_type: str,
     body: dict[str, Any],
     expected_version: int | None,
-    device_types: DeviceTypeService = Provide["device_types"],
+    device_types: DeviceTypeService = Provide["assets.device_types"],
 ) -> DeviceType:
     return await device_types.define_device_type(
         organisation_id=actor.organisation_id,
@@ -104,7 +104,7 @@ async def remove_device_type(
     actor: Actor,
     device_type: str,
     expected_version: int | None,
-    device_types: DeviceTypeService = Provide["device_types"],
+    device_types: DeviceTypeService = Provide["assets.device_types"],
 ) -> None:
     await device_types.remove_device_type(
         organisation_id=actor.organisation_id, name=device_type, expected_version=expected_version

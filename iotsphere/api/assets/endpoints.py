@@ -82,8 +82,8 @@ async def get_asset(
     actor: Actor,
     asset_id: AssetId,
     query: dict[str, Any],
-    assets: AssetService = Provide["assets"],
-    history: AssetHistoryService = Provide["asset_history"],
+    assets: AssetService = Provide["assets.assets"],
+    history: AssetHistoryService = Provide["assets.history"],
 ) -> Asset:
     which: dict[str, Any] = {"organisation_id": actor.organisation_id, "asset_id": asset_id}
     if "version" in query:
@@ -102,7 +102,7 @@ async def get_asset(
 )
 @inject
 async def list_asset_changes(
-    actor: Actor, asset_id: AssetId, query: dict[str, Any], history: AssetHistoryService = Provide["asset_history"]
+    actor: Actor, asset_id: AssetId, query: dict[str, Any], history: AssetHistoryService = Provide["assets.history"]
 ) -> Page[AssetChange]:
     return await history.list_changes(organisation_id=actor.organisation_id, asset_id=asset_id, **query)
 
@@ -110,7 +110,9 @@ async def list_asset_changes(
 @blueprint.get("/devices/<uuid:device_id>/asset")
 @operation("Show the asset of a device", allow=Role.VIEWER, device_may=True, answer=AssetAnswer(), versioned=True)
 @inject
-async def get_device_asset(actor: Actor, device_id: DeviceId, assets: AssetService = Provide["assets"]) -> Asset:
+async def get_device_asset(
+    actor: Actor, device_id: DeviceId, assets: AssetService = Provide["assets.assets"]
+) -> Asset:
     return await assets.get_device_asset(organisation_id=actor.organisation_id, device_id=device_id)
 
 
@@ -155,7 +157,7 @@ async def change_asset(
 )
 @inject
 async def remove_asset(
-    actor: Actor, asset_id: AssetId, expected_version: int | None, assets: AssetService = Provide["assets"]
+    actor: Actor, asset_id: AssetId, expected_version: int | None, assets: AssetService = Provide["assets.assets"]
 ) -> None:
     await assets.remove_asset(
         organisation_id=actor.organisation_id, asset_id=asset_id, expected_version=expected_version

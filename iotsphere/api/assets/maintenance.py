@@ -65,7 +65,7 @@ async def record_maintenance_event(
     actor: Actor,
     device_id: DeviceId,
     body: MaintenanceDraft,
-    maintenance: MaintenanceService = Provide["maintenance"],
+    maintenance: MaintenanceService = Provide["assets.maintenance"],
 ) -> MaintenanceEvent:
     return await maintenance.record_event(
         organisation_id=actor.organisation_id, device_id=device_id, recorded_by=actor.name, draft=body
@@ -84,7 +84,7 @@ async def list_device_maintenance_events(
     actor: Actor,
     device_id: DeviceId,
     query: dict[str, Any],
-    maintenance: MaintenanceService = Provide["maintenance"],
+    maintenance: MaintenanceService = Provide["assets.maintenance"],
 ) -> Page[MaintenanceEvent]:
     narrowed_to = replace(query["narrowed_to"], device_ids=frozenset([device_id]))
     return await maintenance.list_events(
@@ -96,7 +96,7 @@ async def list_device_maintenance_events(
 @operation("Show an event of a device's log", allow=Role.VIEWER, answer=MaintenanceEventAnswer(), versioned=True)
 @inject
 async def get_maintenance_event(
-    device_id: DeviceId, event_id: MaintenanceEventId, maintenance: MaintenanceService = Provide["maintenance"]
+    device_id: DeviceId, event_id: MaintenanceEventId, maintenance: MaintenanceService = Provide["assets.maintenance"]
 ) -> MaintenanceEvent:
     return await maintenance.get_event(device_id=device_id, event_id=event_id)
 
@@ -114,7 +114,7 @@ async def remove_maintenance_event(
     device_id: DeviceId,
     event_id: MaintenanceEventId,
     expected_version: int | None,
-    maintenance: MaintenanceService = Provide["maintenance"],
+    maintenance: MaintenanceService = Provide["assets.maintenance"],
 ) -> MaintenanceEvent:
     return await maintenance.remove_event(device_id=device_id, event_id=event_id, expected_version=expected_version)
 
@@ -128,6 +128,6 @@ async def remove_maintenance_event(
 )
 @inject
 async def list_maintenance_events(
-    actor: Actor, query: dict[str, Any], maintenance: MaintenanceService = Provide["maintenance"]
+    actor: Actor, query: dict[str, Any], maintenance: MaintenanceService = Provide["assets.maintenance"]
 ) -> Page[MaintenanceEvent]:
     return await maintenance.list_events(organisation_id=actor.organisation_id, **query)

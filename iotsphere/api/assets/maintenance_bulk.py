@@ -50,7 +50,7 @@ async def import_maintenance_events(
     attempt: Attempt,
     admission: Admission,
     spool: Spool,
-    log: MaintenanceLogWorkflow = Provide["maintenance_log"],
+    log: MaintenanceLogWorkflow = Provide["workflows.maintenance_log"],
 ) -> Response:
     async def record(lines: list[LogLine]) -> Sequence[UUID | DomainError]:
         return await to_its_end(_record(attempt, log, lines))
@@ -78,7 +78,7 @@ async def _record(
 )
 @inject
 async def export_maintenance_events(
-    actor: Actor, query: dict[str, Any], maintenance: MaintenanceService = Provide["maintenance"]
+    actor: Actor, query: dict[str, Any], maintenance: MaintenanceService = Provide["assets.maintenance"]
 ) -> Response:
     listing = partial(maintenance.list_events, organisation_id=actor.organisation_id, **query)
     return await export_file(listing, MAINTENANCE_LINES, name="maintenance-events")

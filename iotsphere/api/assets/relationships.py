@@ -84,7 +84,7 @@ async def relate_assets(
     other_id: AssetId,
     body: dict[str, Any],
     expected_version: int | None,
-    relationships: RelationshipService = Provide["relationships"],
+    relationships: RelationshipService = Provide["assets.relationships"],
 ) -> Relationship:
     link = Link(actor.organisation_id, asset_id, relationship_type, other_id)
     return await relationships.relate_assets(link=link, expected_version=expected_version, **body)
@@ -98,7 +98,7 @@ async def get_relationship(
     asset_id: AssetId,
     relationship_type: str,
     other_id: AssetId,
-    relationships: RelationshipService = Provide["relationships"],
+    relationships: RelationshipService = Provide["assets.relationships"],
 ) -> Relationship:
     link = Link(actor.organisation_id, asset_id, relationship_type, other_id)
     return await relationships.get_relationship(link=link)
@@ -113,7 +113,7 @@ async def unrelate_assets(
     relationship_type: str,
     other_id: AssetId,
     expected_version: int | None,
-    relationships: RelationshipService = Provide["relationships"],
+    relationships: RelationshipService = Provide["assets.relationships"],
 ) -> None:
     link = Link(actor.organisation_id, asset_id, relationship_type, other_id)
     await relationships.unrelate_assets(link=link, expected_version=expected_version)
@@ -131,7 +131,7 @@ async def list_relationships(
     actor: Actor,
     asset_id: AssetId,
     query: dict[str, Any],
-    relationships: RelationshipService = Provide["relationships"],
+    relationships: RelationshipService = Provide["assets.relationships"],
 ) -> Page[Relationship]:
     narrowed_to = RelationshipFilter(asset_id, query["direction"], query["type"])
     return await relationships.list_relationships(

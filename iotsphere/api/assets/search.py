@@ -150,6 +150,6 @@ class AssetListQuery(AssetFilterQuery, PageQuery):
 )
 @inject
 async def list_assets(
-    actor: Actor, query: dict[str, Any], search: AssetSearchService = Provide["asset_search"]
+    actor: Actor, query: dict[str, Any], search: AssetSearchService = Provide["assets.search"]
 ) -> Page[Asset]:
     return await search.search_assets(organisation_id=actor.organisation_id, **query)

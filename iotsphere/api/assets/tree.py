@@ -36,7 +36,7 @@ class DescendantsQuery(PageQuery):
 )
 @inject
 async def list_ancestors(
-    actor: Actor, asset_id: AssetId, query: dict[str, Any], assets: AssetService = Provide["assets"]
+    actor: Actor, asset_id: AssetId, query: dict[str, Any], assets: AssetService = Provide["assets.assets"]
 ) -> Page[Asset]:
     return await assets.list_ancestors(organisation_id=actor.organisation_id, asset_id=asset_id, **query)
 
@@ -50,6 +50,6 @@ async def list_ancestors(
 )
 @inject
 async def list_descendants(
-    actor: Actor, asset_id: AssetId, query: dict[str, Any], assets: AssetService = Provide["assets"]
+    actor: Actor, asset_id: AssetId, query: dict[str, Any], assets: AssetService = Provide["assets.assets"]
 ) -> Page[Asset]:
     return await assets.list_descendants(organisation_id=actor.organisation_id, asset_id=asset_id, **query)

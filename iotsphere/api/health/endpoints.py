@@ -45,8 +45,8 @@ async def show_readiness(readiness: ReadinessWorkflow = Provide["workflows.readi
 @blueprint.get("/metrics")
 @inject
 async def show_metrics(
-    backlog: BacklogReport = Provide["shadow_backlog"],
-    rollups: RollupBacklogReport = Provide["rollup_backlog"],
+    backlog: BacklogReport = Provide["shadow.backlog"],
+    rollups: RollupBacklogReport = Provide["telemetry.rollup_backlog"],
 ) -> Response:
     await asyncio.gather(backlog.tell_metrics(), rollups.tell_metrics())
     return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)

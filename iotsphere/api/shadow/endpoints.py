@@ -80,8 +80,8 @@ async def get_shadow(
     device_id: DeviceId,
     query: dict[str, Any],
     name: str | None = None,
-    shadows: DeviceShadowService = Provide["shadow"],
-    history: ShadowHistoryService = Provide["shadow_history"],
+    shadows: DeviceShadowService = Provide["shadow.shadows"],
+    history: ShadowHistoryService = Provide["shadow.history"],
 ) -> ShadowDocument:
     key = ShadowKey(device_id, name)
     if "version" in query:
@@ -115,7 +115,7 @@ async def update_shadow(
     body: ShadowPatch,
     expected_version: int | None,
     name: str | None = None,
-    shadows: DeviceShadowService = Provide["shadow"],
+    shadows: DeviceShadowService = Provide["shadow.shadows"],
 ) -> ShadowChange:
     return await shadows.update_shadow(
         attempt=attempt, key=ShadowKey(device_id, name), patch=body, expected_version=expected_version
@@ -138,7 +138,7 @@ async def delete_shadow(
     device_id: DeviceId,
     expected_version: int | None,
     name: str | None = None,
-    shadows: DeviceShadowService = Provide["shadow"],
+    shadows: DeviceShadowService = Provide["shadow.shadows"],
 ) -> ShadowChange:
     return await shadows.delete_shadow(
         attempt=attempt, key=ShadowKey(device_id, name), expected_version=expected_version
@@ -160,7 +160,7 @@ async def list_shadow_changes(
     device_id: DeviceId,
     query: dict[str, Any],
     name: str | None = None,
-    history: ShadowHistoryService = Provide["shadow_history"],
+    history: ShadowHistoryService = Provide["shadow.history"],
 ) -> Page[ShadowChange]:
     return await history.list_changes(key=ShadowKey(device_id, name), **query)
 
@@ -180,7 +180,7 @@ async def list_shadow_requests(
     device_id: DeviceId,
     query: dict[str, Any],
     name: str | None = None,
-    history: ShadowHistoryService = Provide["shadow_history"],
+    history: ShadowHistoryService = Provide["shadow.history"],
 ) -> Page[DesiredRequest]:
     return await history.list_requests(key=ShadowKey(device_id, name), **query)
 
@@ -195,6 +195,6 @@ async def list_shadow_requests(
 )
 @inject
 async def list_named_shadows(
-    device_id: DeviceId, query: dict[str, Any], shadows: DeviceShadowService = Provide["shadow"]
+    device_id: DeviceId, query: dict[str, Any], shadows: DeviceShadowService = Provide["shadow.shadows"]
 ) -> Page[NamedShadow]:
     return await shadows.list_named_shadows(device_id=device_id, **query)

@@ -81,7 +81,7 @@ async def record_readings(
     query: dict[str, Any],
     raw_body: bytes,
     attempt: Attempt,
-    telemetry: TelemetryService = Provide["telemetry"],
+    telemetry: TelemetryService = Provide["telemetry.readings"],
 ) -> IntakeReport:
     document = decode_batch(unpack(raw_body, request.headers.get("Content-Encoding")))
     return await telemetry.record_readings(
@@ -114,8 +114,8 @@ async def read_series(
     actor: Actor,
     admission: Admission,
     query: dict[str, Any],
-    telemetry: TelemetryService = Provide["telemetry"],
-    metric_units: MetricUnits = Provide["metric_units"],
+    telemetry: TelemetryService = Provide["telemetry.readings"],
+    metric_units: MetricUnits = Provide["workflows.metric_units"],
 ) -> dict[str, Any] | Response:
     summary, most, limit = (query.pop(name) for name in ("summary", "max_points", "limit"))
     media_type = wanted_type()
@@ -171,7 +171,7 @@ async def remove_points(
     attempt: Attempt,
     device_id: DeviceId,
     query: dict[str, Any],
-    telemetry: TelemetryService = Provide["telemetry"],
+    telemetry: TelemetryService = Provide["telemetry.readings"],
 ) -> dict[str, int]:
     answer = {"deleted": 0}
     try:
@@ -200,7 +200,7 @@ async def show_latest(
     device_id: DeviceId,
     actor: Actor,
     query: dict[str, Any],
-    latest: LatestValueService = Provide["latest_values"],
+    latest: LatestValueService = Provide["telemetry.latest_values"],
 ) -> str | Response:
     media_type = wanted_type()
     asked = {"device_id": device_id, "organisation_id": actor.organisation_id, **query}
@@ -224,7 +224,7 @@ async def show_ledger(
     actor: Actor,
     admission: Admission,
     query: dict[str, Any],
-    telemetry: TelemetryService = Provide["telemetry"],
+    telemetry: TelemetryService = Provide["telemetry.readings"],
 ) -> Page[LedgerEntry] | Response:
     limit, cursor = query.pop("limit"), query.pop("cursor")
     media_type = wanted_type()

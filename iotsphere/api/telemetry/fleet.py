@@ -131,8 +131,8 @@ class FleetAnswer(Schema):
 async def query_fleet(
     actor: Actor,
     body: dict[str, Any],
-    fleet: FleetQueries = Provide["fleet_queries"],
-    telemetry: TelemetryService = Provide["telemetry"],
+    fleet: FleetQueries = Provide["workflows.fleet_queries"],
+    telemetry: TelemetryService = Provide["telemetry.readings"],
 ) -> dict[str, Any] | Response:
     found, device_ids = await fleet.read_buckets(organisation_id=actor.organisation_id, **body)
     media_type = wanted_type()

@@ -104,7 +104,7 @@ def _removed(offered: Mapping[str, Any], _: None) -> Change:
 )
 @inject
 async def list_retention_classes(
-    actor: Actor, query: dict[str, Any], retention: RetentionService = Provide["retention"]
+    actor: Actor, query: dict[str, Any], retention: RetentionService = Provide["telemetry.retention"]
 ) -> Page[RetentionClass]:
     _require_platform_administrator(actor)
     return await retention.list_classes(**query)
@@ -121,7 +121,7 @@ async def list_retention_classes(
 )
 @inject
 async def get_retention_class(
-    actor: Actor, retention_class: str, retention: RetentionService = Provide["retention"]
+    actor: Actor, retention_class: str, retention: RetentionService = Provide["telemetry.retention"]
 ) -> RetentionClass:
     _require_platform_administrator(actor)
     return await retention.get_class(name=retention_class)
@@ -149,7 +149,7 @@ async def redefine_retention_class(
     retention_class: str,
     body: dict[str, Any],
     expected_version: int | None,
-    retention: RetentionService = Provide["retention"],
+    retention: RetentionService = Provide["telemetry.retention"],
 ) -> RetentionClass:
     _require_platform_administrator(actor)
     return await retention.redefine_class(name=retention_class, expected_version=expected_version, **body)
@@ -171,7 +171,7 @@ async def remove_retention_class(
     actor: Actor,
     retention_class: str,
     expected_version: int | None,
-    retention: RetentionService = Provide["retention"],
+    retention: RetentionService = Provide["telemetry.retention"],
 ) -> None:
     _require_platform_administrator(actor)
     await retention.remove_class(name=retention_class, expected_version=expected_version)

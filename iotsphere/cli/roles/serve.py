@@ -35,7 +35,9 @@ async def serve(settings: Settings) -> None:
     async def stop_in_order() -> None:
         await stop.wait()
         # Whoever still waits for the store then is told so, while there is time to.
-        asyncio.get_running_loop().call_later(LAST_ANSWERS_SECONDS, container.telemetry().take_no_more_readings)
+        asyncio.get_running_loop().call_later(
+            LAST_ANSWERS_SECONDS, container.telemetry.readings().take_no_more_readings
+        )
 
     await hypercorn.asyncio.serve(app, config, shutdown_trigger=stop_in_order)
 

@@ -38,22 +38,22 @@ async def go_on(container: Application, *, stop: asyncio.Event) -> None:
         identity.idempotency().forget_old,
         identity.sessions().forget_ended,
         identity.ring().keep_keys,
-        container.keeping().keep_readings,
+        container.telemetry.keeping().keep_readings,
     )
     # It restores what others have written, and writes no shadow of its own.
-    recovery = container.shadow_recovery(is_writer=False)
+    recovery = container.shadow.recovery(is_writer=False)
     begin = [
         partial(seal_trail, container.audit.sealing(), stop=stop),
         partial(deliver_events, container.workflows.commissioning(), stop=stop),
-        partial(journal_changes, container.shadow_journal(), consumer=CONSUMER, stop=stop),
+        partial(journal_changes, container.shadow.journal(), consumer=CONSUMER, stop=stop),
         partial(rebuild_shadows, recovery, stop=stop),
-        partial(close_absent_writers, container.absent_shadow_writers(), stop=stop),
-        partial(mend_journal, container.shadow_mender(), stop=stop),
-        partial(roll_up_hours, container.rollups(), stop=stop),
-        partial(compress_chunks, container.compressing(), stop=stop),
+        partial(close_absent_writers, container.shadow.absent_writers(), stop=stop),
+        partial(mend_journal, container.shadow.mender(), stop=stop),
+        partial(roll_up_hours, container.telemetry.rollups(), stop=stop),
+        partial(compress_chunks, container.telemetry.compressing(), stop=stop),
         *(partial(keep_house, duty, stop=stop) for duty in duties),
     ]
-    async with container.shadow_upkeep().running(), asyncio.TaskGroup() as tasks:
+    async with container.workflows.shadow_upkeep().running(), asyncio.TaskGroup() as tasks:
         for task in begin:
             tasks.create_task(keep_up(task, stop=stop))
 

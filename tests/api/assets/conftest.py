@@ -120,13 +120,13 @@ def api() -> Iterator[Api]:
     )
     relating = RelationshipService(unit_of_work=unit_of_work, clock=lambda: FIRST_DAY)
     services = {
-        "assets": service,
-        "asset_aggregates": AssetAggregateService(unit_of_work=unit_of_work),
-        "asset_history": AssetHistoryService(unit_of_work=unit_of_work),
-        "asset_search": AssetSearchService(unit_of_work=unit_of_work),
-        "relationships": relating,
-        "description": description,
+        "assets.assets": service,
+        "assets.aggregates": AssetAggregateService(unit_of_work=unit_of_work),
+        "assets.history": AssetHistoryService(unit_of_work=unit_of_work),
+        "assets.search": AssetSearchService(unit_of_work=unit_of_work),
+        "assets.relationships": relating,
+        "workflows.description": description,
     }
     doors = (endpoints, search, aggregate, tree, relationships)
-    with application_of(*doors, callers=callers, devices=registry, **services) as app:
+    with application_of(*doors, callers=callers, devices=registry, services=services) as app:
         yield Api(app, service, organisations, devices)

@@ -48,8 +48,8 @@ class Api:
 def api() -> Iterator[Api]:
     organisation = OneOrganisation()
     process = ShadowProcess(lambda: NOW)
-    services = {"shadow": process.service, "shadow_history": process.history}
-    with application_of(endpoints, callers=organisation, devices=organisation, **services) as app:
+    services = {"shadow.shadows": process.service, "shadow.history": process.history}
+    with application_of(endpoints, callers=organisation, devices=organisation, services=services) as app:
         yield Api(app, organisation.device_id, process)
 
 

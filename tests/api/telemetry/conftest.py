@@ -70,9 +70,9 @@ def api() -> Iterator[Api]:
     unit_of_work = partial(InMemoryTelemetryUnitOfWork, data)
     latest_values, latest_intake = build_latest(unit_of_work, InMemoryLatestStore())
     services = {
-        "telemetry": TelemetryService(unit_of_work=latest_intake, clock=lambda: NOW),
-        "latest_values": latest_values,
-        "metric_units": SomeUnits(),
+        "telemetry.readings": TelemetryService(unit_of_work=latest_intake, clock=lambda: NOW),
+        "telemetry.latest_values": latest_values,
+        "workflows.metric_units": SomeUnits(),
     }
-    with application_of(endpoints, callers=organisation, devices=organisation, **services) as app:
+    with application_of(endpoints, callers=organisation, devices=organisation, services=services) as app:
         yield Api(app, organisation.device_id, data)

@@ -88,8 +88,8 @@ def api() -> Iterator[FleetApi]:
         ),
     )
     telemetry = TelemetryService(unit_of_work=partial(InMemoryTelemetryUnitOfWork, data), clock=lambda: NOW)
-    services = {"fleet_queries": queries, "telemetry": telemetry}
-    with application_of(fleet, callers=organisation, devices=organisation, **services) as app:
+    services = {"workflows.fleet_queries": queries, "telemetry.readings": telemetry}
+    with application_of(fleet, callers=organisation, devices=organisation, services=services) as app:
         yield FleetApi(app, tables, data, device_types)
 
 

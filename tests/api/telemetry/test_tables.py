@@ -176,7 +176,7 @@ async def test_a_table_waits_for_its_turn_and_other_queries_are_told_to_come_aga
 ) -> None:
     monkeypatch.setattr(errors, "RETRY_AFTER_SECONDS", 0.05)
     room = QueryRoom(places=3, places_of_one=1, longest_wait_seconds=0.05)
-    bench.container.query_room.override(providers.Object(room))
+    bench.container.telemetry.query_room.override(providers.Object(room))
     store.let_through.clear()
     async with reading(bench, port, device) as (_, pieces):
         # The second page has a place already; the third has to wait.
@@ -200,7 +200,7 @@ async def test_whatever_asks_the_database_takes_a_place_of_the_organisation(
     bench: ApiBench, device: Device, path: str
 ) -> None:
     room = QueryRoom(places=2, places_of_one=1, longest_wait_seconds=0.05)
-    bench.container.query_room.override(providers.Object(room))
+    bench.container.telemetry.query_room.override(providers.Object(room))
     async with room.place(bench.ours.id):
         for wanted in (CSV, {}):
             busy = await bench.get(f"{path_of(device)}{path}", headers=wanted)

@@ -47,7 +47,7 @@ async def world(
     await world.populate(founder.email)
     # Somebody has to carry the changes of shadows to the journal, or their history is waited for in vain.
     stop = asyncio.Event()
-    journal = container.shadow_journal()
+    journal = container.shadow.journal()
     journalling = asyncio.create_task(journal_changes(journal, consumer="access", stop=stop))
     yield world
     stop.set()

@@ -57,7 +57,7 @@ class Files:
         file = AssetFile(self.ours, actor="user:one")
 
         async def settle(lines: list[AssetLine]) -> list[Settled | DomainError]:
-            files: AssetFileWorkflow = self.container.asset_files()
+            files: AssetFileWorkflow = self.container.workflows.asset_files()
             return told(await files.settle_lines(file=file, lines=lines))
 
         return import_entries(ASSET_LINES.read_ndjson(lines), find_refusal=find_refusal, settle=settle)
@@ -65,7 +65,7 @@ class Files:
     async def take_out(self) -> list[bytes]:
         written, cursor = [], None
         while True:
-            page = await self.container.asset_files().list_assets(
+            page = await self.container.workflows.asset_files().list_assets(
                 organisation_id=self.ours, narrowed_to=AssetFilter(), limit=500, cursor=cursor
             )
             written += ASSET_LINES.write_ndjson(page.items).splitlines(keepends=True)
@@ -95,7 +95,7 @@ async def test_four_files_come_while_others_move_and_remove_what_is_in_them(
     # Who waits as long as it usually may is not much disturbed.
     monkeypatch.setattr("iotsphere.assets.asset_line.WAIT_SECONDS", 0.01)
     monkeypatch.setattr("iotsphere.assets.asset_line.MOST_WAITS", 1_000)
-    assets: AssetService = files.container.assets()
+    assets: AssetService = files.container.assets.assets()
     first = await files.bring(tree(100))
     ids = [AssetId(UUID(answer["id"])) for answer in first]
     chance = random.Random(6)  # noqa: S311  # no secret

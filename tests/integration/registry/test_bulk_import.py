@@ -113,7 +113,7 @@ async def test_of_the_same_file_imported_four_times_at_once_every_line_is_create
     codes = {answer["code"] for answers in told for answer in answers if answer["status"] == "rejected"}
     assert codes == {"registry.device.serial_number_taken"}
     assert sorted(await importing.serial_numbers()) == sorted(serial_numbers)
-    assets = importing.container.assets()
+    assets = importing.container.assets.assets()
     for device_id in created[:5]:
         asset = await assets.get_device_asset(organisation_id=importing.attempt.organisation_id, device_id=device_id)
         assert asset.name in serial_numbers

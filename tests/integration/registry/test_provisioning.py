@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from iotsphere.containers.application import make_api_key, make_provisioning_key
+from iotsphere.containers.registry import make_api_key, make_provisioning_key
 from iotsphere.identity.model import Organisation
 from iotsphere.kernel.actor import Actor, ActorKind
 from iotsphere.kernel.audit import Attempt

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from iotsphere.audit.model import AuditFilter, AuditScope
-from iotsphere.containers.application import make_api_key
+from iotsphere.containers.registry import make_api_key
 from iotsphere.identity.accounts import AccountService
 from iotsphere.identity.api_keys import ApiKeyService
 from iotsphere.identity.errors import (

@@ -59,7 +59,7 @@ class Streaming:
         return report
 
     async def ledger_of(self, device_id: DeviceId) -> Counts:
-        page = await self.container.telemetry().read_ledger(
+        page = await self.container.telemetry.readings().read_ledger(
             device_id=device_id, interval=Interval.parse("30d"), limit=10
         )
         return sum((entry.counts for entry in page.items), Counts())

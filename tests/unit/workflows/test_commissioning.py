@@ -11,7 +11,7 @@ from iotsphere.assets.known_types import KnownTypes
 from iotsphere.assets.model import Asset
 from iotsphere.assets.service import AssetService
 from iotsphere.assets.shipped_types import ShippedTypes
-from iotsphere.containers.application import make_api_key
+from iotsphere.containers.registry import make_api_key
 from iotsphere.kernel.audit import AuditOutcome
 from iotsphere.kernel.errors import DomainError, RuleViolationError, TooLargeError, UnavailableError
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
