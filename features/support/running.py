@@ -36,6 +36,8 @@ class RunningPlatform:
         self.settings = {
             "IOTSPHERE_ADMIN_EMAIL": admin_email,
             "IOTSPHERE_ADMIN_PASSWORD": ADMIN_PASSWORD,
+            # Every scenario has users of its own, and logs them in.
+            "IOTSPHERE_PASSWORD_MIB": "12",
             **(settings or {}),
         }
         self.options = options

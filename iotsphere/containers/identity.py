@@ -1,5 +1,6 @@
 """Who may come in: accounts, sessions, keys and what signs for them."""
 
+from argon2 import PasswordHasher
 from dependency_injector import containers, providers
 
 from iotsphere.config import Settings
@@ -24,7 +25,9 @@ class Identity(containers.DeclarativeContainer):
     new_id: providers.Dependency[IdSource] = providers.Dependency()
 
     unit_of_work = stores.registry_unit_of_work.provider
-    passwords = providers.Singleton(Argon2Passwords)
+    passwords = providers.Singleton(
+        Argon2Passwords, providers.Singleton(PasswordHasher, memory_cost=settings.provided.password_kib)
+    )
     ring = providers.Singleton(
         SigningKeyRing,
         unit_of_work=unit_of_work,

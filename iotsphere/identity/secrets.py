@@ -126,12 +126,13 @@ def make_up_hash(hasher: argon2.PasswordHasher) -> str:
 class Argon2Passwords:
     """Slow hashes for what people can remember.
 
-    A hash takes 64 MiB and a tenth of a second, so they have threads of their own, ``at_once`` of them. No more than
-    ``waiting`` wait for one: whoever comes then is told so, rather than kept waiting for longer than anybody would.
+    A hash takes 64 MiB, unless it is set otherwise, and a tenth of a second, so they have threads of their own,
+    ``at_once`` of them. No more than ``waiting`` wait for one: whoever comes then is told so, rather than kept
+    waiting for longer than anybody would.
     """
 
-    def __init__(self, hasher: argon2.PasswordHasher | None = None, *, at_once: int = 2, waiting: int = 32) -> None:
-        self._hasher = hasher or argon2.PasswordHasher()
+    def __init__(self, hasher: argon2.PasswordHasher, *, at_once: int = 2, waiting: int = 32) -> None:
+        self._hasher = hasher
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="passwords")
         self._places = threading.BoundedSemaphore(at_once + waiting)
         self._nobodys_hash = make_up_hash(self._hasher)

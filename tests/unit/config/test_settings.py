@@ -29,6 +29,7 @@ OTHERS = [
     "IOTSPHERE_COMPRESS_AFTER_DAYS",
     "IOTSPHERE_HOST",
     "IOTSPHERE_LOG_LEVEL",
+    "IOTSPHERE_PASSWORD_MIB",
     "IOTSPHERE_PREVIOUS_SECRET_KEYS",
     "IOTSPHERE_RATE_ADDRESS",
     "IOTSPHERE_RATE_KEY",
@@ -86,6 +87,7 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "IOTSPHERE_CACHE_DIR": "cache",
         "IOTSPHERE_ARCHIVE_DIR": "archive",
         "IOTSPHERE_COMPRESS_AFTER_DAYS": "30",
+        "IOTSPHERE_PASSWORD_MIB": "1024",
         "IOTSPHERE_RATE_KEY": "3",
         "IOTSPHERE_RATE_USER": "0.5/7",
         "IOTSPHERE_RATE_ORGANISATION": "1000000/1000000",
@@ -119,6 +121,7 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("a" * 32, "b" * 40),
         Path.cwd() / "archive",
         timedelta(days=30),
+        1024 * 1024,
     ]
 
 
@@ -159,6 +162,9 @@ def test_readings_may_never_be_compressed(monkeypatch: pytest.MonkeyPatch) -> No
         ("IOTSPHERE_COMPRESS_AFTER_DAYS", "0"),
         ("IOTSPHERE_COMPRESS_AFTER_DAYS", "36501"),
         ("IOTSPHERE_COMPRESS_AFTER_DAYS", "0.5"),
+        ("IOTSPHERE_PASSWORD_MIB", "11"),
+        ("IOTSPHERE_PASSWORD_MIB", "1025"),
+        ("IOTSPHERE_PASSWORD_MIB", "64 MiB"),
         ("IOTSPHERE_TRUSTED_HOPS", "-1"),
         ("IOTSPHERE_TRUSTED_HOPS", "10"),
         ("IOTSPHERE_TRUSTED_HOPS", "yes"),
