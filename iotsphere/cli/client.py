@@ -89,8 +89,11 @@ class PlatformClient:
         call = Call(f"log in {email}", "POST", "/auth/token", body, attempts=1)
         self._keep_tokens(await send(self._http, call))
 
-    async def register_device(self, serial_number: str, device_type: str) -> dict[str, Any]:
-        body = {"serial_number": serial_number, "device_type": device_type}
+    async def register_device(
+        self, serial_number: str, device_type: str, properties: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        asset = {"asset": {"properties": properties}} if properties else {}
+        body = {"serial_number": serial_number, "device_type": device_type} | asset
         call = Call.creating(f"register the device {serial_number!r}", "/devices", body)
         return await self.request(call)  # type: ignore[no-any-return]
 

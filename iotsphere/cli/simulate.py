@@ -115,7 +115,8 @@ class Simulating:
         :raises PlatformError: the platform refused.
         """
         async with connect(settings, connections=2 * self.concurrency) as platform:
-            uploader = Uploader(platform, concurrency=self.concurrency, key_label="simulation")
+            plates = {machine.serial_number: machine.plate for machine in self.fleet}
+            uploader = Uploader(platform, concurrency=self.concurrency, key_label="simulation", properties=plates)
             logbook = Logbook(platform, attempts=FEW_ATTEMPTS)
             try:
                 await uploader.upload(self._history(progress))

@@ -47,14 +47,24 @@ class DeviceUpload:
 class Uploader:
     """Registers the devices that readings name and posts for them.
 
+    A new device has the ``properties`` that are given for its serial number.
+
     At most ``concurrency`` batches are on the way and ``concurrency + 1`` more are held, however long the input is.
     """
 
-    def __init__(self, platform: PlatformClient, *, concurrency: int, key_label: str) -> None:
+    def __init__(
+        self,
+        platform: PlatformClient,
+        *,
+        concurrency: int,
+        key_label: str,
+        properties: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self.devices: dict[str, DeviceUpload] = {}
         self.notes: list[str] = []
         self._platform = platform
         self._key_label = key_label
+        self._properties = properties or {}
         self._concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
         self._waiting_values = 0
@@ -133,7 +143,9 @@ class Uploader:
     async def _register(self, report: DeviceReport) -> str:
         """Register the device, or find the one that has its serial number already."""
         try:
-            device = await self._platform.register_device(report.serial_number, report.device_type)
+            device = await self._platform.register_device(
+                report.serial_number, report.device_type, self._properties.get(report.serial_number)
+            )
         except PlatformError as error:
             if error.code != SERIAL_NUMBER_TAKEN:
                 raise

@@ -107,6 +107,11 @@ class Machine(ABC):
         self.part = WearingPart(self.part_name, chance, self.typical_life_hours)
         self.state: dict[str, Any] = {"firmware": f"1.{chance.randint(0, 4)}.{chance.randint(0, 9)}"}
 
+    @property
+    @abstractmethod
+    def plate(self) -> dict[str, Any]:
+        """Say what is written on it: the properties that it has for life."""
+
     def step(self, *, at: datetime, seconds: float) -> MachineStep:
         """Live through the ``seconds`` that end ``at``, then read every sensor once."""
         events = []

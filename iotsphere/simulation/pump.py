@@ -3,6 +3,7 @@
 import math
 from datetime import datetime
 from random import Random
+from typing import Any
 
 from iotsphere.simulation.machine import Machine, Metric, approach
 from iotsphere.simulation.surroundings import daily_peak, is_weekend, outdoor_temperature_c
@@ -41,6 +42,10 @@ class Pump(Machine):
         self._flow = self._pressure = self._speed = 0.0
         self._hall_c = 15.0
         self._bearing_c = 30.0
+
+    @property
+    def plate(self) -> dict[str, Any]:
+        return {"rated_speed_rpm": RATED_RPM}
 
     @property
     def _running(self) -> bool:

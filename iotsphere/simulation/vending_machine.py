@@ -3,6 +3,7 @@
 import math
 from datetime import date, datetime
 from random import Random
+from typing import Any
 
 from iotsphere.simulation.machine import Machine, Metric, approach
 from iotsphere.simulation.surroundings import daily_peak, hour_of_day, is_weekend, outdoor_temperature_c
@@ -55,6 +56,10 @@ class VendingMachine(Machine):
         self._refilled_on: date | None = None
         self._interval_sales = self._interval_openings = 0
         self._interval_cooling_seconds = 0.0
+
+    @property
+    def plate(self) -> dict[str, Any]:
+        return {"slots": SLOTS}
 
     def _load(self) -> float:
         """A leak grows by the vibration of the running compressor."""

@@ -3,6 +3,7 @@
 import math
 from datetime import datetime
 from random import Random
+from typing import Any
 
 from iotsphere.simulation.machine import Machine, Metric
 from iotsphere.simulation.surroundings import daily_peak, hour_of_day, outdoor_temperature_c
@@ -43,6 +44,10 @@ class WaterHeater(Machine):
         self._draw_l_per_s = 0.0
         self._draw_left_seconds = 0.0
         self._energy_j = self._interval_j = self._interval_litres = 0.0
+
+    @property
+    def plate(self) -> dict[str, Any]:
+        return {"volume_l": round(self._litres), "rated_power_kw": self._rated_w / 1000}
 
     def _load(self) -> float:
         """Scale builds up faster in hotter water."""

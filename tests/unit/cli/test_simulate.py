@@ -57,6 +57,7 @@ def test_every_machine_gets_its_history_and_its_state(platform: InMemoryPlatform
     assert platform.metrics_of("sim-1-pump-001")["vibration_mm_s"] == 24
     heater = next(device for device in platform.devices.values() if device["device_type"] == "water-heater")
     assert platform.reported[heater["id"]].keys() == {"firmware", "set_point_c", "mode", "status"}
+    assert heater["asset"]["properties"].keys() == {"volume_l", "rated_power_kw"}
     assert platform.keys == {}
 
 

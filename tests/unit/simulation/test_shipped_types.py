@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from iotsphere.assets.device_type import DeviceType
+from iotsphere.assets.properties_schema import PropertiesSchema
 from iotsphere.assets.shadow_schema import ShadowSchema
 from iotsphere.assets.shipped_types import ShippedTypes
 from iotsphere.cli.metric_names import metric_names
@@ -87,6 +88,16 @@ def test_what_a_machine_can_be_asked_for_may_be_asked_for(kind: type[Machine]) -
     for key, words in kind.words.items():
         for word in words:
             assert schema.violations({key: word}, is_whole=False, limit=20) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_plate_of_a_machine_says_what_its_type_knows(kind: type[Machine]) -> None:
+    schema = shipped(kind.device_type).properties_schema or {}
+    plate = make(kind, 7).plate
+
+    PropertiesSchema(schema).check(plate)
+    assert plate
+    assert plate.keys() <= schema["properties"].keys()
 
 
 @pytest.mark.parametrize("kind", KINDS)
