@@ -4,6 +4,7 @@ Either few candidates come from an index on what is looked for, and are sorted; 
 walked along for a while, until a page is full.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -132,11 +133,13 @@ class SqlAlchemyAssetSearchRepository:
         """Ask the planner by which way the fewest candidates are to be had."""
         only = next((way for way in ways if way.is_one), None)
         if only is not None:
-            return Expected(only, 1, 1)
+            return Expected(only, 1, share=0)
         plan = await self._connection.scalar(estimate((EVERYTHING, *ways)), values)
         owned, *counts = estimated(plan)
         candidates = min(counts)
-        return Expected(ways[counts.index(candidates)], candidates, owned)
+        # As if what is by one way had nothing to do with what is by another.
+        share = math.prod(min(1, count / max(1, owned)) for count in counts)
+        return Expected(ways[counts.index(candidates)], candidates, share)
 
 
 def _reads_values(question: AssetQuestion) -> bool:
@@ -146,12 +149,12 @@ def _reads_values(question: AssetQuestion) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """So many ``candidates``, by the planner's word, of all that the organisation has."""
+    """So many ``candidates``, by the planner's word, and the ``share`` that fits of all that the organisation has."""
 
     way: Narrowing
     candidates: float
-    owned: float
+    share: float
 
     def are_more_than_a_walk(self, most: int) -> bool:
         """Tell whether they cost more than to walk until there are ``most``, if those lie anywhere."""
-        return self.candidates > max(FEW, most * self.owned / max(1, self.candidates) / COST)
+        return self.candidates > FEW and self.candidates * self.share > most / COST

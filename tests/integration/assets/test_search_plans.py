@@ -149,6 +149,19 @@ async def test_what_is_rare_at_the_end_is_found_by_following_the_cursors(fleet: 
     assert len(found) == len(set(found)) >= 500
 
 
+async def test_what_few_have_in_common_is_not_looked_for_on_a_walk_before(fleet: AsyncConnection) -> None:
+    repository = SqlAlchemyAssetSearchRepository(fleet)
+    before = await touched(fleet)
+
+    page = await repository.list(
+        OURS, path('$.maker == "M7" && $.kw > 95'), read_order("created_at"), limit=100, cursor=None
+    )
+
+    # Those with such a number, of which the planner expects fewer than of the maker's, and what is shown.
+    assert len(page.items) == 100
+    assert (await touched(fleet)).fetched - before.fetched <= SIZE / 20 + 101
+
+
 async def test_of_each_way_to_candidates_it_is_told_how_many_they_are(fleet: AsyncConnection) -> None:
     asked = AssetFilter(ancestor=HALL, words="s", path=read_predicate('$.maker == "M7" && $.kw > 50'))
     paths = await find_paths(fleet, OURS)
