@@ -48,6 +48,11 @@ class Grouping:
     keys: tuple[str, ...] = ()
     asset_type: str | None = None
 
+    @property
+    def is_by_asset(self) -> bool:
+        """Tell whether what they have in common is another asset, by its id."""
+        return self.by in {GroupedBy.PARENT, GroupedBy.ANCESTOR}
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:
@@ -79,11 +84,13 @@ Figure = float | None
 class Group:
     """``key`` says for each grouping what the assets have in common: None, that they have nothing there.
 
-    ``figures`` are those of the measures, in their order: None where there is no number.
+    ``figures`` are those of the measures, in their order: None where there is no number. ``names`` are for each
+    grouping that of the asset in the key, None where there is none.
     """
 
     key: tuple[GroupKey, ...]
     figures: tuple[Figure, ...]
+    names: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,14 @@
 """Works out figures over assets."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
 from iotsphere.assets.aggregate import Aggregation, Groups
 from iotsphere.assets.errors import AggregateBusyError
-from iotsphere.assets.ports import AssetsUnitOfWorkFactory
+from iotsphere.assets.ports import AssetsUnitOfWork, AssetsUnitOfWorkFactory
 from iotsphere.assets.turns import Turns
-from iotsphere.kernel.identifiers import OrganisationId
+from iotsphere.kernel.identifiers import AssetId, OrganisationId
 
 # Of ten connections. Each may be at it for nearly two seconds.
 PLACES_OF_ONE = 2
@@ -24,4 +28,22 @@ class AssetAggregateService:
         :raises AggregateBusyError: others of the organisation are at it.
         """
         async with self._turns.turn(organisation_id), self._unit_of_work() as uow:
-            return await uow.aggregates.aggregate(organisation_id, asked)
+            found = await uow.aggregates.aggregate(organisation_id, asked)
+            by_asset = [grouping.is_by_asset for grouping in asked.groupings]
+            return await _name(uow, organisation_id, found, by_asset) if any(by_asset) else found
+
+
+async def _name(
+    uow: AssetsUnitOfWork, organisation_id: OrganisationId, found: Groups, by_asset: Sequence[bool]
+) -> Groups:
+    """Say beside the ids of assets what these are called."""
+    ids = [
+        [AssetId(UUID(str(common))) if is_asset and common is not None else None for common, is_asset in pairs]
+        for pairs in (zip(group.key, by_asset, strict=True) for group in found.groups)
+    ]
+    names = await uow.assets.find_names(organisation_id, {each for of_one in ids for each in of_one if each})
+    groups = [
+        replace(group, names=tuple(names.get(each) if each else None for each in of_one))
+        for group, of_one in zip(found.groups, ids, strict=True)
+    ]
+    return replace(found, groups=groups)

@@ -41,6 +41,9 @@ class AssetRepository(Protocol):
         :raises AssetNotFoundError: there is none, or not in this organisation.
         """
 
+    async def find_names(self, organisation_id: OrganisationId, asset_ids: Collection[AssetId]) -> dict[AssetId, str]:
+        """Give what those are called that are there in this organisation."""
+
     async def find_for_device(self, organisation_id: OrganisationId, device_id: DeviceId) -> Asset | None: ...
 
     async def save(self, asset: Asset) -> None:

@@ -1,7 +1,7 @@
 """Assets in PostgreSQL, their properties as JSONB."""
 
 import builtins
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
@@ -57,6 +57,12 @@ class SqlAlchemyAssetRepository:
         if row is None:
             raise AssetNotFoundError
         return row_to_asset(row)
+
+    async def find_names(self, organisation_id: OrganisationId, asset_ids: Collection[AssetId]) -> dict[AssetId, str]:
+        wanted = sa.literal([*asset_ids], sa.ARRAY(sa.Uuid))
+        query = sa.select(assets.c.id, assets.c.name).where(assets.c.id == sa.any_(wanted))
+        owned = query.where(assets.c.organisation_id == organisation_id)
+        return {AssetId(row.id): row.name for row in await self._connection.execute(owned)}
 
     async def find_for_device(self, organisation_id: OrganisationId, device_id: DeviceId) -> Asset | None:
         query = sa.select(assets).where(assets.c.device_id == device_id, assets.c.organisation_id == organisation_id)

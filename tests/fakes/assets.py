@@ -91,6 +91,10 @@ class InMemoryAssetRepository:
             raise AssetNotFoundError
         return asset
 
+    async def find_names(self, organisation_id: OrganisationId, asset_ids: Collection[AssetId]) -> dict[AssetId, str]:
+        owned = (asset for asset in self.stored.values() if asset.organisation_id == organisation_id)
+        return {asset.id: asset.name for asset in owned if asset.id in asset_ids}
+
     async def find_for_device(self, organisation_id: OrganisationId, device_id: DeviceId) -> Asset | None:
         for asset in self.stored.values():
             if (asset.organisation_id, asset.device_id) == (organisation_id, device_id):

@@ -129,6 +129,15 @@ class GroupAnswer(Schema):
             "optional": True,
         }
     )
+    group_name = fields.Raw(
+        metadata={
+            "type": ["string", "null", "array"],
+            "items": {"type": ["string", "null"]},
+            "description": "What the asset is called whose id the group is, by parent_id or ancestor; a list where "
+            "group is one, null where that is no asset.",
+            "optional": True,
+        }
+    )
     measures = fields.List(
         fields.Nested(FigureAnswer), metadata={"description": "In the order in which they were asked for."}
     )
@@ -170,5 +179,10 @@ def _shown(group: Group, body: Mapping[str, Any]) -> dict[str, Any]:
     """Say what was asked beside what was found."""
     figures = [said | {"value": figure} for said, figure in zip(body["said"], group.figures, strict=True)]
     by = body["group_by"]
-    key = {} if by is None else {"group": group.key[0] if isinstance(by, Grouping) else list(group.key)}
+    if by is None:
+        return {"measures": figures}
+    is_one = isinstance(by, Grouping)
+    key: dict[str, Any] = {"group": group.key[0] if is_one else list(group.key)}
+    if group.names:
+        key["group_name"] = group.names[0] if is_one else list(group.names)
     return key | {"measures": figures}

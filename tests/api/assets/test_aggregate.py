@@ -50,6 +50,25 @@ async def test_groups_of_several_things_are_lists_and_all_together_is_none(api: 
     assert together == {"groups": [{"measures": [COUNT | {"value": 3}]}], "total_groups": 1}
 
 
+async def test_assets_by_which_others_are_grouped_are_told_by_their_names_too(api: Api) -> None:
+    hall = await api.add(asset_type="hall", name="Hall 1")
+    await api.add(parent_id=hall["id"], properties={"fluid": "water"})
+
+    _, by_parent = await ask(api, group_by="parent_id", measures=[COUNT])
+    _, by_both = await ask(api, group_by=["properties.fluid", "ancestor.hall"], measures=[COUNT])
+    _, by_type = await ask(api, group_by="asset_type", measures=[COUNT])
+
+    assert [(group["group"], group["group_name"]) for group in by_parent["groups"]] == [
+        (hall["id"], "Hall 1"),
+        (None, None),
+    ]
+    assert [(group["group"], group["group_name"]) for group in by_both["groups"]] == [
+        (["water", hall["id"]], [None, "Hall 1"]),
+        ([None, None], [None, None]),
+    ]
+    assert ["group_name" in group for group in by_type["groups"]] == [False, False]
+
+
 @pytest.mark.parametrize(
     ("narrowed_to", "count"),
     [

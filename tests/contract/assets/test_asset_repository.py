@@ -180,3 +180,15 @@ async def test_a_removed_asset_is_gone_and_its_device_free(
     with pytest.raises(AssetNotFoundError):
         async with unit_of_work() as uow:
             await uow.assets.get(ours, asset.id)
+
+
+async def test_names_are_told_of_those_that_are_ours(
+    unit_of_work: AssetsUnitOfWorkFactory, ours: OrganisationId
+) -> None:
+    one, other = build_asset(organisation_id=ours), build_asset(organisation_id=ours)
+    foreign = build_asset()
+    await keep(unit_of_work, one, other, foreign)
+
+    async with unit_of_work() as uow:
+        assert await uow.assets.find_names(ours, {one.id, foreign.id, AssetId(uuid4())}) == {one.id: one.name}
+        assert await uow.assets.find_names(ours, set()) == {}
