@@ -12,7 +12,7 @@ from iotsphere.assets.portion import AssetDraft, ImportedAsset, ImportOutcome, I
 from iotsphere.assets.ports import AssetsUnitOfWorkFactory
 from iotsphere.assets.search import AssetFilter
 from iotsphere.assets.service import AssetService
-from iotsphere.assets.settlement import begin_settlement, imported, without_same_properties
+from iotsphere.assets.settlement import MovesOthersError, begin_settlement, imported, without_same_properties
 from iotsphere.assets.turns import Turns
 from iotsphere.kernel.clock import Clock
 from iotsphere.kernel.errors import DomainError, UnavailableError
@@ -25,6 +25,7 @@ LONGEST_WAIT_SECONDS = 30.0
 
 SchemaSource = Callable[[Collection[DeviceId]], Awaitable[Schemas]]
 """Gives what the types of devices say of the properties of their assets, where they say anything."""
+Settle = Callable[[AssetFile, Sequence[AssetDraft]], Awaitable[list[ImportOutcome]]]
 
 
 class AssetFileService:
@@ -94,11 +95,11 @@ class AssetFileService:
             except DomainError as error:
                 outcomes[line] = error
         settle = self._change if portion.is_alone(round_[0]) else self._settle_together
-        try:
-            settled = await file.patiently(partial(settle, file, list(drafts.values())))
-        except (UnavailableError, TreeBusyError) as error:
-            settled = [error for _ in drafts]
-        for line, outcome in zip(drafts, settled, strict=True):
+        settled = await _settle_patiently(settle, file, list(drafts.values()))
+        for (line, draft), first in zip(drafts.items(), settled, strict=True):
+            outcome = first
+            if isinstance(first, MovesOthersError):
+                (outcome,) = await _settle_patiently(self._change, file, [draft])
             outcomes[line] = outcome
             if isinstance(outcome, ImportedAsset):
                 portion.remember(line, outcome.id)
@@ -157,3 +158,10 @@ class AssetFileService:
             await settlement.keep(uow)
             await uow.commit()
         return outcomes
+
+
+async def _settle_patiently(settle: Settle, file: AssetFile, drafts: Sequence[AssetDraft]) -> list[ImportOutcome]:
+    try:
+        return await file.patiently(partial(settle, file, drafts))
+    except (UnavailableError, TreeBusyError) as error:
+        return [error for _ in drafts]

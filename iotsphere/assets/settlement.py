@@ -21,6 +21,10 @@ from iotsphere.kernel.errors import DomainError
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
 
 
+class MovesOthersError(TreeBusyError):
+    """What others have put something below meanwhile moves by itself, and not among others."""
+
+
 @dataclass
 class LineSettlement:
     """What has been read of what the drafts name, and what becomes of it.
@@ -88,7 +92,7 @@ class LineSettlement:
         check_move(place, target)
         if asset.id in self.parents:
             # When it was looked at to tell how it moves, it had none.
-            raise TreeBusyError
+            raise MovesOthersError
         self.moved.append((*target, place[-1]))
 
     def _find_target(self, parent_id: AssetId | None) -> Place:

@@ -84,14 +84,7 @@ class Course:
     async def run(self, file: list[tuple[str, int, int]], size: int) -> None:
         ids: dict[str, AssetId] = {}
         for name, above in THERE.items():
-            asset = await self.assets.add_asset(
-                organisation_id=self.ours,
-                added_by="user:one",
-                asset_type="part",
-                name=name,
-                parent_id=ids[above] if above else None,
-            )
-            ids[name] = asset.id
+            ids[name] = await self.add(name, parent_id=ids[above] if above else None)
         model, expected, lines = PlainModel(), [], []
         for number, (kind, own_index, parent_index) in enumerate(file):
             own = list(THERE)[own_index % len(THERE)]
@@ -103,7 +96,13 @@ class Course:
             lines.append(line_of(number, kind, None if kind == "add" else ids[own], named))
 
         assert await self._settle(lines, size) == expected
-        assert await self._outline() == model.outline()
+        assert await self.outline() == model.outline()
+
+    async def add(self, name: str, *, parent_id: AssetId | None) -> AssetId:
+        asset = await self.assets.add_asset(
+            organisation_id=self.ours, added_by="user:one", asset_type="part", name=name, parent_id=parent_id
+        )
+        return asset.id
 
     async def _settle(self, lines: list[AssetLine], size: int) -> list[str]:
         file = AssetFile(self.ours, actor="user:one")
@@ -115,7 +114,7 @@ class Course:
             outcomes += [one.status if isinstance(one, ImportedAsset) else "rejected" for one in settled]
         return outcomes
 
-    async def _outline(self) -> set[tuple[str, ...]]:
+    async def outline(self) -> set[tuple[str, ...]]:
         """Read it from the parents and hold it against the places, by which the list goes."""
         page = await self.files.list_assets(
             organisation_id=self.ours, narrowed_to=AssetFilter(), limit=500, cursor=None
@@ -137,6 +136,28 @@ class Course:
 
 async def _no_schemas(_: Any) -> dict[Any, Any]:
     return {}
+
+
+async def test_what_others_put_something_below_meanwhile_moves_with_that(
+    unit_of_work: AssetsUnitOfWorkFactory,
+) -> None:
+    course = Course(unit_of_work)
+    site, hall = [await course.add(name, parent_id=None) for name in ("site", "hall")]
+
+    async def find_schemas(_: Any) -> dict[Any, Any]:
+        # When the assets of the lines have been looked at, and nothing is done yet.
+        await course.add("line", parent_id=hall)
+        return {}
+
+    (outcome,) = await course.files.settle_lines(
+        file=AssetFile(course.ours, actor="user:one"),
+        lines=[AssetLine(asset_id=hall, patch={"parent_id": site})],
+        find_schemas=find_schemas,
+    )
+
+    assert isinstance(outcome, ImportedAsset), outcome
+    assert (outcome.status, outcome.version) == ("updated", 2)
+    assert await course.outline() == {("site",), ("hall", "site"), ("line", "hall", "site")}
 
 
 @pytest.mark.parametrize("store", ["memory", "postgresql"])
