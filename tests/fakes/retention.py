@@ -36,10 +36,10 @@ class Classing:
             (each for each in classes if each.number != DEFAULT_NUMBER and each.deleted_at is None),
             key=lambda each: (-each.scope.priority, each.name),
         )
-        for (device, metric), moves in list(self.moves.items()):
-            number = self._decide(rules, device, metric)
-            if device == device_id and terms and number != moves[-1][1]:
-                self.moves[device, metric] = _moved(moves, number, terms.now)
+        if terms:
+            for (device, metric), moves in list(self.moves.items()):
+                if device == device_id and (number := self._decide(rules, device, metric)) != moves[-1][1]:
+                    self.moves[device, metric] = _moved(moves, number, terms.now)
         for metric in reading.values:
             self.moves.setdefault((device_id, metric), ((EARLIEST, self._decide(rules, device_id, metric)),))
 
