@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
 
-SIZE, THEIR_SIZE = 160_000, 40_000
+SIZE, THEIR_SIZE, IN_HALL = 160_000, 40_000, 500
 # In this order the planner takes ours to lie scattered, and would rather sort all of them than walk along an index.
 THEIRS, OURS = sorted(OrganisationId(uuid4()) for _ in range(2))
 SITE, HALL, TANK = (AssetId(UUID(int=number)) for number in (1, 2, 3))

@@ -20,11 +20,11 @@ from iotsphere.assets.relationship import Direction
 from iotsphere.assets.search import AssetFilter, RelatedTo
 from iotsphere.kernel.identifiers import DeviceId
 from repositories.assets.aggregates import MOST_DOCUMENTS, SqlAlchemyAssetAggregateRepository
-from tests.integration.assets.fleet import HALL, OURS, SITE, SIZE, TANK
+from tests.integration.assets.fleet import HALL, IN_HALL, OURS, SITE, SIZE, TANK
 
 PLACES, NAMED = 3, 1
 ALL = SIZE + PLACES
-IN_SITE, IN_HALL, ROBOTS, OF_MAKER = 60_001, 500, 320, 4_000
+IN_SITE, ROBOTS, OF_MAKER = 60_001, 320, 4_000
 TABLES = {"assets", "places", "property_values", "relationships"}
 COUNT = Measure(MeasureOp.COUNT)
 MEAN = read_measure(MeasureOp.AVG, "properties.kw")

@@ -18,7 +18,7 @@ from repositories.assets.search_conditions import find_values
 from repositories.assets.search_narrowing import EVERYTHING, Narrowable, in_ranges, narrowings
 from repositories.assets.search_statements import estimate, estimated
 from repositories.assets.values import find_paths
-from tests.integration.assets.fleet import HALL, OURS, SITE, SIZE, TANK
+from tests.integration.assets.fleet import HALL, IN_HALL, OURS, SITE, SIZE, TANK
 
 # Those of a short walk, then the candidates, those of a long walk, and what is shown.
 MOST_FETCHED = 5_000 + 10_001 + 20_000 + 101
@@ -171,8 +171,9 @@ async def test_of_each_way_to_candidates_it_is_told_how_many_they_are(fleet: Asy
     plan = await fleet.scalar(estimate((EVERYTHING, *ways)), values)
 
     # Of few of a kind the planner may know little.
-    everywhere, _of_maker, with_word, _in_hall, in_range = estimated(plan)
+    everywhere, _of_maker, with_word, in_hall, in_range = estimated(plan)
     assert everywhere == pytest.approx(SIZE, rel=0.2)
+    assert in_hall == pytest.approx(IN_HALL, rel=0.5)
     assert with_word < SIZE / 50
     assert SIZE / 20 < in_range < SIZE
 
