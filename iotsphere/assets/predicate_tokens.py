@@ -24,8 +24,9 @@ _TOKENS = {
     Kind.STRING: r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"',
     Kind.WORD: r"[^\W\d]\w*",
     Kind.SIGN: r"&&|\|\||==|!=|<>|<=|>=|\$(?!\w)|[<>!()?@.*\[\]]",
-    # A text that has no end, or an escape that JSON has not, is shown from where it begins; variables by their names.
-    Kind.OTHER: r'".*|\$\w+|.',
+    # A text that has no end, or an escape that JSON has not, is shown from where it begins; variables by their names,
+    # and what begins as a number whole.
+    Kind.OTHER: r'".*|\$\w+|-?[0-9](?:[eE][+-]|[\w.])*|.',
     Kind.END: r"\Z",
 }
 # No other white space: what PostgreSQL does not skip belongs to the name of a member.
