@@ -22,6 +22,9 @@ from repositories.assets.rows import DOCUMENTS, portions_of, row_to_asset
 from repositories.assets.search_conditions import Conditions, find_values
 from repositories.assets.tables import assets
 
+# Each may take half a megabyte, all of which is read to tell how much it is.
+MEASURED_AT_ONCE = 100
+
 FIND_KNOWN = sa.text("""
 SELECT id, device_id, parent_id, EXISTS (SELECT FROM assets below WHERE below.parent_id = assets.id) AS is_parent,
     octet_length(CAST(properties AS text)) + octet_length(CAST(capabilities AS text)) AS size
@@ -117,8 +120,13 @@ class SqlAlchemyAssetFileRepository:
     async def find_known(
         self, organisation_id: OrganisationId, *, asset_ids: Collection[AssetId], device_ids: Collection[DeviceId]
     ) -> builtins.list[KnownAsset]:
-        named = {"organisation_id": organisation_id, "asset_ids": [*asset_ids], "device_ids": [*device_ids]}
-        return [KnownAsset(*row) for row in await self._connection.execute(FIND_KNOWN, named)]
+        ids, of_devices = [*asset_ids], [*device_ids]
+        known: dict[AssetId, KnownAsset] = {}
+        for first in range(0, max(len(ids), len(of_devices)), MEASURED_AT_ONCE):
+            those = slice(first, first + MEASURED_AT_ONCE)
+            named = {"organisation_id": organisation_id, "asset_ids": ids[those], "device_ids": of_devices[those]}
+            known.update({row.id: KnownAsset(*row) for row in await self._connection.execute(FIND_KNOWN, named)})
+        return [*known.values()]
 
     async def find(self, organisation_id: OrganisationId, asset_ids: Collection[AssetId]) -> builtins.list[Asset]:
         wanted = sa.literal([*asset_ids], sa.ARRAY(sa.Uuid))

@@ -18,13 +18,15 @@ from iotsphere.api.assets.asset_bulk import told
 from iotsphere.api.assets.asset_lines import ASSET_LINES
 from iotsphere.api.bulk import Settled, import_entries
 from iotsphere.assets.asset_line import AssetFile, AssetLine
+from iotsphere.assets.model import MAX_CAPABILITIES_BYTES, MAX_PROPERTIES_BYTES
 from iotsphere.assets.search import AssetFilter
 from iotsphere.assets.service import AssetService
 from iotsphere.containers.application import Application, create_container
 from iotsphere.containers.stores import close_stores
 from iotsphere.kernel.errors import DomainError
-from iotsphere.kernel.identifiers import AssetId, OrganisationId
+from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.workflows.asset_files import AssetFileWorkflow
+from repositories.assets.asset_files import SqlAlchemyAssetFileRepository
 from tests.api.bench import NOWHERE
 from tests.integration.assets.test_moves import assert_tree_is_true
 
@@ -185,6 +187,29 @@ async def test_memory_does_not_grow_with_the_file(files: Files) -> None:
 
     # But for the keys.
     assert peaks[1] < 1.5 * peaks[0] + 1_500 * 300, peaks
+
+
+async def test_no_more_is_measured_by_a_statement_than_the_largest_assets_leave_time_for(
+    assets_engine: AsyncEngine,
+) -> None:
+    named: list[int] = []
+
+    def note(*executed: Any) -> None:
+        named.append(max(len(given) for given in executed[3] if isinstance(given, list)))
+
+    ids = [AssetId(uuid4()) for _ in range(500)]
+    sa.event.listen(assets_engine.sync_engine, "before_cursor_execute", note)
+    try:
+        async with assets_engine.connect() as connection:
+            found = await SqlAlchemyAssetFileRepository(connection).find_known(
+                OrganisationId(uuid4()), asset_ids=ids, device_ids=[DeviceId(uuid4()) for _ in range(120)]
+            )
+    finally:
+        sa.event.remove(assets_engine.sync_engine, "before_cursor_execute", note)
+
+    assert found == []
+    assert sum(named) == len(ids)
+    assert max(named) * (MAX_PROPERTIES_BYTES + MAX_CAPABILITIES_BYTES) <= 64 * 1024 * 1024
 
 
 async def test_what_is_much_larger_than_the_lines_that_change_it_is_changed_in_parts(files: Files) -> None:
