@@ -36,6 +36,7 @@ from iotsphere.assets.search import AssetFilter
 from iotsphere.config import read_complete_settings
 from iotsphere.containers.application import Application, create_container
 from iotsphere.containers.stores import close_stores
+from iotsphere.kernel.errors import UnavailableError
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
 
 FILLED_WITHIN_SECONDS = 3600
@@ -59,6 +60,8 @@ WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')
 ORDER BY relname
 """
 ROOM = "SELECT pg_database_size(current_database())"
+# After this the store is asked again.
+UNAVAILABLE_SECONDS = 2
 # No limit of a request's.
 UNLIMITED = {"statement_timeout": "0"}
 # Wide enough where it is no terminal, too.
@@ -154,7 +157,7 @@ class Asking:
         self._organisation_id = sites.organisation_id
 
     def ways(self, question: Question) -> dict[str, Ask]:
-        """Give how to ask each way; None is the answer where it is refused because of what it costs."""
+        """Give how to ask each way; None is the answer where it is refused, or PostgreSQL was too slow for it."""
 
         async def plain() -> list[str]:
             sql = PLAIN.format(joined=question.joined, wanted=question.wanted)
@@ -172,11 +175,15 @@ class Asking:
                 )
             except SearchTooCostlyError:
                 return None
+            except UnavailableError:
+                await asyncio.sleep(UNAVAILABLE_SECONDS)
+                return None
             return [str(asset.id) for asset in page.items]
 
         async def http() -> list[str] | None:
             answer = await self._http.get("/assets", params=question.query)
-            if answer.status_code == 422:
+            if answer.status_code in {422, 503}:
+                await asyncio.sleep(UNAVAILABLE_SECONDS)
                 return None
             return [asset["id"] for asset in answer.raise_for_status().json()["items"]]
 
