@@ -117,6 +117,8 @@ class Platform:
         # The roles need no store to start, so they load while the schemas are brought up to date.
         for role in ROLES:
             self._run_program(role, Program(["-m", f"{ROLE_PACKAGE}.{role}"], child_environment(self.settings)))
+        # What takes minutes after an upgrade of a large fleet is called by its name.
+        self._report("Bringing the schemas up to date", None)
         await asyncio.to_thread(migrate_stores, self.settings)
         await self._found()
         await self._until_it_answers()
