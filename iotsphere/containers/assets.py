@@ -31,7 +31,7 @@ class Assets(containers.DeclarativeContainer):
     )
     history = providers.Singleton(AssetHistoryService, unit_of_work=unit_of_work)
     search = providers.Singleton(AssetSearchService, unit_of_work=stores.search_unit_of_work.provider)
-    aggregates = providers.Singleton(AssetAggregateService, unit_of_work=unit_of_work)
+    aggregates = providers.Singleton(AssetAggregateService, unit_of_work=stores.figures_unit_of_work.provider)
     relationships = providers.Singleton(RelationshipService, unit_of_work=unit_of_work, clock=clock)
     shipped_types = providers.Singleton(ShippedTypes.load)
     known_types = providers.Singleton(KnownTypes, unit_of_work=unit_of_work, shipped=shipped_types)

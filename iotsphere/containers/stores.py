@@ -14,8 +14,13 @@ from iotsphere.config import Settings
 from iotsphere.throttling.fallback import FallbackThrottleStore
 from iotsphere.throttling.process import ProcessThrottleStore
 from iotsphere.workflows.examination import StoreExaminer
+from repositories.assets.aggregates import FIGURES_SECONDS
 from repositories.assets.search_settings import SEARCH_SETTINGS
-from repositories.assets.unit_of_work import SqlAlchemyAssetSearchUnitOfWork, SqlAlchemyAssetsUnitOfWork
+from repositories.assets.unit_of_work import (
+    SqlAlchemyAssetFiguresUnitOfWork,
+    SqlAlchemyAssetSearchUnitOfWork,
+    SqlAlchemyAssetsUnitOfWork,
+)
 from repositories.availability import StoreGate
 from repositories.examining import SqlAlchemyStoreExaminer, database_names
 from repositories.latest.store import RedisLatestStore
@@ -74,6 +79,16 @@ class Stores(containers.DeclarativeContainer):
         settings=providers.Object(SEARCH_SETTINGS),
     )
     search_unit_of_work = providers.Factory(SqlAlchemyAssetSearchUnitOfWork, search_engine, assets_gate)
+
+    # Figures over a million assets take seconds. Few are worked out at a time.
+    figures_engine = providers.Singleton(
+        create_store_engine,
+        settings.provided.assets_dsn,
+        pool_size=4,
+        command_seconds=FIGURES_SECONDS,
+        settings=providers.Object(SEARCH_SETTINGS),
+    )
+    figures_unit_of_work = providers.Factory(SqlAlchemyAssetFiguresUnitOfWork, figures_engine, assets_gate)
 
     # To move an asset takes half a minute or so with a million others below it. Few are moved at a time.
     moving_engine = providers.Singleton(
@@ -161,7 +176,7 @@ async def close_stores(stores: providers.Container[Stores], *, unknown: Abstract
     """
     engines = {
         "registry": [stores.registry_engine],
-        "assets": [stores.assets_engine, stores.search_engine, stores.moving_engine],
+        "assets": [stores.assets_engine, stores.search_engine, stores.figures_engine, stores.moving_engine],
         "telemetry": [
             stores.telemetry_engine,
             stores.rollup_engine,

@@ -11,7 +11,7 @@ from iotsphere.assets.ports import (
     PlaceRepository,
     RelationshipRepository,
 )
-from repositories.assets.aggregates import SqlAlchemyAssetAggregateRepository
+from repositories.assets.aggregates import FIGURES_SECONDS, SqlAlchemyAssetAggregateRepository
 from repositories.assets.asset_files import SqlAlchemyAssetFileRepository
 from repositories.assets.assets import SqlAlchemyAssetRepository
 from repositories.assets.changes import SqlAlchemyAssetChangeRepository
@@ -54,3 +54,11 @@ class SqlAlchemyAssetSearchUnitOfWork(SqlAlchemyAssetsUnitOfWork):
     def _bind(self, connection: AsyncConnection) -> None:
         super()._bind(connection)
         self.search = SqlAlchemyAssetSearchRepository(connection, is_alone=True)
+
+
+class SqlAlchemyAssetFiguresUnitOfWork(SqlAlchemyAssetsUnitOfWork):
+    """The same for figures, on connections of their own, whose commands may take ``FIGURES_SECONDS``."""
+
+    def _bind(self, connection: AsyncConnection) -> None:
+        super()._bind(connection)
+        self.aggregates = SqlAlchemyAssetAggregateRepository(connection, milliseconds=FIGURES_SECONDS * 900)

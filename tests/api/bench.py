@@ -114,6 +114,7 @@ class ApiBench:
         )
         self.container.stores.assets_unit_of_work.override(in_memory)
         self.container.stores.search_unit_of_work.override(in_memory)
+        self.container.stores.figures_unit_of_work.override(in_memory)
         self.container.stores.throttle.override(providers.Singleton(ProcessThrottleStore))
         self.open_registry()
         self.ours, self.theirs = self.add_organisation(), self.add_organisation()
