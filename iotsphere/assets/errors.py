@@ -99,6 +99,13 @@ class SearchTooCostlyError(RuleViolationError):
         super().__init__(f"{field}: {message}", {field: [message]})
 
 
+class SearchBusyError(TooManyRequestsError):
+    code: ClassVar[str] = "assets.search.busy"
+
+    def __init__(self) -> None:
+        super().__init__("Other searches of the organisation are at it. Try again shortly.", retry_after_seconds=1)
+
+
 class SearchOrderError(RuleViolationError):
     """Only what has an index can be sorted by where there are many."""
 

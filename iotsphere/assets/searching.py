@@ -1,16 +1,23 @@
 """Finds assets."""
 
-from iotsphere.assets.errors import SearchTooCostlyError
+from iotsphere.assets.errors import SearchBusyError, SearchTooCostlyError
 from iotsphere.assets.model import Asset
 from iotsphere.assets.ports import AssetsUnitOfWorkFactory
 from iotsphere.assets.search import BY_CREATION, AssetFilter, AssetOrder
+from iotsphere.assets.turns import LONGEST_WAIT_SECONDS, Turns
 from iotsphere.kernel.identifiers import OrganisationId
 from iotsphere.kernel.pagination import Page
 
+# Of five connections. Each may be at it for nearly two seconds.
+PLACES_OF_ONE = 3
+
 
 class AssetSearchService:
-    def __init__(self, *, unit_of_work: AssetsUnitOfWorkFactory) -> None:
+    def __init__(
+        self, *, unit_of_work: AssetsUnitOfWorkFactory, longest_wait_seconds: float = LONGEST_WAIT_SECONDS
+    ) -> None:
         self._unit_of_work = unit_of_work
+        self._turns = Turns(SearchBusyError, places_of_one=PLACES_OF_ONE, longest_wait_seconds=longest_wait_seconds)
 
     async def search_assets(
         self,
@@ -30,8 +37,9 @@ class AssetSearchService:
         :raises CursorMalformedError: the cursor is not one of such a search.
         :raises SearchOrderError: there is no such order of so many assets.
         :raises SearchTooCostlyError: it would take too long; ``errors`` names the field in which to say more.
+        :raises SearchBusyError: others of the organisation are at it.
         """
-        async with self._unit_of_work() as uow:
+        async with self._turns.turn(organisation_id), self._unit_of_work() as uow:
             try:
                 return await uow.search.list(organisation_id, narrowed_to, order, limit=limit, cursor=cursor)
             except SearchTooCostlyError as error:

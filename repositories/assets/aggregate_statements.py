@@ -23,7 +23,7 @@ from repositories.assets.aggregate_groups import (
     largest,
 )
 from repositories.assets.search_conditions import Conditions
-from repositories.assets.search_narrowing import Narrowing, counted
+from repositories.assets.search_narrowing import Narrowing
 from repositories.assets.search_orders import BOOLEAN, NUMBER, Columns, kind_of, member, number_of
 from repositories.assets.tables import assets, places, property_values
 from repositories.assets.values import Keys
@@ -109,14 +109,15 @@ def of_documents(
 
     In every row stands how many candidates there are; there is a row also where there is no group.
     """
-    a = way.rows(at_most=sa.literal(at_most + 1, sa.Integer))
+    candidates = way.candidates(sa.literal(at_most, sa.Integer))
+    a = candidates.rows
     fits = sa.and_(sa.true(), *conditions.on(a.c, but=way.known)).label("fits")
     keys = [each for nth, grouping in enumerate(asked.groupings) for each in _key_in(a.c, nth, grouping)]
     numbers = [_number_in(a.c, path).label(f"number_{nth}") for nth, path in enumerate(asked.measured)]
     at = [_place(a.c.number)] if any(grouping.asset_type for grouping in asked.groupings) else []
-    met = sa.select(a.c.number, a.c.times, fits, *keys, *numbers, *at).cte("met")
+    met = sa.select(a.c.number, fits, *keys, *numbers, *at).cte("met")
     top = largest(asked, _grouped(asked, _with_ancestors(organisation_id, asked, met)))
-    number = counted(met)
+    number = candidates.counted(met)
     both = number.outerjoin(top, number.c.candidates <= at_most)
     return in_order(asked, sa.select(number, top).select_from(both), top)
 
@@ -151,9 +152,7 @@ def _number_in(columns: Columns, keys: Keys) -> Expression:
 def _with_ancestors(organisation_id: OrganisationId, asked: Aggregation, met: sa.CTE) -> sa.Subquery:
     """Give what fits, once for each of the ancestors by which it is grouped."""
     source: sa.FromClause = met
-    columns: list[Expression] = [
-        column for column in met.c if column.name not in {"number", "times", "fits", "place"}
-    ]
+    columns: list[Expression] = [column for column in met.c if column.name not in {"number", "fits", "place"}]
     for nth, grouping in enumerate(asked.groupings):
         if grouping.asset_type is not None:
             above = _ancestors(organisation_id, grouping.asset_type, met).subquery(f"above_{nth}")

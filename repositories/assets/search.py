@@ -77,6 +77,7 @@ class SqlAlchemyAssetSearchRepository:
         is_transaction = await self._begin(question)
         settings = SearchSettings(self._connection, lambda: until - self._monotonic(), is_local=is_transaction)
         try:
+            await settings.begin()
             search, values, ways = await self._prepare(question)
             run = SearchRun(self._connection, settings, search, values, after, limit)
             found = await self._find(run, values, ways)
@@ -118,16 +119,17 @@ class SqlAlchemyAssetSearchRepository:
             if found is None:
                 raise SearchOrderError(bounds.candidates)
             return found
+        walked: Found | None = None
         if ways:
             expected = await self._expect(values, ways)
             if expected.candidates > bounds.candidates or expected.are_more_than_a_walk(run.most):
-                found = await run.walk(bounds.short_walk)
-                if found.is_full:
-                    return found
+                walked = await run.walk(bounds.short_walk)
+                if walked.is_full:
+                    return walked
             found = await run.sort(expected.way, at_most=bounds.candidates)
             if found is not None:
                 return found
-        return await run.walk(bounds.long_walk)
+        return await run.walk(bounds.long_walk, since=walked)
 
     async def _expect(self, values: Values, ways: Sequence[Narrowing]) -> "Expected":
         """Ask the planner by which way the fewest candidates are to be had."""

@@ -44,25 +44,31 @@ class Narrowing:
     is_contested: bool = False
     is_one: bool = False
 
-    def rows(self, *, at_most: sa.ColumnElement[int]) -> sa.FromClause:
-        """Give candidates and how many ``times`` each was met, which add up to ``at_most`` at the most."""
-        first = self.query.limit(at_most)
+    def candidates(self, at_most: sa.ColumnElement[int]) -> "Candidates":
+        """Give what the index gives, and one more if that is more than ``at_most``."""
+        first = self.query.limit(at_most + 1)
         if self.looked_up_by is None:
-            met = first.subquery("met")
-            return sa.select(met, sa.literal_column("1", sa.Integer).label("times")).subquery("a")
-        met = first.subquery("met")
-        times = sa.cast(sa.func.count(), sa.Integer).label("times")
-        found = sa.select(met.c.found, times).group_by(met.c.found).subquery("found")
-        one = (
-            sa.select(assets).where(self.looked_up_by == found.c.found).offset(sa.literal_column("0")).lateral("one")
-        )
-        return sa.select(found.c.times, one).select_from(found.join(one, sa.true())).subquery("a")
+            return Candidates(first.subquery("a"))
+        met = first.cte("looked_up")
+        # None is looked up where there are too many.
+        are_few = sa.select(sa.func.count()).select_from(met).scalar_subquery() <= at_most
+        found = sa.select(met.c.found).where(are_few).distinct().subquery("found")
+        looked_up = sa.select(assets).where(self.looked_up_by == found.c.found)
+        one = looked_up.offset(sa.literal_column("0")).lateral("one")
+        return Candidates(sa.select(one).select_from(found.join(one, sa.true())).subquery("a"), met)
 
 
-def counted(met: sa.CTE) -> sa.Subquery:
-    """Tell how often candidates were met, so that those which were not are missed by nobody."""
-    times = sa.func.coalesce(sa.func.sum(met.c.times), sa.literal_column("0"))
-    return sa.select(times.label("candidates")).subquery("counted")
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """``rows`` are assets; they may have been ``met`` several times each."""
+
+    rows: sa.FromClause
+    met: sa.CTE | None = None
+
+    def counted(self, rows: sa.CTE) -> sa.Subquery:
+        """Tell how many were met, if ``rows`` are all of the assets."""
+        met = rows if self.met is None else self.met
+        return sa.select(sa.func.count().label("candidates")).select_from(met).subquery("counted")
 
 
 OWNED = sa.select(assets).where(assets.c.organisation_id == ORGANISATION_ID)

@@ -32,6 +32,7 @@ TOLD = "search_settings"
 EARLY = 0.95
 
 KEPT, EACH_TIME = "force_generic_plan", "force_custom_plan"
+FULL = f"{SECONDS * 1000:.0f}"
 Settings = dict[str, Any]
 
 
@@ -51,14 +52,20 @@ class SearchSettings:
         self._remaining_seconds = remaining_seconds
         # In a transaction it is told what goes with it.
         self._is_local = is_local
-        self._told: Settings = {} if is_local else connection.info.setdefault(TOLD, {})
+        told: Settings = connection.info.setdefault(TOLD, {"milliseconds": FULL})
+        self._told = dict(told) if is_local else told
+
+    async def begin(self) -> None:
+        """Have all the time there is, of which the search before may have left little."""
+        if self._told.get("milliseconds") != FULL:
+            await self._tell(milliseconds=FULL, indexscan="on", sort="on", plans=EACH_TIME)
 
     async def for_walk(self) -> None:
         """None begins with a sort of all that an organisation has.
 
         :raises SearchTooCostlyError: there is no time left.
         """
-        await self._tell(indexscan="on", sort="off", plans=KEPT)
+        await self._plan(indexscan="on", sort="off", plans=KEPT)
 
     async def for_candidates(self, way: Narrowing) -> None:
         """What has to come from a bitmap does so.
@@ -68,16 +75,18 @@ class SearchSettings:
         :raises SearchTooCostlyError: there is no time left.
         """
         plans = EACH_TIME if way.is_contested else KEPT
-        await self._tell(indexscan="off" if way.is_bitmap else "on", sort="on", plans=plans)
+        await self._plan(indexscan="off" if way.is_bitmap else "on", sort="on", plans=plans)
 
-    async def _tell(self, **settings: str) -> None:
+    async def _plan(self, **settings: str) -> None:
         remaining = self._remaining_seconds()
         if remaining <= 0:
             raise SearchTooCostlyError
-        allowed = SECONDS if remaining >= SECONDS * EARLY else remaining
-        wanted: Settings = {"milliseconds": f"{max(1, allowed * 1000):.0f}", **settings}
-        if self._told != wanted:
+        is_early = remaining >= SECONDS * EARLY
+        await self._tell(milliseconds=FULL if is_early else f"{max(1, remaining * 1000):.0f}", **settings)
+
+    async def _tell(self, **settings: str) -> None:
+        if self._told != settings:
             # Nobody knows what holds if this should fail.
             self._told.clear()
-            await self._connection.execute(SET, wanted | {"is_local": self._is_local})
-            self._told.update(wanted)
+            await self._connection.execute(SET, settings | {"is_local": self._is_local})
+            self._told.update(settings)

@@ -17,7 +17,7 @@ from iotsphere.assets.search_position import SearchPosition
 from repositories.assets.pages import within_room
 from repositories.assets.rows import DOCUMENTS
 from repositories.assets.search_conditions import Conditions, Values
-from repositories.assets.search_narrowing import Narrowing, counted
+from repositories.assets.search_narrowing import Narrowing
 from repositories.assets.search_orders import Columns, Key, OrderPart
 from repositories.assets.tables import assets
 
@@ -106,11 +106,12 @@ class Search:
 
         There is a row also where nothing is found, or there are more than ``at_most``; then nothing else is in it.
         """
-        a = narrowing.rows(at_most=AT_MOST + 1)
+        candidates = narrowing.candidates(AT_MOST)
+        a = candidates.rows
         keys = [labelled for nth, part in enumerate(self.parts) for labelled in _labelled(nth, part.key(a.c))]
         fits = sa.and_(sa.true(), *self._behind(a.c, behind_part), *self.conditions.on(a.c, but=narrowing.known))
-        met = sa.select(a.c.number, a.c.times, self._part_of(a.c).label("part"), *keys, fits.label("fits")).cte("met")
-        number = counted(met)
+        met = sa.select(a.c.number, self._part_of(a.c).label("part"), *keys, fits.label("fits")).cte("met")
+        number = candidates.counted(met)
         page = sa.select(met).where(met.c.fits).order_by(*self._in_order(met.c)).limit(MOST).subquery("page")
         one = sa.select(assets).where(assets.c.number == page.c.number).offset(NO_OFFSET).lateral("one")
         rows = number.outerjoin(page, number.c.candidates <= AT_MOST).outerjoin(one, sa.true())

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,7 +21,7 @@ from iotsphere.assets.model import Asset
 from iotsphere.assets.ports import AssetSearchRepository, AssetsUnitOfWorkFactory
 from iotsphere.assets.predicate import read_predicate
 from iotsphere.assets.relationship import Direction, Link, Relationship
-from iotsphere.assets.search import AssetFilter, AssetOrder, RelatedTo, read_order
+from iotsphere.assets.search import BY_CREATION, AssetFilter, AssetOrder, RelatedTo, read_order
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from repositories.assets.search import SearchBounds, SqlAlchemyAssetSearchRepository
 from repositories.assets.search_settings import SEARCH_SETTINGS
@@ -175,6 +176,27 @@ def test_pages_join_to_what_the_model_finds(
         assert bounds.candidates < SIZE
     else:
         assert found == expected
+
+
+async def test_a_search_that_took_long_leaves_the_next_one_all_its_time(assets_dsn: str) -> None:
+    engine = create_store_engine(assets_dsn, pool_size=1, settings=SEARCH_SETTINGS)
+    asked: list[str] = []
+
+    @sa.event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def take_down(_: Any, __: Any, statement: str, *___: Any) -> None:
+        asked.append(statement)
+
+    # The first one has 0.3 seconds left, the second all of them.
+    for monotonic in (itertools.chain([0.0], itertools.repeat(1.5)).__next__, lambda: 0.0):
+        asked.clear()
+        async with engine.connect() as connection:
+            search = SqlAlchemyAssetSearchRepository(connection, is_alone=True, monotonic=monotonic)
+            await search.list(OURS, AssetFilter(match={"v": 1}), BY_CREATION, limit=1, cursor=None)
+            left = await connection.scalar(sa.text("SHOW statement_timeout"))
+        told = next(nth for nth, statement in enumerate(asked) if "set_config" in statement)
+        expected = next(nth for nth, statement in enumerate(asked) if statement.startswith("EXPLAIN"))
+        assert (left, told < expected) == (("300ms", False) if monotonic() else ("1800ms", True))
+    await engine.dispose()
 
 
 async def test_who_is_related_in_several_ways_is_one_candidate_and_hides_no_other(assets_dsn: str) -> None:
