@@ -10,7 +10,7 @@ from iotsphere.assets.ports import AssetsUnitOfWork, AssetsUnitOfWorkFactory
 from iotsphere.assets.turns import Turns
 from iotsphere.kernel.identifiers import AssetId, OrganisationId
 
-# Of ten connections. Each may be at it for nearly two seconds.
+# Of four connections. Each may be at it for nine seconds.
 PLACES_OF_ONE = 2
 
 

@@ -34,7 +34,7 @@ NUMERIC_VALUE_OUT_OF_RANGE = "22003"
 FIGURES_SECONDS = 10.0
 """How long a command may take where figures over a million assets are worked out."""
 # More than these takes longer than a statement may, however little is asked of them.
-MOST_DOCUMENTS = 500_000
+MOST_DOCUMENTS = 1_000_000
 LARGEST_EXACT_INTEGER = 2**53
 
 
