@@ -60,20 +60,28 @@ class AssetLineAnswer(AssetAnswer):
 
 def _is_further_column(column: str) -> bool:
     steps = column.removeprefix(PROPERTY).split(".")
-    return column in KEYS or (column.startswith(PROPERTY) and all(steps) and len(steps) < MAX_DEPTH)
+    return column in KEYS or (_is_property(column) and all(steps) and len(steps) < MAX_DEPTH)
 
 
 def _from_cells(cells: dict[str, str]) -> dict[str, Any]:
-    given: dict[str, Any] = {column: cell for column, cell in cells.items() if not column.startswith(PROPERTY)}
+    given: dict[str, Any] = {column: cell for column, cell in cells.items() if not _is_property(column)}
     for column in DOCUMENTS:
         if column in given:
             given[column] = _document(column, given[column])
     if given.get("parent_id") == NULL:
         given["parent_id"] = None
-    for column, cell in cells.items():
-        if column.startswith(PROPERTY):
-            _put(given, column, _value(cell))
+    # What is within an object comes after that one, however the columns stand: it would be lost.
+    for column in sorted(filter(_is_property, cells), key=_depth):
+        _put(given, column, _value(cells[column]))
     return given
+
+
+def _is_property(column: str) -> bool:
+    return column.startswith(PROPERTY)
+
+
+def _depth(column: str) -> int:
+    return column.count(".")
 
 
 def _document(column: str, cell: str) -> Any:

@@ -294,6 +294,20 @@ async def test_a_table_is_read_as_lines_of_json_are(bench: ApiBench) -> None:
     assert (device.properties, device.parent_id) == ({"stays": 1, "kw": True, "motor": {"maker": "=1+1"}}, None)
 
 
+@pytest.mark.parametrize("columns", [("motor", "motor.kw"), ("motor.kw", "motor")])
+async def test_no_column_takes_away_what_another_says(bench: ApiBench, columns: tuple[str, str]) -> None:
+    values = {"motor": ['"{""poles"": 4}"', "4"], "motor.kw": ["1.5", "1.5"]}
+    rows = [",".join(("pump", "P", *(values[column][row] for column in columns))) for row in (0, 1)]
+    header = ",".join(("asset_type", "name", *(f"properties.{column}" for column in columns)))
+
+    added, refused = told(await import_file(bench, "\n".join((header, *rows)).encode(), CSV))
+
+    assert added["status"] == "created"
+    [asset] = bench.assets.values()
+    assert asset.properties == {"motor": {"poles": 4, "kw": 1.5}}
+    assert refused["errors"].keys() == {"properties.motor.kw"}
+
+
 @pytest.mark.parametrize(
     ("header", "wrong"),
     [
