@@ -1,5 +1,6 @@
 """JSON as it comes in, with every way in which it can be bad turned into a refusal, and JSON as it goes out."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -10,6 +11,7 @@ from iotsphere.kernel.errors import MalformedInputError, RuleViolationError
 # The names on the way to a value, the last one first.
 Way: TypeAlias = "tuple[str | int, Way] | None"
 
+HIGH_SURROGATE = re.compile(rb"\\u[dD][89abAB]")
 STRICT = msgspec.json.Decoder()
 
 
@@ -25,11 +27,21 @@ def decode_json(body: bytes, decoder: msgspec.json.Decoder[Any] = STRICT) -> Any
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
-        raise JsonMalformedError(
-            f"The body cannot be read: {error}." if body else "There is no body. Send JSON."
-        ) from error
+        raise JsonMalformedError(_reason(body, error)) from error
     except RecursionError as error:
         raise JsonMalformedError("The body is nested too deeply.") from error
+
+
+def _reason(body: bytes, error: Exception) -> str:
+    if not body:
+        return "There is no body. Send JSON."
+    # To the decoder that is a text which ends too soon.
+    is_half = (
+        str(error) == "Input data was truncated"
+        and body.rstrip().endswith((b"}", b"]"))
+        and HIGH_SURROGATE.search(body)
+    )
+    return f"The body cannot be read: {'half of a surrogate pair is no character' if is_half else error}."
 
 
 def decode_storable_json(body: bytes) -> Any:

@@ -129,6 +129,21 @@ async def test_a_body_is_taken_unpacked_alone(bench: ApiBench, encoding: str, is
         assert "not packed" in answer.json["detail"]
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(rb"\ud800", "surrogate"), (rb"a\uDBFFb", "surrogate"), (rb"\udc00", "surrogate"), (b"a", "truncated")],
+)
+async def test_half_of_a_surrogate_pair_is_told_from_a_body_that_ends_too_soon(
+    bench: ApiBench, text: bytes, says: str
+) -> None:
+    body = b'{"serial_number":"' + text + (b'"}' if says == "surrogate" else b"")
+
+    answer = await bench.send("/devices", body)
+
+    assert answer.refusal == (400, "request.json.malformed")
+    assert says in answer.json["detail"]
+
+
 async def test_where_a_body_is_missing_the_answer_says_so(bench: ApiBench) -> None:
     answer = await bench.send("/devices", b"")
 
