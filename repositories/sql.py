@@ -162,6 +162,10 @@ def violated_constraint(error: exc.IntegrityError) -> str | None:
     return getattr(driver_error, "constraint_name", None)
 
 
+QUERY_CANCELED = "57014"
+"""As which the server refuses a statement that takes longer than it may."""
+
+
 def sqlstate(error: exc.DBAPIError) -> str:
     """Give PostgreSQL's code of why a statement was refused, empty where it was not the server who did."""
     return getattr(error.orig, "sqlstate", None) or ""

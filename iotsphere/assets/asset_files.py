@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from iotsphere.assets.asset_line import AssetFile, AssetLine, KnownAsset
-from iotsphere.assets.errors import TreeBusyError
+from iotsphere.assets.errors import SearchTooCostlyError, TreeBusyError
 from iotsphere.assets.model import Asset
 from iotsphere.assets.portion import AssetDraft, ImportedAsset, ImportOutcome, ImportStatus, LinePortion, Schemas
 from iotsphere.assets.ports import AssetsUnitOfWorkFactory
@@ -22,6 +22,8 @@ from iotsphere.kernel.pagination import Page
 # One import of an organisation has a connection at a time, beside what its other requests have.
 IMPORTS_OF_ONE = 1
 LONGEST_WAIT_SECONDS = 30.0
+# Against so many of the largest any predicate is held in the time of a statement.
+FEW_ASSETS = 10
 
 SchemaSource = Callable[[Collection[DeviceId]], Awaitable[Schemas]]
 """Gives what the types of devices say of the properties of their assets, where they say anything."""
@@ -68,12 +70,24 @@ class AssetFileService:
         at the top of what is listed, and no word is said of what it is part of.
 
         :raises AssetNotFoundError: what is looked for is below, or related to, an asset that is not there.
+        :raises SearchTooCostlyError: even of few assets it takes too long to tell which are looked for.
         """
-        async with self._unit_of_work() as uow:
-            page = await uow.asset_files.list(organisation_id, narrowed_to, limit=limit, cursor=cursor)
+        find = partial(self._find_page, organisation_id, narrowed_to, cursor)
+        try:
+            page = await find(limit)
+        except SearchTooCostlyError:
+            if limit <= FEW_ASSETS:
+                raise
+            page = await find(FEW_ASSETS)
         top = narrowed_to.ancestor
         items = [replace(asset, parent_id=None) if asset.id == top else asset for asset in page.items]
         return Page(items, page.next_cursor)
+
+    async def _find_page(
+        self, organisation_id: OrganisationId, narrowed_to: AssetFilter, cursor: str | None, limit: int
+    ) -> Page[Asset]:
+        async with self._unit_of_work() as uow:
+            return await uow.asset_files.list(organisation_id, narrowed_to, limit=limit, cursor=cursor)
 
     async def _find_known(self, organisation_id: OrganisationId, lines: Sequence[AssetLine]) -> list[KnownAsset]:
         asset_ids = {line.asset_id for line in lines if line.asset_id}

@@ -20,7 +20,7 @@ from repositories.assets.search_narrowing import EVERYTHING, Narrowable, Narrowi
 from repositories.assets.search_orders import BOOLEAN, NUMBER
 from repositories.assets.search_statements import estimate, estimated
 from repositories.assets.values import KeptPaths, Keys, find_paths
-from repositories.sql import COMMAND_SECONDS, sqlstate
+from repositories.sql import COMMAND_SECONDS, QUERY_CANCELED, sqlstate
 
 # What is joined is joined as a whole. Where the planner knows little of new assets it takes them for few, and goes
 # through them once for each of the others.
@@ -29,7 +29,6 @@ SELECT set_config('statement_timeout', :milliseconds, true), set_config('enable_
        set_config('enable_indexscan', :indexscan, true), set_config('enable_indexonlyscan', :indexscan, true),
        set_config('enable_nestloop', 'off', true)
 """)
-QUERY_CANCELED = "57014"
 NUMERIC_VALUE_OUT_OF_RANGE = "22003"
 FIGURES_SECONDS = 10.0
 """How long a command may take where figures over a million assets are worked out."""

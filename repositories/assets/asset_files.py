@@ -8,9 +8,11 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from iotsphere.assets.asset_line import KnownAsset
+from iotsphere.assets.errors import SearchTooCostlyError
 from iotsphere.assets.model import Asset
 from iotsphere.assets.place import Place
 from iotsphere.assets.search import AssetFilter
@@ -21,6 +23,7 @@ from repositories.assets.places import END, bytes_to_place, place_to_bytes
 from repositories.assets.rows import DOCUMENTS, portions_of, row_to_asset
 from repositories.assets.search_conditions import Conditions, find_values
 from repositories.assets.tables import assets
+from repositories.sql import QUERY_CANCELED, sqlstate
 
 # Each may take half a megabyte, all of which is read to tell how much it is.
 MEASURED_AT_ONCE = 100
@@ -159,6 +162,17 @@ class SqlAlchemyAssetFileRepository:
 
     async def list(
         self, organisation_id: OrganisationId, narrowed_to: AssetFilter, *, limit: int, cursor: str | None
+    ) -> Page[Asset]:
+        try:
+            return await self._list(organisation_id, narrowed_to, limit, cursor)
+        except DBAPIError as error:
+            if narrowed_to.path is not None and sqlstate(error) == QUERY_CANCELED:
+                # Without its cause, which the unit of work would take for a store that is busy.
+                raise SearchTooCostlyError("path") from None
+            raise
+
+    async def _list(
+        self, organisation_id: OrganisationId, narrowed_to: AssetFilter, limit: int, cursor: str | None
     ) -> Page[Asset]:
         values = await find_values(self._connection, organisation_id, narrowed_to)
         walked = await self._walk(organisation_id, narrowed_to.ancestor, _last(cursor), limit)

@@ -25,13 +25,12 @@ from repositories.assets.search_run import Found, SearchRun
 from repositories.assets.search_settings import SECONDS, SearchSettings
 from repositories.assets.search_statements import Search, estimate, estimated
 from repositories.assets.values import NO_PATHS, find_paths
-from repositories.sql import sqlstate
+from repositories.sql import QUERY_CANCELED, sqlstate
 
 FEW = 100
 """Candidates are had in no time."""
 COST = 4
 """Of a candidate, which is fetched from anywhere and sorted, when to go past an asset on a walk costs 1."""
-QUERY_CANCELED = "57014"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from dependency_injector import providers
 
+from iotsphere.assets.errors import SearchTooCostlyError
 from iotsphere.assets.model import MAX_CAPABILITIES_BYTES, MAX_PROPERTIES_BYTES, Asset
 from iotsphere.kernel.actor import Role
 from iotsphere.kernel.errors import UnavailableError
@@ -467,6 +468,29 @@ async def test_an_export_asks_for_no_more_at_once_than_the_largest_assets_leave_
     assert len(answer.body.splitlines()) == 250
     # What the database gives within the time-out of a statement.
     assert max(asked) * (MAX_PROPERTIES_BYTES + MAX_CAPABILITIES_BYTES) <= 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize(("most", "status"), [(10, 200), (9, 422)])
+async def test_where_a_predicate_takes_too_long_few_assets_are_asked_for_at_once(
+    bench: ApiBench, monkeypatch: pytest.MonkeyPatch, most: int, status: int
+) -> None:
+    for number in range(25):
+        add(bench, properties={"n": number})
+    listed = InMemoryAssetFileRepository.list
+
+    async def take_long(*place: Any, limit: int, **page: Any) -> Any:
+        if limit > most:
+            raise SearchTooCostlyError("path")
+        return await listed(*place, limit=limit, **page)
+
+    monkeypatch.setattr(InMemoryAssetFileRepository, "list", take_long)
+    answer = await bench.get("/assets/export?path=$.n>4", by="operator")
+
+    assert answer.status == status
+    if status == 200:
+        assert {json.loads(line)["properties"]["n"] for line in answer.body.splitlines()} == {*range(5, 25)}
+    else:
+        assert answer.json["code"] == "assets.search.too_costly"
 
 
 async def test_an_empty_table_has_its_columns(bench: ApiBench) -> None:

@@ -18,7 +18,9 @@ from iotsphere.api.assets.asset_bulk import told
 from iotsphere.api.assets.asset_lines import ASSET_LINES
 from iotsphere.api.bulk import Settled, import_entries
 from iotsphere.assets.asset_line import AssetFile, AssetLine
+from iotsphere.assets.errors import SearchTooCostlyError
 from iotsphere.assets.model import MAX_CAPABILITIES_BYTES, MAX_PROPERTIES_BYTES
+from iotsphere.assets.predicate import read_predicate
 from iotsphere.assets.search import AssetFilter
 from iotsphere.assets.service import AssetService
 from iotsphere.containers.application import Application, create_container
@@ -27,7 +29,10 @@ from iotsphere.kernel.errors import DomainError
 from iotsphere.kernel.identifiers import AssetId, DeviceId, OrganisationId
 from iotsphere.workflows.asset_files import AssetFileWorkflow
 from repositories.assets.asset_files import SqlAlchemyAssetFileRepository
+from repositories.assets.unit_of_work import SqlAlchemyAssetsUnitOfWork
+from repositories.availability import StoreGate
 from tests.api.bench import NOWHERE
+from tests.factories.assets import build_asset
 from tests.integration.assets.test_moves import assert_tree_is_true
 
 # Versions of which the history does not tell who made them.
@@ -210,6 +215,22 @@ async def test_no_more_is_measured_by_a_statement_than_the_largest_assets_leave_
     assert found == []
     assert sum(named) == len(ids)
     assert max(named) * (MAX_PROPERTIES_BYTES + MAX_CAPABILITIES_BYTES) <= 64 * 1024 * 1024
+
+
+async def test_a_predicate_that_takes_longer_than_a_statement_may_is_told_from_a_store_that_is_busy(
+    assets_engine: AsyncEngine,
+) -> None:
+    ours = OrganisationId(uuid4())
+    path = read_predicate('$.text like_regex "a*a*a*a*b"')
+    large = build_asset(organisation_id=ours, properties={"text": "a" * 200_000})
+    async with SqlAlchemyAssetsUnitOfWork(assets_engine, StoreGate("assets")) as uow:
+        await uow.assets.add(large)
+        await uow.commit()
+    async with assets_engine.connect() as connection:
+        repository = SqlAlchemyAssetFileRepository(connection)
+        await connection.execute(sa.text("SET LOCAL statement_timeout = '2ms'"))
+        with pytest.raises(SearchTooCostlyError):
+            await repository.list(ours, AssetFilter(path=path), limit=10, cursor=None)
 
 
 async def test_what_is_much_larger_than_the_lines_that_change_it_is_changed_in_parts(files: Files) -> None:
