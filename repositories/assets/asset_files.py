@@ -22,6 +22,7 @@ from repositories.assets.pages import last_shown, within_room
 from repositories.assets.places import END, bytes_to_place, place_to_bytes
 from repositories.assets.rows import DOCUMENTS, portions_of, row_to_asset
 from repositories.assets.search_conditions import Conditions, find_values
+from repositories.assets.search_statements import NO_OFFSET
 from repositories.assets.tables import assets
 from repositories.sql import QUERY_CANCELED, sqlstate
 
@@ -177,10 +178,12 @@ class SqlAlchemyAssetFileRepository:
         values = await find_values(self._connection, organisation_id, narrowed_to)
         walked = await self._walk(organisation_id, narrowed_to.ancestor, _last(cursor), limit)
         numbers = sa.literal([row.number for row in walked], sa.ARRAY(sa.BigInteger))
+        # Of these alone it is told whether they are looked for, whatever the planner thinks of the conditions.
+        passed = sa.select(assets).where(assets.c.number == sa.any_(numbers)).offset(NO_OFFSET).subquery("passed")
         # Whatever is walked past is at the ancestor or below it.
-        wanted = Conditions.of(narrowed_to).on(assets.c, but=frozenset({"ancestor"}))
-        query = sa.select(assets).where(assets.c.number == sa.any_(numbers), *wanted)
-        in_order = query.order_by(sa.func.array_position(numbers, assets.c.number))
+        wanted = Conditions.of(narrowed_to).on(passed.c, but=frozenset({"ancestor"}))
+        query = sa.select(passed).where(*wanted)
+        in_order = query.order_by(sa.func.array_position(numbers, passed.c.number))
         rows = (await self._connection.execute(within_room(in_order, *DOCUMENTS), values)).all()
         page = [row_to_asset(row) for row in rows]
         last = last_shown(rows, limit)

@@ -233,6 +233,28 @@ async def test_a_predicate_that_takes_longer_than_a_statement_may_is_told_from_a
             await repository.list(ours, AssetFilter(path=path), limit=10, cursor=None)
 
 
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+async def test_a_predicate_is_held_against_nothing_that_an_export_does_not_go_past(
+    assets_engine: AsyncEngine, plan: str
+) -> None:
+    ours, theirs = OrganisationId(uuid4()), OrganisationId(uuid4())
+    async with SqlAlchemyAssetsUnitOfWork(assets_engine, StoreGate("assets")) as uow:
+        await uow.assets.add(build_asset(organisation_id=ours, properties={"text": "a"}))
+        for _ in range(20):
+            await uow.assets.add(build_asset(organisation_id=theirs, properties={"text": "a" * 250_000}))
+        await uow.commit()
+    path = read_predicate(" || ".join(f'$.text like_regex "a*a*a*{n}"' for n in range(10)))
+    async with assets_engine.connect() as connection:
+        # For theirs it would take seconds.
+        await connection.execute(sa.text("SET LOCAL statement_timeout = '300ms'"))
+        await connection.execute(sa.text(f"SET LOCAL plan_cache_mode = {plan}"))
+        page = await SqlAlchemyAssetFileRepository(connection).list(
+            ours, AssetFilter(path=path), limit=100, cursor=None
+        )
+
+    assert page.items == []
+
+
 async def test_what_is_much_larger_than_the_lines_that_change_it_is_changed_in_parts(files: Files) -> None:
     large = {"text": "x" * 250_000}
     ids = [answer["id"] for answer in await files.bring(tree(200, properties=large))]
