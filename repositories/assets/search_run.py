@@ -16,7 +16,8 @@ from repositories.assets.search_narrowing import Narrowing
 from repositories.assets.search_settings import SearchSettings
 from repositories.assets.search_statements import Search, behind
 
-Placed = tuple[sa.Row[Any], SearchPosition]
+# A row, and in which part of the order it is.
+Placed = tuple[sa.Row[Any], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class SearchRun:
         for nth in range(after.part if after is not None else 0, len(self.search.parts)):
             statement = self.search.walk(nth, is_behind=after is not None and nth == after.part)
             found = await self._ask(statement, after, width=each, most=self.most - len(rows))
-            rows += [(row, self.search.position_of(row, nth)) for row in found if row.fits]
+            rows += [(row, nth) for row in found if row.fits]
             if len(rows) == self.most:
                 break
             is_cut = was_cut(found)
@@ -73,7 +74,7 @@ class SearchRun:
         found = await self._ask(statement, self._after, at_most=at_most, most=self.most)
         if found[0].candidates > at_most:
             return None
-        rows = [(row, self.search.position_of(row, row.part)) for row in found if row.part is not None]
+        rows = [(row, row.part) for row in found if row.part is not None]
         return self._page(rows, is_cut=was_cut(found))
 
     async def _ask(
@@ -85,5 +86,5 @@ class SearchRun:
 
     def _page(self, rows: Sequence[Placed], *, is_cut: bool = False) -> Found:
         shown = rows[: self.most - 1]
-        end = shown[-1][1] if is_cut or len(rows) > len(shown) else None
-        return Found(shown, end)
+        is_last = not is_cut and len(rows) == len(shown)
+        return Found(shown, None if is_last else self.search.position_of(*shown[-1]))
