@@ -50,6 +50,7 @@ from repositories.telemetry.unit_of_work import (
 from repositories.throttling.store import RedisThrottleStore
 
 SEARCHES = 5
+PATIENCE_SECONDS = 4.0
 KEEPING_SECONDS = 30.0
 MOVING_SECONDS = 60.0
 COMPRESSING_SECONDS = 3600.0
@@ -71,11 +72,13 @@ class Stores(containers.DeclarativeContainer):
     assets_gate = providers.Singleton(StoreGate, "assets")
     assets_unit_of_work = providers.Factory(SqlAlchemyAssetsUnitOfWork, assets_engine, assets_gate)
 
-    # How the connections of searches are told to plan is no good for anything else.
+    # How the connections of searches are told to plan is no good for anything else. The server stops them after 1.8
+    # seconds; where it is slow to heed that, a search was too costly all the same, and no store is out of reach.
     search_engine = providers.Singleton(
         create_store_engine,
         settings.provided.assets_dsn,
         pool_size=SEARCHES,
+        command_seconds=PATIENCE_SECONDS,
         settings=providers.Object(SEARCH_SETTINGS),
     )
     search_unit_of_work = providers.Factory(SqlAlchemyAssetSearchUnitOfWork, search_engine, assets_gate)
