@@ -4,7 +4,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from iotsphere.assets.documents import JsonObject, check_storable, refusal, size_of
+from iotsphere.assets.documents import MAX_DEPTH, JsonObject, check_storable, refusal, size_of
 from iotsphere.assets.predicate import Predicate
 from iotsphere.assets.relationship import Direction
 from iotsphere.kernel.identifiers import AssetId, DeviceId
@@ -121,4 +121,6 @@ def read_property(text: str, field: str) -> tuple[str, ...] | None:
         return None
     keys = tuple(_ESCAPED.sub(r"\1", quoted) or plain for quoted, plain in _KEY.findall(path))
     check_storable(list(keys), field)
+    if len(keys) > MAX_DEPTH:
+        raise refusal(field, f"No properties are nested deeper than {MAX_DEPTH} levels.")
     return keys

@@ -107,7 +107,7 @@ def in_ranges(wanted: AssetFilter, paths: KeptPaths) -> Values:
     return values
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=64)
 def narrowings(narrowable: Narrowable) -> Sequence[Narrowing]:
     """Give the ways to have few candidates."""
     return tuple(_narrowings(narrowable))

@@ -21,7 +21,8 @@ from repositories.assets.search_narrowing import Narrowing
 from repositories.assets.search_orders import Columns, Key, OrderPart
 from repositories.assets.tables import assets
 
-KEPT = 512
+# Each takes a quarter of a megabyte or so.
+KEPT = 64
 WIDTH = sa.bindparam("width", type_=sa.Integer)
 MOST = sa.bindparam("most", type_=sa.Integer)
 AT_MOST = sa.bindparam("at_most", type_=sa.Integer)

@@ -31,6 +31,7 @@ ONE, OTHER = AssetId(UUID(int=3)), AssetId(UUID(int=4))
         ('properties."a.b".c', AssetOrder("properties", ("a.b", "c"))),
         (r'properties."a\"b\\"', AssetOrder("properties", ('a"b\\',))),
         ("properties.ä.-", AssetOrder("properties", ("ä", "-"))),
+        ("properties" + ".a" * 32, AssetOrder("properties", ("a",) * 32)),
     ],
 )
 def test_an_order_is_read_as_it_is_meant(text: str, order: AssetOrder) -> None:
@@ -58,6 +59,7 @@ def test_an_order_is_read_as_it_is_meant(text: str, order: AssetOrder) -> None:
         r'properties."a\b"',
         "properties.a\\",
         "properties." + "a" * 512,
+        "properties" + ".a" * 33,
         "name,created_at",
     ],
 )
