@@ -3,6 +3,7 @@
 import builtins
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -111,6 +112,7 @@ WALK_BELOW = sa.text(
 """
     )
 )
+NUMBERS = sa.bindparam("numbers", type_=sa.ARRAY(sa.BigInteger))
 # Comes before every number, of which the least is 1.
 START = b"\0"
 Last = tuple[datetime, UUID, Place]
@@ -177,14 +179,8 @@ class SqlAlchemyAssetFileRepository:
     ) -> Page[Asset]:
         values = await find_values(self._connection, organisation_id, narrowed_to)
         walked = await self._walk(organisation_id, narrowed_to.ancestor, _last(cursor), limit)
-        numbers = sa.literal([row.number for row in walked], sa.ARRAY(sa.BigInteger))
-        # Of these alone it is told whether they are looked for, whatever the planner thinks of the conditions.
-        passed = sa.select(assets).where(assets.c.number == sa.any_(numbers)).offset(NO_OFFSET).subquery("passed")
-        # Whatever is walked past is at the ancestor or below it.
-        wanted = Conditions.of(narrowed_to).on(passed.c, but=frozenset({"ancestor"}))
-        query = sa.select(passed).where(*wanted)
-        in_order = query.order_by(sa.func.array_position(numbers, passed.c.number))
-        rows = (await self._connection.execute(within_room(in_order, *DOCUMENTS), values)).all()
+        asked = values | {NUMBERS.key: [row.number for row in walked]}
+        rows = (await self._connection.execute(_fitting(Conditions.of(narrowed_to)), asked)).all()
         page = [row_to_asset(row) for row in rows]
         last = last_shown(rows, limit)
         if last is not None:
@@ -207,6 +203,16 @@ class SqlAlchemyAssetFileRepository:
         else:
             walked = await self._connection.execute(WALK_BELOW, asked | {"ancestor": ancestor})
         return walked.all()
+
+
+@lru_cache(maxsize=64)
+def _fitting(conditions: Conditions) -> sa.Select[Any]:
+    """Give what is looked for of what was walked past; made once for each kind of question, which takes longer."""
+    # Of these alone it is told whether they are looked for, whatever the planner thinks of the conditions.
+    passed = sa.select(assets).where(assets.c.number == sa.any_(NUMBERS)).offset(NO_OFFSET).subquery("passed")
+    # Whatever is walked past is at the ancestor or below it.
+    query = sa.select(passed).where(*conditions.on(passed.c, but=frozenset({"ancestor"})))
+    return within_room(query.order_by(sa.func.array_position(NUMBERS, passed.c.number)), *DOCUMENTS)
 
 
 def _columns_of(described: Sequence[Asset]) -> dict[str, builtins.list[object]]:
